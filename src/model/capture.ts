@@ -1,0 +1,54 @@
+import type { ChangeKind } from './declaration.ts'
+import type { RelationName } from './ids.ts'
+
+/** A column as the catalog has it. */
+export interface ColumnShape {
+  readonly name: string
+  readonly attnum: number
+  /** As `format_type` prints it, usable in DDL. */
+  readonly type: string
+  readonly notNull: boolean
+  /** A column generated on reading (PostgreSQL 18) has no value in a trigger. */
+  readonly generatedVirtual: boolean
+}
+
+/** A table that can be captured, as the catalog has it. */
+export interface SourceShape {
+  readonly name: RelationName
+  readonly oid: number
+  /** `partitioned`, `inherited` (has children), `plain`; subscribed ones receive logical replication. */
+  readonly kind: 'plain' | 'partitioned' | 'inherited'
+  readonly subscribed: boolean
+  readonly owner: string
+  readonly columns: readonly ColumnShape[]
+  /** Every partition or child below the table, leaves and inner ones, schema-qualified. */
+  readonly members: readonly RelationName[]
+}
+
+/** An event rule bound to its source: the condition is SQL over `$1`, the row. */
+export interface BoundEvent {
+  readonly rule: string
+  readonly on: readonly ChangeKind[]
+  /** An expression over `($1).column`, checked to be unable to fail. */
+  readonly condition: string
+}
+
+/** What is wanted of a source: how it is captured and what for. */
+export interface CaptureWish {
+  readonly shape: SourceShape
+  readonly mode: 'marks' | 'rows'
+  /** Names of the columns that some view, rule or cache needs, in the order of the table. */
+  readonly columns: readonly string[]
+  readonly events: readonly BoundEvent[]
+}
+
+/** The SQL that captures a source, ready to run in one transaction under SHARE ROW EXCLUSIVE. */
+export interface CaptureProgram {
+  readonly source: RelationName
+  /** Installs or replaces everything; idempotent. */
+  readonly install: readonly string[]
+  /** Leaves nothing behind; idempotent. */
+  readonly uninstall: readonly string[]
+  /** Digest of `install`: equal when nothing needs to change. */
+  readonly digest: string
+}

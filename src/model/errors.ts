@@ -1,0 +1,82 @@
+/**
+ * The faults that a caller can mend, by code. `docs/errors.md` lists the same codes; a test holds
+ * both equal in both directions. A fault of Tidemark itself is an `assert`, not an entry here.
+ */
+export const errorCatalogue = {
+  TIDEMARK_CONFIG_NOT_FOUND: 'No configuration file was found.',
+  TIDEMARK_CONFIG_INVALID: 'The configuration has a value that Tidemark cannot use.',
+  TIDEMARK_CONFIG_UNREADABLE: 'The configuration file could not be loaded.',
+  TIDEMARK_DATABASE_URL_MISSING: 'No database was named.',
+  TIDEMARK_DATABASE_UNREACHABLE: 'The database did not answer.',
+  TIDEMARK_DATABASE_REFUSED: 'The database refused the connection.',
+  TIDEMARK_DATABASE_TOO_OLD: 'The server is older than PostgreSQL 14.',
+  TIDEMARK_NOT_INSTALLED: 'The database has no Tidemark schema.',
+  TIDEMARK_SCHEMA_NEWER: 'The schema in the database is newer than this program.',
+  TIDEMARK_SCHEMA_OLDER: 'The schema in the database is older than this program.',
+  TIDEMARK_SCHEMA_CHANGED: 'A migration that was applied differs from the one shipped.',
+  TIDEMARK_PRIVILEGE_MISSING: 'The role lacks a privilege that this step needs.',
+  TIDEMARK_RELATION_UNKNOWN: 'No such table or view.',
+  TIDEMARK_RELATION_UNSUPPORTED: 'This kind of relation cannot be used here.',
+  TIDEMARK_VIEW_UNKNOWN: 'No view of this name is declared.',
+  TIDEMARK_SCHEDULE_UNKNOWN: 'No schedule of this name or number exists.',
+  TIDEMARK_RUN_UNKNOWN: 'No run has this number, or it has ended.',
+  TIDEMARK_SQL_INVALID: 'PostgreSQL does not accept this SQL.',
+  TIDEMARK_SQL_NOT_A_QUERY: 'The SQL of a view must be one SELECT.',
+  TIDEMARK_EVENT_CONDITION_REFUSED: 'This condition could fail inside a writer.',
+  TIDEMARK_CRON_INVALID: 'This is not a cron expression that ever fires.',
+  TIDEMARK_ZONE_UNKNOWN: 'No such time zone.',
+  TIDEMARK_VIEW_CYCLE: 'The views depend on one another in a circle.',
+  TIDEMARK_NAME_TAKEN: 'The name is taken by something that Tidemark does not manage.',
+  TIDEMARK_KEY_NOT_UNIQUE: 'The declared key of a view is not unique in its result.',
+  TIDEMARK_PLAN_STALE: 'The database has changed since this plan was made.',
+  TIDEMARK_PLAN_INVALID: 'This file is not a plan of this version.',
+  TIDEMARK_DESTRUCTIVE_REFUSED: 'The plan would drop what a user owns.',
+  TIDEMARK_APPLY_FAILED: 'A step of the plan failed.',
+  TIDEMARK_LOCK_TIMEOUT: 'A lock was not granted in time.',
+  TIDEMARK_STANDBY: 'The server is a standby and cannot be written.',
+  TIDEMARK_VIEW_PAUSED: 'The view is paused.',
+  TIDEMARK_REFRESH_FORBIDDEN: 'The role may not refresh this view by hand.',
+  TIDEMARK_REFRESH_LIMITED: 'The hourly limit of manual refreshes is used up.',
+  TIDEMARK_REFRESH_FAILED: 'The refresh ran and failed.',
+  TIDEMARK_NOT_TOP_LEVEL: 'The procedure was called inside a transaction.',
+  TIDEMARK_PORT_TAKEN: 'The port is used by another program.',
+  TIDEMARK_FOLDER_TAKEN: 'The data folder belongs to a server that runs, or to something else.',
+  TIDEMARK_EMBEDDED_FAILED: 'The embedded PostgreSQL did not start.',
+  TIDEMARK_USAGE: 'The command line has a word that it cannot use.',
+} as const
+
+/** The code of a fault that a caller can mend. Stable: users match on it. */
+export type ErrorCode = keyof typeof errorCatalogue
+
+/** What a {@link TidemarkError} is made of. */
+export interface Fault {
+  readonly code: ErrorCode
+  /** What is so, in one sentence, naming the thing. */
+  readonly what: string
+  /** What the reader can do about it, in one sentence; a command or a line to write, if there is one. */
+  readonly mend: string
+  /** Where: a path in the configuration, a place in the SQL, a file. */
+  readonly place?: string
+  readonly cause?: unknown
+}
+
+/**
+ * A fault that the caller can mend. The message holds what is so, the code and the mend, in this
+ * order, so that a log line alone is enough. Never carries a password: causes are kept, not printed.
+ */
+export class TidemarkError extends Error {
+  readonly code: ErrorCode
+  readonly what: string
+  readonly mend: string
+  readonly place: string | undefined
+
+  constructor(fault: Fault) {
+    const at = fault.place === undefined ? '' : ` at ${fault.place}`
+    super(`${fault.what}${at} (${fault.code}). ${fault.mend}`, { cause: fault.cause })
+    this.name = 'TidemarkError'
+    this.code = fault.code
+    this.what = fault.what
+    this.mend = fault.mend
+    this.place = fault.place
+  }
+}

@@ -1,0 +1,49 @@
+import type { RelationName } from './ids.ts'
+
+/** A column of a view's result. */
+export interface ResultColumn {
+  readonly name: string
+  /** As `format_type` prints it, usable in DDL. */
+  readonly type: string
+}
+
+/** A base table and the columns of it that a query reads. */
+export interface SourceUse {
+  readonly relation: RelationName
+  readonly columns: readonly string[]
+}
+
+/** A query as the server understood it: names resolved, stars expanded, dependencies known. */
+export interface CanonicalQuery {
+  /** As `pg_get_viewdef` prints it, without the final semicolon. */
+  readonly sql: string
+  readonly columns: readonly ResultColumn[]
+  /** Base tables read, through ordinary views too. */
+  readonly sources: readonly SourceUse[]
+  /** Declared views (maintained or materialized) read directly. */
+  readonly inputs: readonly RelationName[]
+  /** User functions that the query calls and whose reads the server cannot tell. */
+  readonly opaqueFunctions: readonly string[]
+  /** Calls now(), current_date or the like: the result moves without any commit. */
+  readonly timeDependent: boolean
+  /** Calls a volatile function: two runs over the same rows may differ. */
+  readonly volatile: boolean
+  /** Foreign tables and other relations that cannot be captured. */
+  readonly uncaptured: readonly RelationName[]
+}
+
+/** A view compiled: what to create and the program that refreshes it. */
+export interface CompiledView {
+  readonly name: RelationName
+  readonly query: CanonicalQuery
+  /** Equal for two queries that differ in formatting alone. */
+  readonly digest: string
+  /** Pairing key of the diff; null pairs whole rows. Any pairing is exact, a key makes it small. */
+  readonly key: readonly string[] | null
+  /** `refresh`: REFRESH MATERIALIZED VIEW. `diff`: full join of the query with the stored rows. */
+  readonly method: 'refresh' | 'diff'
+  /** Why the strategy is what it is, with the place in the SQL where one is known. */
+  readonly reasons: readonly string[]
+  /** `create or replace function` of the maintenance program. */
+  readonly maintainSql: string
+}
