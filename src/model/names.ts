@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto'
+import type { RelationName } from './ids.ts'
+
+/** PostgreSQL cuts identifiers at 63 bytes, silently; two long names would then be one. */
+const nameBytesMax = 63
+
+/**
+ * Fits a name into PostgreSQL's 63 bytes: kept when it fits, else cut and ended with eight hex digits
+ * of the SHA-256 of the whole. Equal input gives equal output; different input gives different output
+ * but for a collision in 32 bits among names of the same beginning.
+ */
+export function objectName(text: string): string {
+  if (Buffer.byteLength(text) <= nameBytesMax) return text
+  const digest = createHash('sha256').update(text).digest('hex').slice(0, 8)
+  let head = text
+  while (Buffer.byteLength(head) > nameBytesMax - 9) head = head.slice(0, -1)
+  return `${head}~${digest}`
+}
+
+/** Objects of a captured source, all in schema `tidemark` (unquoted names). */
+export const captureNames = {
+  /** The image function; its name is the mend that PostgreSQL prints when it refuses a DROP COLUMN. */
+  image: (source: RelationName): string => objectName(`${source} is captured; run tidemark plan`),
+  imageType: (source: RelationName): string => objectName(`image ${source}`),
+  trigger: (source: RelationName): string => objectName(`capture ${source}`),
+  log: (source: RelationName, bucket: 0 | 1 | 2): string => objectName(`log ${bucket} ${source}`),
+  event: (rule: string): string => objectName(`event ${rule}`),
+} as const
+
+/** Objects of a view, all in schema `tidemark_state` (unquoted names). */
+export const viewNames = {
+  state: (view: RelationName): string => objectName(view),
+  maintain: (view: RelationName): string => objectName(`maintain ${view}`),
+  fallback: (view: RelationName): string => objectName(`source of ${view}`),
+} as const
