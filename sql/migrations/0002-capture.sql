@@ -1,0 +1,398 @@
+-- Reading the change logs, and distrusting what capture relies on.
+--
+-- A change log is three tables ("log 0..2 <source>"), chosen by the writer's transaction id, so that writers
+-- share nothing. A row belongs to a commit; whether a snapshot reflects it is decided by (xid, snapshot) alone:
+-- rows not reflected by snapshot s are those with xid >= pg_snapshot_xmax(s) or xid = any (pg_snapshot_xip(s)).
+
+alter table tidemark.source add column saved_capture text;
+comment on column tidemark.source.saved_capture is 'definition of the capture function while it is bypassed';
+
+-- The TypeScript twin is src/model/names.ts; a test holds both equal.
+create function tidemark.object_name(text text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare head text := text;
+begin
+  if octet_length(text) <= 63 then return text; end if;
+  while octet_length(head) > 54 loop head := left(head, -1); end loop;
+  return head || '~' || left(encode(sha256(convert_to(text, 'UTF8')), 'hex'), 8);
+end $$;
+
+-- The three buckets of a source's change log, quoted; an empty array when they are gone.
+create function tidemark.log_tables(source text) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(array_agg(format('tidemark.%I', c.relname) order by c.relname), '{}')
+  from pg_class c
+  where c.relnamespace = 'tidemark'::regnamespace
+    and c.relname in (tidemark.object_name('log 0 ' || source), tidemark.object_name('log 1 ' || source),
+                      tidemark.object_name('log 2 ' || source))
+$$;
+
+-- Transactions in the log of `source` that are visible now and not reflected by `snap`.
+-- Never misses one: an uncommitted transaction is not visible yet and will be found once it commits,
+-- because it is then still in xip or above xmax of `snap`.
+create function tidemark.unreflected(source text, snap pg_snapshot) returns xid8[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  logs text[] := tidemark.log_tables(source);
+  found_xids xid8[];
+begin
+  if cardinality(logs) = 0 then return '{}'; end if;
+  execute (
+    select 'select array_agg(distinct xid) from ('
+      || string_agg(format('select xid from %s where xid >= pg_snapshot_xmax($1) or xid = any ($2)', l), ' union all ')
+      || ') l'
+    from unnest(logs) l)
+  into found_xids
+  using snap, array(select pg_snapshot_xip(snap));
+  return coalesce(found_xids, '{}');
+end $$;
+
+-- A lower bound of the instant at which the first of `xids` became visible; exact where
+-- track_commit_timestamp is on. Else the last look that saw none of them, and `not_before` when there was no look.
+-- The look's own time was read before its snapshot, so the bound is never after the commit:
+-- staleness is never understated, and overstated by the distance of two looks at most.
+create function tidemark.first_commit_at(xids xid8[], not_before timestamptz) returns timestamptz
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  exact timestamptz;
+  low timestamptz := not_before;
+  high timestamptz := clock_timestamp();
+  look tidemark.sample;
+begin
+  if cardinality(xids) = 0 then return null; end if;
+  if current_setting('track_commit_timestamp') = 'on' then
+    begin
+      select min(pg_xact_commit_timestamp(x::xid)) into exact from unnest(xids) x
+      having bool_and(pg_xact_commit_timestamp(x::xid) is not null);
+    exception when others then exact := null;  -- older than what the server remembers
+    end;
+    if exact is not null then return exact; end if;
+  end if;
+  -- Halve the time between a look that saw none and one that saw some, until no look lies between.
+  for step in 1 .. 64 loop
+    select s.* into look from tidemark.sample s
+    where s.at > low and s.at < high and s.at >= low + (high - low) / 2
+    order by s.at limit 1;
+    if not found then
+      select s.* into look from tidemark.sample s where s.at > low and s.at < high order by s.at desc limit 1;
+      exit when not found;
+    end if;
+    if exists (select from unnest(xids) x where pg_visible_in_snapshot(x, look.snapshot)) then
+      high := look.at;
+    else
+      low := look.at;
+    end if;
+  end loop;
+  return low;
+end $$;
+
+-- Why this database is not the one that was set up; null when it is.
+create function tidemark.installation_problem() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  i tidemark.installation;
+  identifier bigint := 0;
+begin
+  select * into i from tidemark.installation;
+  if not found then return 'not_installed: run tidemark apply'; end if;
+  begin
+    select c.system_identifier into identifier from pg_control_system() c;
+  exception when insufficient_privilege then identifier := i.system_identifier;
+  end;
+  if identifier <> i.system_identifier and i.system_identifier <> 0 then
+    return 'database_copied: this is another server than the one that was set up; run tidemark apply';
+  end if;
+  if i.database_oid <> (select d.oid from pg_database d where d.datname = current_database()) then
+    return 'database_copied: this is a copy of the database that was set up; run tidemark apply';
+  end if;
+  if not pg_is_in_recovery() and left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) <> i.timeline then
+    return 'database_promoted: this server was a standby when Tidemark was set up; run tidemark apply';
+  end if;
+  if pg_snapshot_xmax(pg_current_snapshot()) < i.highest_xid then
+    return 'database_set_back: transaction ids are below those already seen; run tidemark apply';
+  end if;
+  return null;
+end $$;
+
+-- Every table of a partition or inheritance tree, the root included.
+create function tidemark.members(root regclass) returns setof oid
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive tree as (
+    select root::oid as oid
+    union
+    select i.inhrelid from pg_inherits i join tree t on i.inhparent = t.oid
+  )
+  select oid from tree
+$$;
+
+-- Digest of all that capture of a source relies on. Row versions (xmin) of the triggers and functions are
+-- part of it, so that a trigger that was disabled and enabled again between two looks is found as well.
+create function tidemark.source_fingerprint(source_name text) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select md5(concat_ws('|',
+    (select string_agg(m::text, ',' order by m) from tidemark.members(s.relation) m),
+    (select string_agg(concat_ws(':', t.tgrelid, t.tgname, t.tgenabled, t.tgtype, t.xmin), ',' order by t.tgrelid, t.tgname)
+       from tidemark.members(s.relation) m
+       join pg_trigger t on t.tgrelid = m
+       join pg_proc p on p.oid = t.tgfoid
+      where p.pronamespace = 'tidemark'::regnamespace
+        and p.proname = tidemark.object_name('capture ' || s.name)),
+    (select string_agg(concat_ws(':', p.proname, p.oid, p.xmin), ',' order by p.proname)
+       from pg_proc p
+      where p.pronamespace = 'tidemark'::regnamespace
+        and p.proname in (tidemark.object_name('capture ' || s.name),
+                          tidemark.object_name(s.name || ' is captured; run tidemark plan'))),
+    (select string_agg(c.oid::text || c.relpersistence::text, ',' order by c.relname)
+       from unnest(tidemark.log_tables(s.name)) l join pg_class c on c.oid = to_regclass(l))))
+  from tidemark.source s where s.name = source_name
+$$;
+
+-- Why the log of a source cannot be believed; null when every commit is in it.
+create function tidemark.source_problem(source_name text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  s tidemark.source;
+  image text := tidemark.object_name(source_name || ' is captured; run tidemark plan');
+begin
+  select * into s from tidemark.source where name = source_name;
+  if not found then return format('not_captured: %s', source_name); end if;
+  if s.status <> 'captured' then
+    return format('%s: %s, %s', s.status, s.name, coalesce(s.status_reason, 'no reason given'));
+  end if;
+  if not exists (select from pg_class c where c.oid = s.relation) then
+    return format('source_dropped: %s no longer exists; run tidemark plan', s.name);
+  end if;
+  if not exists (select from pg_proc p where p.pronamespace = 'tidemark'::regnamespace and p.proname = image) then
+    return format('column_dropped: a captured column of %s was dropped; run tidemark plan', s.name);
+  end if;
+  if exists (
+    select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid in (select tidemark.members(s.relation)) and t.tgenabled <> 'A'
+      and p.pronamespace = 'tidemark'::regnamespace
+      and p.proname = tidemark.object_name('capture ' || s.name)) then
+    return format('trigger_disabled: a capture trigger of %s is disabled; run tidemark apply', s.name);
+  end if;
+  if s.fingerprint is distinct from tidemark.source_fingerprint(s.name) then
+    return format('capture_changed: a trigger, a function or a partition that capture of %s relies on has changed; run tidemark apply', s.name);
+  end if;
+  return null;
+end $$;
+
+-- Takes what is there now for right: after capture was installed or mended, in the same transaction.
+-- Whatever was done before is a gap: views of the source are unknown until refreshed after it.
+create function tidemark.trust(source_name text, gap_reason text default null) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+  update tidemark.source
+     set status = 'captured', status_reason = null, saved_capture = null, captured_at = now(),
+         fingerprint = tidemark.source_fingerprint(source_name)
+   where name = source_name;
+  if not found then
+    raise exception 'no captured source is called % (TIDEMARK_RELATION_UNKNOWN)', source_name;
+  end if;
+  if gap_reason is not null then
+    insert into tidemark.gap (source, reason) values (source_name, gap_reason);
+  end if;
+end $$;
+
+-- Follows partitions that came or went since capture was set up: row triggers were cloned by PostgreSQL,
+-- TRUNCATE triggers are added here. Attached rows came without a trigger, so the change is a gap.
+-- Returns what it did; null when there was nothing to follow.
+create function tidemark.follow(source_name text) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  s tidemark.source;
+  truncate_trigger text;
+  leaf regclass;
+begin
+  select * into s from tidemark.source where name = source_name for update;
+  if s.status <> 'captured' or not exists (select from pg_class c where c.oid = s.relation and c.relkind = 'p') then
+    return null;
+  end if;
+  if s.fingerprint is not distinct from tidemark.source_fingerprint(s.name) then return null; end if;
+  -- Only a changed tree is followed: triggers and functions of the root must be as they were made.
+  select t.tgname into truncate_trigger from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+   where t.tgrelid = s.relation and (t.tgtype & 32) <> 0
+     and p.proname = tidemark.object_name('capture ' || s.name);
+  if truncate_trigger is null then return null; end if;
+  for leaf in
+    select m::regclass from tidemark.members(s.relation) m
+    where not exists (select from pg_trigger t where t.tgrelid = m and t.tgname = truncate_trigger)
+      and exists (select from pg_class c where c.oid = m and c.relkind in ('r', 'p'))
+  loop
+    execute format('create trigger %I after truncate on %s for each statement execute function tidemark.%I()',
+                   truncate_trigger, leaf, tidemark.object_name('capture ' || s.name));
+    execute format('alter table %s enable always trigger %I', leaf, truncate_trigger);
+  end loop;
+  perform tidemark.trust(s.name, 'partitions: a partition was attached, detached, created or dropped');
+  return format('%s: followed its partitions', s.name);
+end $$;
+
+-- Finds a source by what people call it: its captured name, its present name, or its bare name.
+create function tidemark.source_named(text text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare found_names text[];
+begin
+  select array_agg(s.name) into found_names from tidemark.source s
+  where s.name = text or s.relation::text = text or s.name = 'public.' || text;
+  if found_names is null then
+    select array_agg(s.name) into found_names from tidemark.source s
+    where split_part(s.name, '.', 2) = text;
+  end if;
+  if cardinality(found_names) = 1 then return found_names[1]; end if;
+  raise exception using errcode = 'undefined_table',
+    message = format('no captured source is called %s (TIDEMARK_RELATION_UNKNOWN)', text),
+    hint = 'List them with: select name from tidemark.source;';
+end $$;
+
+-- Stops capture of a table at once. Replaces the capture function by one that does nothing: that waits for
+-- no writer. Every view of the table is unknown until tidemark apply captures it again.
+create function tidemark.bypass(table_name text, reason text) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+  source_name text := tidemark.source_named(table_name);
+  capture text := tidemark.object_name('capture ' || source_name);
+  definition text;
+begin
+  select pg_get_functiondef(p.oid) into definition from pg_proc p
+   where p.pronamespace = 'tidemark'::regnamespace and p.proname = capture;
+  update tidemark.source
+     set status = 'bypassed', status_reason = coalesce(reason, 'no reason given'),
+         saved_capture = coalesce(saved_capture, definition)
+   where name = source_name;
+  insert into tidemark.gap (source, reason) values (source_name, 'bypassed: ' || coalesce(reason, 'no reason given'));
+  if definition is not null then
+    execute format(
+      'create or replace function tidemark.%I() returns trigger language plpgsql security definer '
+      'set search_path = pg_catalog, pg_temp as $f$ begin return null; end $f$', capture);
+  end if;
+  return format('%s is no longer captured; its views are unknown until tidemark apply', source_name);
+end $$;
+
+-- The way back from bypass and from a released log, without Node: under a lock that waits out open writers.
+create function tidemark.capture_again(table_name text) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  source_name text := tidemark.source_named(table_name);
+  s tidemark.source;
+begin
+  select * into s from tidemark.source where name = source_name;
+  if s.saved_capture is null then
+    return format('%s has nothing to take back; run tidemark plan', source_name);
+  end if;
+  execute format('lock table %s in share row exclusive mode', s.relation);
+  execute s.saved_capture;
+  perform tidemark.trust(source_name, 'captured again');
+  return format('%s is captured again; its views are unknown until their next refresh', source_name);
+end $$;
+
+-- A copy, a restore or a promotion starts a new life: ids of transactions of the former one mean nothing here.
+create function tidemark.renew_installation() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  s record;
+  l text;
+  identifier bigint := 0;
+begin
+  begin
+    select c.system_identifier into identifier from pg_control_system() c;
+  exception when insufficient_privilege then null;
+  end;
+  for s in select name from tidemark.source loop
+    foreach l in array tidemark.log_tables(s.name) loop execute 'truncate ' || l; end loop;
+  end loop;
+  truncate tidemark.sample, tidemark.gap, tidemark.tidemark, tidemark.event;
+  delete from tidemark.request;
+  update tidemark.run set status = 'lost', finished_at = clock_timestamp(), error = 'the database was copied or promoted'
+   where status = 'running';
+  update tidemark.view_state set snapshot = null, as_of = null;
+  delete from tidemark.installation;
+  insert into tidemark.installation (system_identifier, database_oid, timeline, highest_xid)
+  select identifier, d.oid, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_snapshot_xmax(pg_current_snapshot())
+  from pg_database d where d.datname = current_database();
+  update tidemark.source src set fingerprint = tidemark.source_fingerprint(src.name) where src.status = 'captured';
+end $$;
+
+-- Bytes that the change log of a source takes.
+create function tidemark.log_bytes(source_name text) returns bigint
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(sum(pg_total_relation_size(to_regclass(l))), 0)::bigint from unnest(tidemark.log_tables(source_name)) l
+$$;
+
+-- True when every row of a bucket is reflected by every view that reads the source: nobody needs it again.
+create function tidemark.bucket_consumed(bucket text, source_name text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  needed boolean;
+  horizon record;
+begin
+  for horizon in select distinct t.snapshot from tidemark.tidemark t where t.source = source_name loop
+    execute format('select exists (select from %s where xid >= pg_snapshot_xmax($1) or xid = any ($2))', bucket)
+    into needed using horizon.snapshot, array(select pg_snapshot_xip(horizon.snapshot));
+    if needed then return false; end if;
+  end loop;
+  return true;
+end $$;
+
+-- Empties buckets that nobody needs. Each in a transaction of its own: waits 20 ms at most for its lock, during
+-- which new writers of that bucket queue behind it, and looks again in a new snapshot once it has the lock.
+-- Readers of a log hold ACCESS SHARE on all of it before they take their snapshot, so none can be surprised.
+create procedure tidemark.clean(inout cleaned int default 0)
+language plpgsql as $$
+declare
+  todo record;
+begin
+  cleaned := 0;
+  for todo in select * from tidemark.dirty_buckets() loop
+    begin
+      if tidemark.empty_bucket(todo.bucket, todo.source) then cleaned := cleaned + 1; end if;
+    exception when lock_not_available or query_canceled then null;  -- a writer is at work; next time
+    end;
+    commit;
+  end loop;
+  perform tidemark.forget();
+  commit;
+end $$;
+
+create function tidemark.dirty_buckets() returns table (bucket text, source text)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  current_bucket int := (pg_snapshot_xmax(pg_current_snapshot())::text::bigint >> 14) % 3;
+begin
+  return query
+    select l, s.name
+    from tidemark.source s, unnest(tidemark.log_tables(s.name)) with ordinality as logs (l, n)
+    where pg_relation_size(to_regclass(l)) > case when n - 1 = current_bucket then 4194304 else 0 end
+      and tidemark.bucket_consumed(l, s.name);
+end $$;
+
+create function tidemark.empty_bucket(bucket text, source_name text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '20ms' as $$
+begin
+  if not bucket = any (tidemark.log_tables(source_name)) then
+    raise exception 'not a bucket of %', source_name;
+  end if;
+  execute format('lock table %s in access exclusive mode', bucket);
+  if not tidemark.bucket_consumed(bucket, source_name) then return false; end if;
+  execute format('truncate %s', bucket);
+  return true;
+end $$;
+
+-- Bounded memory: looks are kept at full density for two hours and every ten seconds for two days,
+-- gaps while some view still has to see them, runs and decided slots for 35 days.
+create function tidemark.forget() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from tidemark.sample s where s.at < now() - interval '2 days';
+  delete from tidemark.sample s
+   where s.at < now() - interval '2 hours' and s.at > now() - interval '3 hours'
+     and exists (select from tidemark.sample e
+                  where e.at < s.at and date_bin('10 seconds', e.at, 'epoch') = date_bin('10 seconds', s.at, 'epoch'));
+  delete from tidemark.gap g
+   where g.at < now() - interval '1 hour'
+     and not exists (select from tidemark.tidemark t
+                      where t.source = g.source and not pg_visible_in_snapshot(g.xid, t.snapshot));
+  delete from tidemark.run r where r.started_at < now() - interval '35 days' and r.status <> 'running';
+  delete from tidemark.slot s where s.slot_at < now() - interval '35 days';
+  delete from tidemark.target_window w where w.ends_at < now() - interval '1 day';
+end $$;
