@@ -1,0 +1,71 @@
+// Who may import whom. A folder may import itself and the folders listed; nothing else.
+const nouns = ['base', 'model']
+const withPostgres = [...nouns, 'postgres']
+const stations = {
+  compile: nouns,
+  graph: nouns,
+  schedule: nouns,
+  define: withPostgres,
+  capture: withPostgres,
+  queue: withPostgres,
+  refresh: withPostgres,
+  observe: withPostgres,
+}
+const mayImport = {
+  base: [],
+  model: ['base'],
+  postgres: nouns,
+  ...stations,
+  engine: [...withPostgres, ...Object.keys(stations)],
+  cli: [...nouns, 'engine'],
+  testing: [...withPostgres, ...Object.keys(stations), 'engine'],
+}
+const layered = `^src/(${Object.keys(mayImport).join('|')})/`
+const layerRules = Object.entries(mayImport).map(([folder, allowed]) => ({
+  name: `layer-${folder}`,
+  severity: 'error',
+  from: { path: `^src/${folder}/`, pathNot: '[.]test[.]ts$' },
+  to: { path: '^src/', pathNot: `^src/(${[folder, ...allowed].join('|')})/` },
+}))
+module.exports = {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no-orphans',
+      severity: 'error',
+      from: { orphan: true, pathNot: '[.](test|d)[.]ts$' },
+      to: {},
+    },
+    {
+      // Both forms: the bare name, and the file that it resolves to (also behind a symlink).
+      name: 'pg-only-in-postgres',
+      severity: 'error',
+      from: { pathNot: '^src/postgres/' },
+      to: { path: ['^pg$', '^pg-[^/]+$', '(^|/)node_modules/(@types/)?pg(-[^/]+)?/'] },
+    },
+    {
+      name: 'resolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    ...layerRules,
+    {
+      name: 'folder-has-a-layer',
+      severity: 'error',
+      from: { path: '^src/[^/]+/', pathNot: layered },
+      to: {},
+    },
+    {
+      name: 'imported-folder-has-a-layer',
+      severity: 'error',
+      from: {},
+      to: { path: '^src/[^/]+/', pathNot: layered },
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+  },
+}
