@@ -6,6 +6,7 @@ export const errorCatalogue = {
   TIDEMARK_CONFIG_NOT_FOUND: 'No configuration file was found.',
   TIDEMARK_CONFIG_INVALID: 'The configuration has a value that Tidemark cannot use.',
   TIDEMARK_CONFIG_UNREADABLE: 'The configuration file could not be loaded.',
+  TIDEMARK_VARIABLE_MISSING: 'An environment variable that the configuration reads is not set.',
   TIDEMARK_DATABASE_URL_MISSING: 'No database was named.',
   TIDEMARK_DATABASE_UNREACHABLE: 'The database did not answer.',
   TIDEMARK_DATABASE_REFUSED: 'The database refused the connection.',
@@ -58,6 +59,14 @@ export interface Fault {
   /** Where: a path in the configuration, a place in the SQL, a file. */
   readonly place?: string
   readonly cause?: unknown
+  /** Further faults found in the same look; each is told on a line of its own. */
+  readonly also?: readonly Fault[]
+}
+
+/** A fault in one line: what is so, where, the code, the mend. */
+function sentence(fault: Fault): string {
+  const at = fault.place === undefined ? '' : ` at ${fault.place}`
+  return `${fault.what}${at} (${fault.code}). ${fault.mend}`
 }
 
 /**
@@ -69,14 +78,16 @@ export class TidemarkError extends Error {
   readonly what: string
   readonly mend: string
   readonly place: string | undefined
+  readonly also: readonly Fault[]
 
   constructor(fault: Fault) {
-    const at = fault.place === undefined ? '' : ` at ${fault.place}`
-    super(`${fault.what}${at} (${fault.code}). ${fault.mend}`, { cause: fault.cause })
+    const faults = [fault, ...(fault.also ?? [])]
+    super(faults.map(sentence).join('\n'), { cause: fault.cause })
     this.name = 'TidemarkError'
     this.code = fault.code
     this.what = fault.what
     this.mend = fault.mend
     this.place = fault.place
+    this.also = fault.also ?? []
   }
 }
