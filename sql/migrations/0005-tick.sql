@@ -1,0 +1,270 @@
+-- tick(): what is due, decided. Any number of tickers may call it at any time (engine, pg_cron, the OS's cron, HTTP);
+-- each slot fires once, because who decides holds the schedule's row and the slot has no outcome yet.
+-- It does no refresh and waits for nobody longer than its lock_timeout.
+
+-- Typical duration of a refresh of the group: the 95th percentile of the last 20, and 1 s when nothing is known.
+create function tidemark.usual_ms(one_group text) returns bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(percentile_disc(0.95) within group (order by d.total), 1000)::bigint
+  from (select sum(r.duration_ms) as total from tidemark.run r
+         where r.group_name = one_group and r.status = 'completed' and r.request_id is not null
+           and r.started_at > now() - interval '7 days'
+         group by r.request_id order by r.request_id desc limit 20) d
+$$;
+
+-- Looks at the clock, at most every sample_ms. The time is read before the snapshot (now() precedes it).
+create function tidemark.look() returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  insert into tidemark.sample (at, snapshot)
+  select now(), tidemark.snapshot_now()
+  where not exists (select from tidemark.sample s
+                     where s.at > now() - tidemark.number_setting('sample_ms') * interval '1 millisecond' and s.at <= now())
+$$;
+
+-- Gives back what dead workers held: their backend no longer holds the lease, however it ended.
+create function tidemark.reap() returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  q tidemark.request;
+  reaped int := 0;
+begin
+  for q in select r.* from tidemark.request r
+            where r.status = 'running'
+              and (r.claimed_at < clock_timestamp() - interval '5 seconds'
+                   or not exists (select from pg_stat_activity a where a.pid = r.pid))
+            for update skip locked
+  loop
+    continue when tidemark.is_working(q);
+    update tidemark.run r
+       set status = coalesce(q.stop_status, 'lost'), finished_at = clock_timestamp(), error = 'the backend that worked on it ended',
+           duration_ms = extract(epoch from clock_timestamp() - r.started_at) * 1000
+     where r.request_id = q.request_id and r.status = 'running';
+    perform tidemark.put_back(q, clock_timestamp());
+    reaped := reaped + 1;
+  end loop;
+  return reaped;
+end $$;
+
+-- Decides the slots that are due. The newest of a schedule fires, older ones collapse into it; beyond catch_up they are missed.
+create function tidemark.fire_slots() returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  c record;
+  newest timestamptz;
+  blocked text;
+  fired int := 0;
+begin
+  for c in
+    select s.*, v.group_name, v.pause_reason as view_pause
+    from tidemark.schedule s join tidemark.view v on v.name = s.view
+    where exists (select from tidemark.slot x where x.schedule_id = s.schedule_id and x.outcome is null and x.slot_at <= now())
+    for update of s skip locked
+  loop
+    select max(x.slot_at) into newest from tidemark.slot x
+     where x.schedule_id = c.schedule_id and x.outcome is null and x.slot_at <= now();
+    continue when newest is null;
+    blocked := case when not c.active then 'schedule paused: ' || coalesce(c.pause_reason, 'no reason given')
+                    when c.view_pause is not null then 'view paused: ' || c.view_pause end;
+    update tidemark.slot x
+       set decided_at = clock_timestamp(), decided_by = coalesce(nullif(current_setting('application_name'), ''), 'tick'),
+           outcome = case when blocked is not null then 'skipped'
+                          when newest < now() - c.catch_up then 'missed'
+                          when x.slot_at = newest then 'fired' else 'collapsed' end,
+           reason = case when blocked is not null then blocked
+                         when newest < now() - c.catch_up then 'nobody ticked within ' || c.catch_up
+                         when x.slot_at < newest then 'one run serves the slot of ' || newest end
+     where x.schedule_id = c.schedule_id and x.outcome is null and x.slot_at <= now();
+    if blocked is null and newest >= now() - c.catch_up then
+      perform tidemark.enqueue(c.group_name, 'cron', c.name, c.lane, now(), c.force);
+      fired := fired + 1;
+    end if;
+  end loop;
+  return fired;
+end $$;
+
+-- Turns events that writers left into requests, one a view, due after the rule's batch window.
+create function tidemark.take_events() returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  taken int := 0;
+  e record;
+begin
+  for e in
+    with gone as (
+      delete from tidemark.event x
+      where x.ctid = any (array(select y.ctid from tidemark.event y limit 10000 for update skip locked))
+      returning x.rule, x.at)
+    select r.name, v.group_name, v.paused_at, r.lane, min(g.at) + r.batch_ms * interval '1 millisecond' as due, count(*) as events
+    from gone g join tidemark.event_rule r on r.name = g.rule join tidemark.view v on v.name = r.view
+    group by 1, 2, 3, 4, r.batch_ms
+  loop
+    taken := taken + e.events;
+    continue when e.paused_at is not null;
+    perform tidemark.enqueue(e.group_name, 'event', e.name, e.lane, e.due);
+  end loop;
+  return taken;
+end $$;
+
+-- Asks for refreshes that targets need: at (oldest unreflected commit + target - margin), where the margin is
+-- 1.5 times what a refresh usually takes, and a second; `eager` at once; `budget` when its busy seconds allow.
+create function tidemark.meet_targets() returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  n record;
+  usual bigint;
+  due_at timestamptz;
+  asked int := 0;
+begin
+  for n in
+    select f.group_name,
+           min(f.oldest_unreflected_at + f.target_ms * interval '1 millisecond') as deadline,
+           min(f.oldest_unreflected_at) as oldest,
+           bool_or(f.policy = 'eager' and f.oldest_unreflected_at is not null) as eager,
+           bool_or(f.state = 'never_populated' or f.reason like 'gap:%' or f.reason like 'not_refreshed:%'
+                   or f.reason like 'log_released:%' or f.reason like 'verification_failed:%') as broken,
+           bool_and(f.policy = 'budget') as budgeted,
+           min(v.budget_seconds_per_hour) as budget,
+           max(f.last_refresh_at) as last_refresh_at
+    from tidemark.freshness_of() f
+    join tidemark.view v on v.name = f.view
+    join tidemark.refresh_group g on g.name = f.group_name
+    where v.paused_at is null and g.quarantined_at is null
+      and not exists (select from tidemark.request q where q.group_name = f.group_name and q.status = 'pending')
+    group by f.group_name
+  loop
+    continue when n.oldest is null and not n.broken;
+    usual := tidemark.usual_ms(n.group_name);
+    if n.broken or n.eager then
+      due_at := now();
+    elsif n.budgeted then
+      due_at := coalesce(n.last_refresh_at, '-infinity')
+                + (usual / greatest(coalesce(n.budget, 3600), 0.001) * 3600) * interval '1 millisecond';
+    else
+      due_at := n.deadline - (usual * 1.5 + 1000) * interval '1 millisecond';
+    end if;
+    continue when due_at > clock_timestamp();
+    -- What runs now may serve it; ask again once it has ended.
+    continue when exists (select from tidemark.request q where q.group_name = n.group_name and q.status = 'running');
+    perform tidemark.enqueue(n.group_name, 'target', case when n.eager then 'eager' when n.broken then 'unknown' else 'deadline' end,
+                             1::smallint, clock_timestamp(), n.broken, n.deadline);
+    asked := asked + 1;
+    -- Inputs in other groups come first.
+    perform tidemark.enqueue(d.group_name, 'dependency', n.group_name, 1::smallint, clock_timestamp(), false, n.deadline)
+    from (select distinct input.group_name
+            from tidemark.view reader join tidemark.view_input i on i.view = reader.name
+            join tidemark.view input on input.name = i.input
+           where reader.group_name = n.group_name and input.group_name <> n.group_name and input.paused_at is null) d
+    where not exists (select from tidemark.request q where q.group_name = d.group_name);
+  end loop;
+  return asked;
+end $$;
+
+-- Lets go of the idlest view of a log that grew beyond its bound; of the log itself when nobody is left to let go.
+create function tidemark.bound_logs() returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  s record;
+  idlest text;
+  released int := 0;
+begin
+  for s in select x.name from tidemark.source x
+            where x.status = 'captured' and tidemark.log_bytes(x.name) > tidemark.number_setting('max_log_bytes')
+  loop
+    select t.view into idlest from tidemark.tidemark t where t.source = s.name order by t.as_of limit 1;
+    if idlest is not null then
+      delete from tidemark.tidemark t where t.view = idlest and t.source = s.name;
+      update tidemark.view_state st
+         set let_go_reason = format('log_released: the change log of %s grew beyond maxLogSize before this view was refreshed', s.name)
+       where st.view = idlest;
+    end if;
+    released := released + 1;
+  end loop;
+  return released;
+end $$;
+
+create function tidemark.tick() returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+  s record;
+  followed int := 0;
+  reaped int;
+  fired int;
+  taken int;
+  asked int;
+  released int;
+begin
+  if pg_is_in_recovery() then
+    perform tidemark.fail('TIDEMARK_STANDBY', 'This server is a standby', 'Tick on the primary.');
+  end if;
+  perform tidemark.look();
+  if tidemark.installation_problem() is not null then
+    return jsonb_build_object('problem', tidemark.installation_problem(), 'pending', 0);
+  end if;
+  -- What changed under a source becomes a fact, so that it is not forgotten when it is changed back.
+  for s in select x.name from tidemark.source x
+            where x.status = 'captured' and tidemark.source_problem(x.name) is not null for update skip locked
+  loop
+    if tidemark.follow(s.name) is not null then
+      followed := followed + 1;
+    else
+      update tidemark.source x set status = 'broken', status_reason = tidemark.source_problem(s.name) where x.name = s.name;
+      insert into tidemark.gap (source, reason) values (s.name, 'broken: ' || (select x.status_reason from tidemark.source x where x.name = s.name));
+    end if;
+  end loop;
+  released := tidemark.bound_logs();
+  reaped := tidemark.reap();
+  fired := tidemark.fire_slots();
+  taken := tidemark.take_events();
+  asked := tidemark.meet_targets();
+  return jsonb_build_object('reaped', reaped, 'fired', fired, 'events', taken, 'asked', asked, 'followed', followed,
+    'released', released,
+    'pending', (select count(*) from tidemark.request q where q.status = 'pending' and q.due <= clock_timestamp()),
+    'next_due', (select min(d) from (
+       select min(q.due) as d from tidemark.request q where q.status = 'pending'
+       union all select min(x.slot_at) from tidemark.slot x where x.outcome is null) n));
+end $$;
+
+-- Slots of a schedule, computed by the engine or by apply: adds new ones, drops undecided ones of another declaration.
+create function tidemark.add_slots(schedule_name text, slots timestamptz[]) returns int
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  with added as (
+    insert into tidemark.slot (schedule_id, slot_at)
+    select c.schedule_id, x from tidemark.schedule c, unnest(slots) x where c.name = schedule_name
+    on conflict do nothing returning 1)
+  select count(*)::int from added
+$$;
+
+create function tidemark.schedule_named(text text) returns int
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare found_id int;
+begin
+  select c.schedule_id into found_id from tidemark.schedule c where c.name = text or c.schedule_id::text = text;
+  if found_id is null then
+    perform tidemark.fail('TIDEMARK_SCHEDULE_UNKNOWN', format('No schedule is called %s', text),
+      'List them with: select * from tidemark.schedules;');
+  end if;
+  return found_id;
+end $$;
+
+create function tidemark.pause_schedule(schedule text, reason text) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  update tidemark.schedule c set active = false, paused_by = session_user, pause_reason = coalesce(nullif(reason, ''), 'no reason given')
+  where c.schedule_id = tidemark.schedule_named(schedule)
+$$;
+
+create function tidemark.resume_schedule(schedule text) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  update tidemark.schedule c set active = true, paused_by = null, pause_reason = null
+  where c.schedule_id = tidemark.schedule_named(schedule)
+$$;
+
+create view tidemark.schedules as
+  select c.schedule_id as id, c.name, c.view as view_name, c.cron as schedule, c.zone, c.business_hours, c.active, c.pause_reason,
+         (select max(x.slot_at) from tidemark.slot x where x.schedule_id = c.schedule_id and x.outcome = 'fired') as last_fired_at,
+         (select min(x.slot_at) from tidemark.slot x where x.schedule_id = c.schedule_id and x.outcome is null) as next_at,
+         (select max(x.slot_at) from tidemark.slot x where x.schedule_id = c.schedule_id) as slots_until
+  from tidemark.schedule c;
+
+-- Nothing is for everybody: apply grants to the roles that the configuration names.
+revoke all on all functions in schema tidemark from public;
+revoke all on all procedures in schema tidemark from public;
