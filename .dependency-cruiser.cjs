@@ -41,7 +41,9 @@ module.exports = {
       name: 'pg-only-in-postgres',
       severity: 'error',
       from: { pathNot: '^src/postgres/' },
-      to: { path: ['^pg$', '^pg-[^/]+$', '(^|/)node_modules/(@types/)?pg(-[^/]+)?/'] },
+      to: {
+        path: ['^pg$', '^pg-', 'node_modules/pg/', 'node_modules/pg-', 'node_modules/@types/pg/'],
+      },
     },
     {
       name: 'resolvable',

@@ -3,7 +3,7 @@ import jsdoc from 'eslint-plugin-jsdoc'
 import tseslint from 'typescript-eslint'
 
 const nodeGlobals = Object.fromEntries(
-  ['process', 'console', 'Buffer', 'URL', 'setTimeout', 'clearTimeout', 'AbortController'].map(
+  ['process', 'console', 'performance', 'Buffer', 'URL', 'setTimeout', 'clearTimeout'].map(
     (name) => [name, 'readonly'],
   ),
 )

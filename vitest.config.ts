@@ -1,9 +1,9 @@
-import { configDefaults, defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const needsPostgres = ['src/**/*.pg.test.ts', 'test/**/*.pg.test.ts']
 
 /** Two projects, so that tests without a database never wait for the servers to start. */
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     maxWorkers: 2,
     testTimeout: 60_000,
@@ -28,3 +28,5 @@ export default defineConfig({
     ],
   },
 })
+
+export default config

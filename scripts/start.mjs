@@ -1,0 +1,10 @@
+// npm start: makes the checkout ready, then runs the demonstration on an embedded PostgreSQL.
+import { join } from 'node:path'
+import { main, prepare, root, runInFront } from './checkout.mjs'
+
+await main(async () => {
+  const args = process.argv.slice(2)
+  // With --json the last line of stdout is the result; what we say on the way goes beside it.
+  await prepare(args.includes('--json') ? process.stderr : process.stdout)
+  return runInFront(process.execPath, [join(root, 'dist/cli/main.js'), 'demo', ...args])
+})
