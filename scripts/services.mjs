@@ -3,22 +3,26 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { StepFailed, runQuietly, step } from './checkout.mjs'
 
-/** One line per package: the file that shows it is there, and the suites that cannot run without. */
+/**
+ * One line per package: the file that shows it is there, and what cannot run without it: suites by
+ * the names of their files, and whether the whole suite runs on it a second time.
+ */
 export const services = [
   {
     name: 'postgresql-15',
     file: '/usr/lib/postgresql/15/bin/postgres',
-    suites: ['**/debian*.pg.test.ts', '**/pg-cron*.pg.test.ts'],
+    suites: ['**/*debian*.pg.test.ts', '**/*pg-cron*.pg.test.ts'],
+    isServer: true,
   },
   {
     name: 'postgresql-15-cron',
     file: '/usr/share/postgresql/15/extension/pg_cron.control',
-    suites: ['**/pg-cron*.pg.test.ts'],
+    suites: ['**/*pg-cron*.pg.test.ts'],
   },
   {
     name: 'pgbouncer',
     file: '/usr/sbin/pgbouncer',
-    suites: ['**/pgbouncer*.pg.test.ts'],
+    suites: ['**/*pgbouncer*.pg.test.ts'],
   },
 ]
 

@@ -3,12 +3,10 @@ import { expect, test } from 'vitest'
 import { errorCatalogue, TidemarkError } from './errors.ts'
 
 const manual = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8')
-const manualEntries = Object.fromEntries(
-  [...manual.matchAll(/^\| `(TIDEMARK_[A-Z_]+)` \| (.+?) \|/gm)].map(([, code, text]) => [
-    code,
-    text,
-  ]),
-)
+const manualEntries: Record<string, string> = {}
+for (const [, code = '', text = ''] of manual.matchAll(/^\| `(TIDEMARK_[A-Z_]+)` \| (.+?) \|/gm)) {
+  manualEntries[code] = text
+}
 
 test('the manual lists every error code with its meaning, and no other', () => {
   expect(manualEntries).toEqual(errorCatalogue)

@@ -27,7 +27,7 @@ async function copyTree() {
     recursive: true,
     filter: (path) => {
       const inside = path.slice(root.length).replace(/^\//, '').split('/')
-      return !notCopied.test(inside[0]) && !path.endsWith('.sock')
+      return !notCopied.test(inside[0]) && inside.at(-1) !== 'node_modules'
     },
   })
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'))
