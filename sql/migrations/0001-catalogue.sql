@@ -86,6 +86,8 @@ create table tidemark.view (
   maintain text not null,
   target_ms bigint not null,
   very_stale_ms bigint not null,
+  -- {"hours": …, "targetMs": …}: another target inside business hours; its spans are in target_window.
+  business_target jsonb,
   policy text not null default 'deadline' check (policy in ('deadline', 'eager', 'budget')),
   budget_seconds_per_hour numeric,
   verify text not null default 'off' check (verify in ('off', 'sample', 'full')),
@@ -223,8 +225,9 @@ create table tidemark.schedule (
   active boolean not null default true,
   paused_by text,
   pause_reason text,
-  -- Changes when the declaration does; slots of another digest are computed anew.
-  digest text not null
+  -- Changes when the declaration does; slots computed from another one are computed anew.
+  digest text not null,
+  slots_digest text
 );
 
 -- Every instant at which a schedule is due, computed ahead, and what became of it.

@@ -395,4 +395,7 @@ begin
   delete from tidemark.run r where r.started_at < now() - interval '35 days' and r.status <> 'running';
   delete from tidemark.slot s where s.slot_at < now() - interval '35 days';
   delete from tidemark.target_window w where w.ends_at < now() - interval '1 day';
+  -- a database set back in time is found by this
+  update tidemark.installation i set highest_xid = pg_snapshot_xmin(pg_current_snapshot())
+   where i.highest_xid < pg_snapshot_xmin(pg_current_snapshot()) and tidemark.installation_problem() is null;
 end $$;

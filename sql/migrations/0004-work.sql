@@ -512,8 +512,8 @@ begin
   end loop;
 end $$;
 
--- Stops a running refresh. Its transaction is rolled back; the view stays as it was.
-create function tidemark.cancel(view text, reason text default 'cancelled by hand', as_status text default 'cancelled') returns boolean
+-- Notes that a running refresh is to stop, and returns the backend that works on it; null when none does.
+create function tidemark.mark_stopped(view text, as_status text, reason text) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   view_name text := tidemark.view_named(view);
@@ -521,9 +521,52 @@ declare
 begin
   select r.* into q from tidemark.request r join tidemark.view v on v.group_name = r.group_name
    where v.name = view_name and r.status = 'running' for update of r;
-  if not found then return false; end if;
+  if not found or not tidemark.is_working(q) then return null; end if;
   update tidemark.request r set stop_status = as_status, stop_reason = reason where r.request_id = q.request_id;
-  return tidemark.is_working(q) and pg_cancel_backend(q.pid);
+  return q.pid;
+end $$;
+
+-- Stops a running refresh: its transaction is rolled back, the view stays as it was, nothing is tried again.
+-- INVOKER: who may signal the backend is PostgreSQL's to say (the same role, or pg_signal_backend).
+create function tidemark.cancel(view text, reason text default 'cancelled by hand', as_status text default 'cancelled') returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select coalesce(pg_cancel_backend(tidemark.mark_stopped(view, as_status, reason)), false)
+$$;
+
+-- Typical duration of a refresh of the group: the 95th percentile of the last 20, and 1 s when nothing is known.
+create function tidemark.usual_ms(one_group text) returns bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(percentile_disc(0.95) within group (order by d.total), 1000)::bigint
+  from (select sum(r.duration_ms) as total from tidemark.run r
+         where r.group_name = one_group and r.status = 'completed' and r.request_id is not null
+           and r.started_at > now() - interval '7 days'
+         group by r.request_id order by r.request_id desc limit 20) d
+$$;
+
+-- Views whose refresh runs longer than their timeout; without one, ten minutes or ten times the usual, whichever is more.
+create function tidemark.overdue() returns table (view_name text, running_ms bigint, timeout_ms bigint)
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select v.name, (extract(epoch from clock_timestamp() - q.claimed_at) * 1000)::bigint, l.timeout_ms
+  from tidemark.request q
+  join tidemark.refresh_group g on g.name = q.group_name
+  join lateral (select d.name from tidemark.view d where d.group_name = g.name order by d.position, d.name limit 1) v on true
+  cross join lateral (select coalesce(g.timeout_ms, greatest(600000, 10 * tidemark.usual_ms(g.name))) as timeout_ms) l
+  where q.status = 'running' and q.stop_status is null
+    and clock_timestamp() - q.claimed_at > l.timeout_ms * interval '1 millisecond'
+$$;
+
+create function tidemark.stop_overdue() returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  o record;
+  stopped int := 0;
+begin
+  for o in select * from tidemark.overdue() loop
+    if tidemark.cancel(o.view_name, format('ran longer than its timeout of %s ms', o.timeout_ms), 'timed_out') then
+      stopped := stopped + 1;
+    end if;
+  end loop;
+  return stopped;
 end $$;
 
 -- True while the backend that claimed the request holds the lease of its group.

@@ -2,16 +2,6 @@
 -- each slot fires once, because who decides holds the schedule's row and the slot has no outcome yet.
 -- It does no refresh and waits for nobody longer than its lock_timeout.
 
--- Typical duration of a refresh of the group: the 95th percentile of the last 20, and 1 s when nothing is known.
-create function tidemark.usual_ms(one_group text) returns bigint
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select coalesce(percentile_disc(0.95) within group (order by d.total), 1000)::bigint
-  from (select sum(r.duration_ms) as total from tidemark.run r
-         where r.group_name = one_group and r.status = 'completed' and r.request_id is not null
-           and r.started_at > now() - interval '7 days'
-         group by r.request_id order by r.request_id desc limit 20) d
-$$;
-
 -- Looks at the clock, at most every sample_ms. The time is read before the snapshot (now() precedes it).
 create function tidemark.look() returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -122,6 +112,8 @@ begin
            bool_or(f.policy = 'eager' and f.oldest_unreflected_at is not null) as eager,
            bool_or(f.state = 'never_populated' or f.reason like 'gap:%' or f.reason like 'not_refreshed:%'
                    or f.reason like 'log_released:%' or f.reason like 'verification_failed:%') as broken,
+           -- its commits are not seen: as often as the target asks, changed or not
+           min(f.last_refresh_at + f.target_ms * interval '1 millisecond') filter (where f.state = 'unknown') as blind_deadline,
            bool_and(f.policy = 'budget') as budgeted,
            min(v.budget_seconds_per_hour) as budget,
            max(f.last_refresh_at) as last_refresh_at
@@ -132,21 +124,21 @@ begin
       and not exists (select from tidemark.request q where q.group_name = f.group_name and q.status = 'pending')
     group by f.group_name
   loop
-    continue when n.oldest is null and not n.broken;
+    continue when n.oldest is null and not n.broken and n.blind_deadline is null;
     usual := tidemark.usual_ms(n.group_name);
     if n.broken or n.eager then
       due_at := now();
-    elsif n.budgeted then
+    elsif n.budgeted and n.blind_deadline is null then
       due_at := coalesce(n.last_refresh_at, '-infinity')
                 + (usual / greatest(coalesce(n.budget, 3600), 0.001) * 3600) * interval '1 millisecond';
     else
-      due_at := n.deadline - (usual * 1.5 + 1000) * interval '1 millisecond';
+      due_at := least(n.deadline, n.blind_deadline) - (usual * 1.5 + 1000) * interval '1 millisecond';
     end if;
     continue when due_at > clock_timestamp();
     -- What runs now may serve it; ask again once it has ended.
     continue when exists (select from tidemark.request q where q.group_name = n.group_name and q.status = 'running');
-    perform tidemark.enqueue(n.group_name, 'target', case when n.eager then 'eager' when n.broken then 'unknown' else 'deadline' end,
-                             1::smallint, clock_timestamp(), n.broken, n.deadline);
+    perform tidemark.enqueue(n.group_name, 'target', case when n.eager then 'eager' when n.broken or n.oldest is null then 'unknown' else 'deadline' end,
+                             1::smallint, clock_timestamp(), n.broken or n.blind_deadline is not null, n.deadline);
     asked := asked + 1;
     -- Inputs in other groups come first.
     perform tidemark.enqueue(d.group_name, 'dependency', n.group_name, 1::smallint, clock_timestamp(), false, n.deadline)
@@ -224,15 +216,40 @@ begin
        union all select min(x.slot_at) from tidemark.slot x where x.outcome is null) n));
 end $$;
 
--- Slots of a schedule, computed by the engine or by apply: adds new ones, drops undecided ones of another declaration.
-create function tidemark.add_slots(schedule_name text, slots timestamptz[]) returns int
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-  with added as (
-    insert into tidemark.slot (schedule_id, slot_at)
-    select c.schedule_id, x from tidemark.schedule c, unnest(slots) x where c.name = schedule_name
-    on conflict do nothing returning 1)
-  select count(*)::int from added
-$$;
+-- Slots of a schedule, computed by the engine or by apply. `replace` drops those that are ahead and undecided:
+-- they are of another declaration.
+create function tidemark.write_slots(schedule_name text, replace_ahead boolean, slots timestamptz[], slots_digest text, horizon interval)
+returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  c tidemark.schedule;
+  added int;
+begin
+  select s.* into c from tidemark.schedule s where s.name = schedule_name for update;
+  if not found then return 0; end if;
+  if replace_ahead then
+    delete from tidemark.slot x where x.schedule_id = c.schedule_id and x.outcome is null and x.slot_at > now();
+  end if;
+  insert into tidemark.slot (schedule_id, slot_at) select c.schedule_id, x from unnest(slots) x on conflict do nothing;
+  get diagnostics added = row_count;
+  update tidemark.schedule s set slots_digest = write_slots.slots_digest, horizon = write_slots.horizon
+   where s.schedule_id = c.schedule_id
+     and (s.slots_digest, s.horizon) is distinct from (write_slots.slots_digest, write_slots.horizon);
+  return added;
+end $$;
+
+-- Spans of another target of a view, computed like slots.
+create function tidemark.write_target_windows(view_name text, starts timestamptz[], ends timestamptz[], targets bigint[]) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare written int;
+begin
+  delete from tidemark.target_window w where w.view = view_name and w.ends_at > now();
+  insert into tidemark.target_window (view, starts_at, ends_at, target_ms)
+  select view_name, x.s, x.e, x.t from unnest(starts, ends, targets) x (s, e, t)
+  where x.e > now() on conflict do nothing;
+  get diagnostics written = row_count;
+  return written;
+end $$;
 
 create function tidemark.schedule_named(text text) returns int
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
