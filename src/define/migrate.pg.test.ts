@@ -11,9 +11,9 @@ afterEach(async () => {
 })
 
 async function emptyDatabase(): Promise<TestDatabase> {
-  const test = await createTestDatabase()
-  opened.push(test)
-  return test
+  const database = await createTestDatabase()
+  opened.push(database)
+  return database
 }
 
 const catalogue = `
@@ -37,14 +37,10 @@ test('a new database is brought to the newest number and says which database it 
 })
 
 test('a database that is up to date is not written to', async () => {
-  const { database, sql } = await emptyDatabase()
+  const { database, sql, url, name } = await emptyDatabase()
   await migrate(database)
-  await sql(
-    'alter database ' +
-      (await currentDatabase(database)) +
-      ' set default_transaction_read_only = on',
-  )
-  const readOnly = openDatabase((opened[0] as TestDatabase).url)
+  await sql(`alter database ${name} set default_transaction_read_only = on`)
+  const readOnly = openDatabase(url)
   expect(await migrate(readOnly)).toEqual([])
   await readOnly.close()
 })
@@ -117,8 +113,3 @@ test('an installed test database is its own installation', async () => {
   const id = 'select id, database_oid from tidemark.installation'
   expect(await installed.sql(id)).not.toEqual(await other.sql(id))
 })
-
-async function currentDatabase(database: TestDatabase['database']): Promise<string> {
-  const [row] = await database.query<{ name: string }>('select current_database() as name')
-  return row?.name ?? ''
-}

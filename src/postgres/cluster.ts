@@ -45,7 +45,7 @@ export interface RunningServer {
   /** Resolves when the server has ended, for whatever reason. */
   readonly ended: Promise<void>
   /** Ends all sessions and stops cleanly; a second call waits for the same end. */
-  stop(): Promise<void>
+  readonly stop: () => Promise<void>
 }
 
 const readyWithinMs = 60_000
@@ -88,10 +88,10 @@ export async function startCluster(
       options.onLog(line)
     })
   }
-  let over = false
+  const state = { over: false }
   const ended = new Promise<void>((resolve) => {
     const finish = (): void => {
-      over = true
+      state.over = true
       resolve()
     }
     child.on('error', (error) => {
@@ -104,7 +104,7 @@ export async function startCluster(
   const deadline = Date.now() + readyWithinMs
   for (;;) {
     const postmaster = await readPostmaster(cluster.dataFolder)
-    if (over) throw new Error(log.join('\n'))
+    if (state.over) throw new Error(log.join('\n'))
     if (postmaster?.ready === true && postmaster.port === options.port) {
       return runningServer(postmaster.pid, ended)
     }

@@ -17,10 +17,10 @@ import { faultOf, placeOf } from './fault.ts'
  * timestamp without time zone, interval, xid8 and pg_snapshot come as text; timestamptz as Date.
  */
 export interface Queryable {
-  query<Row extends object = Readonly<Record<string, unknown>>>(
+  readonly query: <Row extends object = Readonly<Record<string, unknown>>>(
     text: string,
     values?: readonly unknown[],
-  ): Promise<Row[]>
+  ) => Promise<Row[]>
 }
 
 /** How a transaction begins. */
@@ -34,25 +34,25 @@ export interface Session extends Queryable {
   /** The backend, as `pg_stat_activity` names it. */
   readonly pid: number
   /** Commits when `body` returns, rolls back when it throws. */
-  transaction<Result>(
+  readonly transaction: <Result>(
     body: (transaction: Queryable) => Promise<Result>,
     options?: TransactionOptions,
-  ): Promise<Result>
+  ) => Promise<Result>
   /** Ends the connection; a second call does nothing. */
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 /** A database through a bounded pool of connections, which are made when needed. */
 export interface Database extends Queryable {
   /** Commits when `body` returns, rolls back when it throws. */
-  transaction<Result>(
+  readonly transaction: <Result>(
     body: (transaction: Queryable) => Promise<Result>,
     options?: TransactionOptions,
-  ): Promise<Result>
+  ) => Promise<Result>
   /** Lends a connection outside the pool and ends it afterwards. */
-  session<Result>(body: (session: Session) => Promise<Result>): Promise<Result>
+  readonly session: <Result>(body: (session: Session) => Promise<Result>) => Promise<Result>
   /** Waits for what runs, then ends every connection; a second call does nothing. */
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 /** What may be chosen about a {@link Database}. */
@@ -165,32 +165,34 @@ async function listenOnce(listening: Listening, onReady: () => void): Promise<vo
   const { url, channel, onNotify, signal } = listening
   const place = placeOf(url)
   const client = await connect(url, place, {})
+  const { ended, end } = endOf(client)
+  signal.addEventListener('abort', end)
   try {
-    const ended = new Promise<void>((resolve, reject) => {
-      client.on('error', (error) => {
-        reject(faultOf(error, place) as Error)
-      })
-      client.on('end', resolve)
-      signal.addEventListener(
-        'abort',
-        () => {
-          resolve()
-        },
-        { once: true },
-      )
-      if (signal.aborted) resolve()
-    })
-    ended.catch(ignore)
     client.on('notification', (message) => {
       onNotify(message.payload ?? '')
     })
     await run(client, place, { text: `listen ${client.escapeIdentifier(channel)}` })
     onReady()
     onNotify('')
-    await ended
+    if (!signal.aborted) await translated(place, () => ended)
   } finally {
+    signal.removeEventListener('abort', end)
     await client.end().catch(ignore)
   }
+}
+
+/** Settles when the connection is lost, or when `end` is called. */
+function endOf(client: pg.Client): { readonly ended: Promise<void>; readonly end: () => void } {
+  let end: () => void = ignore
+  const ended = new Promise<void>((resolve, reject) => {
+    end = resolve
+    client.on('end', resolve)
+    client.on('error', (error: Error) => {
+      reject(error)
+    })
+  })
+  ended.catch(ignore)
+  return { ended, end }
 }
 
 /**
@@ -211,6 +213,10 @@ export async function serverVersion(queryable: Queryable): Promise<number> {
   })
 }
 
+interface Rows<Row> {
+  readonly rows: Row[]
+}
+
 interface Statement {
   readonly text: string
   readonly values?: readonly unknown[] | undefined
@@ -223,10 +229,8 @@ async function run<Row extends object>(
 ): Promise<Row[]> {
   return translated(place, async () => {
     const { text, values } = statement
-    const result: pg.QueryResult<Row> | pg.QueryResult<Row>[] =
-      values === undefined
-        ? await client.query<Row>(text)
-        : await client.query<Row>(text, [...values])
+    // Several statements give several results, which the types of pg do not say.
+    const result = (await client.query(text, values && [...values])) as Rows<Row> | Rows<Row>[]
     return (Array.isArray(result) ? result.at(-1)?.rows : result.rows) ?? []
   })
 }
@@ -299,8 +303,9 @@ const parsers: ReadonlyMap<number, (text: string) => unknown> = new Map([
 
 function parserOf(oid: number, format?: 'text' | 'binary'): (text: string) => unknown {
   const own = format === 'binary' ? undefined : parsers.get(oid)
-  // The signatures of pg are overloads per type; all of them take text here.
-  return own ?? (pg.types.getTypeParser(oid, format) as (text: string) => unknown)
+  // Its overloads name the types that it knows; any other is read as text.
+  const known = pg.types.getTypeParser as (id: number, as?: string) => (text: string) => unknown
+  return own ?? known(oid, format)
 }
 
 function ignore(): void {

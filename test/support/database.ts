@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inject } from 'vitest'
 import { migrate } from '../../src/define/migrate.ts'
-import type { Database, Session } from '../../src/postgres/connection.ts'
+import type { Database, Queryable, Session } from '../../src/postgres/connection.ts'
 import { openDatabase, openSession } from '../../src/postgres/connection.ts'
 import { identifier, literal } from '../../src/postgres/identifier.ts'
 import type { ServerName } from './servers.ts'
@@ -12,17 +12,14 @@ export interface TestDatabase {
   readonly name: string
   readonly url: string
   /** The URL as another role; everyone is trusted. */
-  urlAs(role: string): string
+  readonly urlAs: (role: string) => string
   readonly database: Database
   /** Runs SQL, several statements if there are no values, and returns the rows of the last. */
-  sql<Row extends object = Readonly<Record<string, unknown>>>(
-    text: string,
-    values?: readonly unknown[],
-  ): Promise<Row[]>
+  readonly sql: Queryable['query']
   /** A connection of its own, ended by `drop()` if not before; as `role` if given. */
-  session(role?: string): Promise<Session>
+  readonly session: (role?: string) => Promise<Session>
   /** Ends what this object opened and drops the database; throws if anything else is still there. */
-  drop(): Promise<void>
+  readonly drop: () => Promise<void>
 }
 
 /** Choices of {@link createTestDatabase}. */
@@ -87,7 +84,7 @@ async function createFrom(template: string, options: TestDatabaseOptions): Promi
     url,
     urlAs,
     database,
-    sql: (text, values) => database.query(text, values),
+    sql: database.query,
     async session(role) {
       const session = await openSession(role === undefined ? url : urlAs(role))
       sessions.push(session)

@@ -37,9 +37,14 @@ const settings = {
   log_statement: 'none',
 }
 
+interface TestServer {
+  readonly url: string
+  readonly stop: () => Promise<void>
+}
+
 /** Starts servers when they are first asked for and stops them all at the end. */
 export class Servers {
-  readonly #started = new Map<ServerName, Promise<{ url: string; stop: () => Promise<void> }>>()
+  readonly #started = new Map<ServerName, Promise<TestServer>>()
 
   /** The URL of the server's database `postgres`, as superuser; everyone is trusted. */
   async url(name: ServerName): Promise<string> {
@@ -53,10 +58,11 @@ export class Servers {
 
   /** Stops and removes every server. */
   async stop(): Promise<void> {
-    const servers = await Promise.allSettled(this.#started.values())
-    await Promise.all(
-      servers.map((server) => (server.status === 'fulfilled' ? server.value.stop() : undefined)),
-    )
+    const started = await Promise.allSettled([...this.#started.values()])
+    const stops = started.map(async (server) => {
+      if (server.status === 'fulfilled') await server.value.stop()
+    })
+    await Promise.all(stops)
   }
 }
 
@@ -72,7 +78,7 @@ export async function sweepServers(): Promise<void> {
   }
 }
 
-async function startServer(name: ServerName): Promise<{ url: string; stop: () => Promise<void> }> {
+async function startServer(name: ServerName): Promise<TestServer> {
   const user = plainUser()
   const binFolder =
     name === '15-debian'
@@ -111,6 +117,7 @@ function packageFolderOf(name: Exclude<ServerName, '15-debian'>): string {
       shell: process.platform === 'win32',
     })
     if (npm.status !== 0) throw new Error(`npm ci failed in ${versionsFolder}:\n${npm.stderr}`)
+    if (!existsSync(folder)) throw new Error(`There is no PostgreSQL ${name} for this platform.`)
   }
   return folder
 }
