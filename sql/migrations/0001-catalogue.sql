@@ -86,7 +86,7 @@ create table tidemark.view (
   maintain text not null,
   target_ms bigint not null,
   very_stale_ms bigint not null,
-  -- {"hours": …, "targetMs": …}: another target inside business hours; its spans are in target_window.
+  -- {"hours": …, "target_ms": …}: another target inside business hours; its spans are in target_window.
   business_target jsonb,
   policy text not null default 'deadline' check (policy in ('deadline', 'eager', 'budget')),
   budget_seconds_per_hour numeric,

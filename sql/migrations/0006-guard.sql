@@ -3,9 +3,6 @@
 alter table tidemark.artifact add column digest text not null default '';
 comment on column tidemark.artifact.digest is 'digest of the SQL that made the object; another one means that it is to be made anew';
 
-alter table tidemark.view add column business_target jsonb;
-comment on column tidemark.view.business_target is 'a tighter target within business hours: {hours, target_ms}; windows are computed ahead into tidemark.target_window';
-
 -- On state tables, before every statement that writes. It keeps people from mistakes; it is no fence against
 -- the owner of the table, who could as well drop it. The refresh of a view sets tidemark.refreshing to its name,
 -- for its transaction alone.

@@ -17,7 +17,7 @@ interface ScheduleRecord {
 interface TargetRecord {
   readonly name: string
   readonly target_ms: number
-  readonly business_target: { readonly hours: BusinessHours; readonly targetMs: number }
+  readonly business_target: { readonly hours: BusinessHours; readonly target_ms: number }
 }
 
 /**
@@ -62,7 +62,10 @@ async function extendTargets(database: Queryable, now: Date): Promise<void> {
       {
         name: view.name as RelationName,
         targetMs: view.target_ms,
-        businessTarget: view.business_target,
+        businessTarget: {
+          hours: view.business_target.hours,
+          targetMs: view.business_target.target_ms,
+        },
       },
       now,
       new Date(now.getTime() + horizonMsMax),
