@@ -58,7 +58,9 @@ export function formatDuration(ms: number): string {
     const longs = Math.floor(shorts / shortsPerLong)
     if (longs === 0) continue
     const rest = shorts % shortsPerLong
-    return rest === 0 ? `${String(longs)} ${long}` : `${String(longs)} ${long} ${String(rest)} ${short}`
+    return rest === 0
+      ? `${String(longs)} ${long}`
+      : `${String(longs)} ${long} ${String(rest)} ${short}`
   }
   // Sixty seconds and more always hold a whole minute.
   throw new Error(`law: ${String(ms)} ms has a unit to be told in`)

@@ -3,25 +3,19 @@ const plain = (word: string): string => word.toLowerCase().replaceAll(/[^\p{L}\p
 
 /** Letters to insert, delete, replace or swap with a neighbour to make one word of the other. */
 function editsBetween(one: string, other: string): number {
-  const rows: number[][] = [Array.from({ length: other.length + 1 }, (_, column) => column)]
-  for (let i = 1; i <= one.length; i++) {
-    const above = rows[i - 1] ?? []
-    const row = [i]
-    for (let j = 1; j <= other.length; j++) {
-      const same = one[i - 1] === other[j - 1] ? 0 : 1
-      const swapped = i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]
-      row.push(
-        Math.min(
-          (above[j] ?? 0) + 1,
-          (row[j - 1] ?? 0) + 1,
-          (above[j - 1] ?? 0) + same,
-          swapped ? (rows[i - 2]?.[j - 2] ?? 0) + 1 : Infinity,
-        ),
-      )
-    }
+  const rows: number[][] = []
+  const at = (i: number, j: number): number => rows[i]?.[j] ?? Infinity
+  for (let i = 0; i <= one.length; i++) {
+    const row: number[] = []
     rows.push(row)
+    for (let j = 0; j <= other.length; j++) {
+      const replaced = at(i - 1, j - 1) + (one[i - 1] === other[j - 1] ? 0 : 1)
+      const swaps = i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]
+      const swapped = swaps ? at(i - 2, j - 2) + 1 : Infinity
+      row.push(i + j === 0 ? 0 : Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, replaced, swapped))
+    }
   }
-  return rows[one.length]?.[other.length] ?? Infinity
+  return at(one.length, other.length)
 }
 
 /**

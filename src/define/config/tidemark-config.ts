@@ -1,0 +1,205 @@
+/** A span of time with its unit: `'500ms'`, `'5m'`, `'1h 30m'`, `'2d'`. Units: ms, s, m, h, d, w. */
+export type DurationText = string
+
+/** A size with its unit, as PostgreSQL writes it: `'512MB'`, `'1GB'`. */
+export type SizeText = string
+
+/** A table or view: `'public.orders'`, or `'orders'` for one in schema public. Case is significant. */
+export type RelationText = string
+
+/** A day of the week. */
+export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun'
+
+/** The working time of a place: local days and hours of a zone, less its holidays. */
+export interface CalendarConfig {
+  /** Time zone by its IANA name: `'America/Mexico_City'`. */
+  readonly zone: string
+  /** Working days: a range `'mon-fri'` or a list `['mon', 'wed']`. Default `'mon-fri'`. */
+  readonly days?: string | readonly Weekday[]
+  /** Local time at which the working day begins: `'09:00'`. */
+  readonly from: string
+  /** Local time at which the working day ends, later than `from`: `'18:00'`; `'24:00'` is midnight. */
+  readonly to: string
+  /** Local dates that are no working days: `['2026-12-25']`. */
+  readonly holidays?: readonly string[]
+}
+
+/** Which database, and what Tidemark may do there. */
+export interface DatabaseConfig {
+  /**
+   * Where the database is: `env('MY_DATABASE_URL')`. Default: the environment variable
+   * `TIDEMARK_DATABASE_URL`, else `DATABASE_URL`. Never printed.
+   */
+  readonly url?: string
+  /** Role that runs the engine; it is granted exactly what it needs. Default: the role that applies. */
+  readonly runtimeRole?: string
+  /** Roles that may read status and freshness. */
+  readonly readerRoles?: readonly string[]
+  /** A change log beyond this size lets the idlest view go, to be rebuilt later. Default `'1GB'`. */
+  readonly maxLogSize?: SizeText
+  /** Time zone that is pinned for every refresh; schedules without a zone use it too. Default `'UTC'`. */
+  readonly timeZone?: string
+}
+
+/** A target that is tighter in business hours. */
+export interface BusinessTargetConfig {
+  /** Target within the business hours. */
+  readonly inside: DurationText
+  /** Target at all other times. */
+  readonly outside: DurationText
+  /** The name of a calendar, or the hours themselves. */
+  readonly businessHours: string | CalendarConfig
+}
+
+/** A cron schedule with its options. */
+export interface ScheduleConfig {
+  /** Name of the schedule, unique over all views. Default: the view and a number. */
+  readonly name?: string
+  /** When: minute, hour, day of month, month, day of week; `'0 * * * *'` is every full hour. */
+  readonly cron: string
+  /** Time zone of the expression. Default: that of the business hours, else `database.timeZone`. */
+  readonly zone?: string
+  /** Fire only within these hours: the name of a calendar, or the hours themselves. */
+  readonly businessHours?: string | CalendarConfig
+  /** Times missed for at most this long are caught up by one run; older ones not. Default `'1h'`. */
+  readonly catchUpWithin?: DurationText
+  /** How soon it is served; `critical` has a worker kept free for it. Default `'normal'`. */
+  readonly lane?: 'critical' | 'normal' | 'background'
+  /** Refresh even when no source has changed. Default false. */
+  readonly force?: boolean
+}
+
+/** A rule that asks for a refresh when a row of a source changes. */
+export interface EventConfig {
+  /** Name of the rule, unique over all views. Default: the view, the source and a number. */
+  readonly name?: string
+  /** The table whose changes are looked at. */
+  readonly on: RelationText
+  /** SQL condition over the columns of the row: `'monto_total >= 10000'`. Default: every row. */
+  readonly when?: string
+  /** Which changes count. Default `['insert', 'update']`. */
+  readonly changes?: readonly ('insert' | 'update' | 'delete')[]
+  /** How soon the refresh is served. Default `'normal'`. */
+  readonly priority?: 'critical' | 'normal' | 'background'
+  /** Events of this span make one refresh; `'0s'` asks at once. Default `'0s'`. */
+  readonly batch?: DurationText
+}
+
+/** Who may ask for a refresh by hand, and how often. */
+export interface RefreshByConfig {
+  /** Roles that may. Default: every caller. */
+  readonly roles?: readonly string[]
+  /** How many times an hour, all callers together. Default: no limit. */
+  readonly perHour?: number
+}
+
+/** What views share unless they say otherwise. */
+export interface DefaultsConfig {
+  /** How stale a view may become. Default `'5m'`. */
+  readonly target?: DurationText | BusinessTargetConfig
+  /** Staleness beyond this is `very_stale`. Default: twice the target. */
+  readonly veryStaleAfter?: DurationText
+  /** When a view is refreshed on its own. Default `'deadline'`. */
+  readonly policy?: 'deadline' | 'eager' | 'budget'
+  /** Busy time an hour that policy `budget` may spend. */
+  readonly budget?: DurationText
+  /** Whether a refresh checks itself: never, now and then, or every time. Default `'off'`. */
+  readonly verify?: 'off' | 'sample' | 'full'
+  /** Who may ask for a refresh by hand, and how often. */
+  readonly refreshBy?: RefreshByConfig
+  /** `'source'`: keep a live view of the same query for readers when the view is not fresh. Default `'none'`. */
+  readonly fallback?: 'none' | 'source'
+  /** A refresh that runs longer is cancelled. Default: ten minutes, or ten times what it usually takes. */
+  readonly timeout?: DurationText
+}
+
+/** A view that is kept within its target. Exactly one of `sql`, `file` and `adopt` says what it is. */
+export interface ViewConfig {
+  /** The query, one SELECT. */
+  readonly sql?: string
+  /** A file with the query, relative to the configuration file: `'sql/sales.sql'`. */
+  readonly file?: string
+  /** An existing materialized view that Tidemark takes over under its own name. */
+  readonly adopt?: RelationText
+  /**
+   * `'view'`: a plain view on a table of results; readers are never blocked.
+   * `'matview'`: a materialized view as PostgreSQL has it. Default `'view'`.
+   */
+  readonly as?: 'view' | 'matview'
+  /** How the result is kept up to date; `'auto'` chooses. Default `'auto'`. */
+  readonly maintain?: 'auto' | 'full'
+  /** How stale the view may become: `'1m'`, or a tighter target in business hours. Default `'5m'`. */
+  readonly target?: DurationText | BusinessTargetConfig
+  /** Staleness beyond this is `very_stale`. Default: twice the target. */
+  readonly veryStaleAfter?: DurationText
+  /**
+   * When the view is refreshed on its own. `'deadline'`: as rarely as the target allows;
+   * `'eager'`: as soon as something changed; `'budget'`: as fresh as `budget` allows. Default `'deadline'`.
+   */
+  readonly policy?: 'deadline' | 'eager' | 'budget'
+  /** Busy time an hour that policy `budget` may spend: `'30s'`. */
+  readonly budget?: DurationText
+  /** Whether a refresh checks itself: never, now and then, or every time. Default `'off'`. */
+  readonly verify?: 'off' | 'sample' | 'full'
+  /** Views of one group are refreshed at one snapshot. Default: with the views that it feeds on. */
+  readonly group?: string
+  /** Columns that identify a row. Default: inferred from the query. */
+  readonly key?: readonly string[]
+  /** Tables that functions in the query read, which PostgreSQL cannot tell. */
+  readonly reads?: readonly RelationText[]
+  /** Indexes: `'(region, day)'`, `'unique (day)'`, `'using gin (tags)'`. */
+  readonly indexes?: readonly string[]
+  /** Cron schedules, beside the target: `'0 6 * * *'`, or an object with its options. */
+  readonly schedules?: readonly (string | ScheduleConfig)[]
+  /** Changes that ask for a refresh at once or in batches. */
+  readonly events?: readonly EventConfig[]
+  /** Who may ask for a refresh by hand, and how often. */
+  readonly refreshBy?: RefreshByConfig
+  /** `'source'`: keep a live view of the same query for readers when the view is not fresh. Default `'none'`. */
+  readonly fallback?: 'none' | 'source'
+  /** A refresh that runs longer is cancelled. Default: ten minutes, or ten times what it usually takes. */
+  readonly timeout?: DurationText
+}
+
+/** How the commits to a table are captured. */
+export interface SourceConfig {
+  /**
+   * `'marks'`: that a transaction changed the table. `'rows'`: also which rows.
+   * `'auto'`: what the views need. Default `'auto'`.
+   */
+  readonly capture?: 'auto' | 'marks' | 'rows'
+}
+
+/** When an engine without work stops asking. */
+export interface IdleConfig {
+  /** Send no query after this long without a change, so that a database that sleeps may do so. */
+  readonly after: DurationText
+}
+
+/** How `tidemark up` works. */
+export interface EngineConfig {
+  /** Refreshes at a time, 1 to 64. Default 2. */
+  readonly workers?: number
+  /** How often it looks for changes, from `'10ms'` to `'1m'`. Default `'250ms'`. */
+  readonly poll?: DurationText
+  /** Lets a database sleep. Default: never. */
+  readonly idle?: IdleConfig
+}
+
+/** The whole of `tidemark.config.ts`, as {@link defineConfig} takes it. */
+export interface TidemarkConfig {
+  /** Where editors find the JSON schema; for `tidemark.config.json`. */
+  readonly $schema?: string
+  /** Which database, and what Tidemark may do there. */
+  readonly database?: DatabaseConfig
+  /** What views share unless they say otherwise. */
+  readonly defaults?: DefaultsConfig
+  /** Business hours by name, for schedules and targets. */
+  readonly calendars?: Readonly<Record<string, CalendarConfig>>
+  /** Tables by name. Those that views read need no entry. */
+  readonly sources?: Readonly<Record<string, SourceConfig>>
+  /** Views by name. */
+  readonly views: Readonly<Record<string, ViewConfig>>
+  /** How `tidemark up` works. */
+  readonly engine?: EngineConfig
+}
