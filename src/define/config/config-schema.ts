@@ -358,4 +358,9 @@ export function checkConfig(value: unknown): TidemarkConfig {
  * It admits some texts that {@link checkConfig} refuses, never the other way round.
  */
 export const configJsonSchema = (): object =>
-  z.toJSONSchema(config, { io: 'input', target: 'draft-7' })
+  z.toJSONSchema(config, {
+    io: 'input',
+    target: 'draft-7',
+    // That a list is not changed here says nothing to who writes one.
+    override: ({ jsonSchema }) => delete jsonSchema.readOnly,
+  })

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -88,5 +88,17 @@ describe('a configuration file in an otherwise empty folder', () => {
     )
     expect((await loadConfiguration(folder)).databaseUrl).toBe('postgres://me:pw@db/shop')
     delete process.env['TIDEMARK_TEST_URL']
+  })
+
+  test('the example of the manual is a configuration', async () => {
+    const manual = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8')
+    const [, example = ''] = /```ts\n(.*?)```/s.exec(manual) ?? []
+    process.env['SHOP_DATABASE_URL'] = 'postgres://localhost/shop'
+    mkdirSync(join(folder, 'sql'))
+    write('sql/big-orders.sql', 'select 1 as one')
+    write('tidemark.config.ts', example)
+    const { views } = await loadConfiguration(folder)
+    expect(views.map(({ definition }) => definition.kind)).toEqual(['sql', 'file', 'adopt'])
+    delete process.env['SHOP_DATABASE_URL']
   })
 })
