@@ -13,9 +13,6 @@ export interface Binaries {
   readonly note: string | null
 }
 
-/** A copy for accounts that cannot enter the folder of the package; survives a restart. */
-const copiesFolder = '/var/tmp'
-
 /**
  * The folder of the package that holds PostgreSQL for this platform.
  * Throws `TIDEMARK_EMBEDDED_FAILED` where there is none.
@@ -40,11 +37,13 @@ export function embeddedPackage(): string {
 
 /**
  * Makes the programs of such a package runnable by `user`, even if its install script was blocked:
- * npm packs neither links nor, always, the executable bit. Idempotent.
+ * npm packs neither links nor, always, the executable bit. Idempotent. Where the user cannot enter the
+ * folder of the package, a copy in `copiesFolder` is used, which is made once.
  */
 export async function prepareBinaries(
   packageFolder: string,
   user: PlainUser | null,
+  copiesFolder = '/var/tmp',
 ): Promise<Binaries> {
   const open = canEnter(join(packageFolder, 'native', 'bin'), user)
   if (open && isPrepared(packageFolder))
@@ -53,7 +52,7 @@ export async function prepareBinaries(
     await prepare(packageFolder)
     return { binFolder: binFolderOf(packageFolder), note: null }
   }
-  const copy = await copyOf(packageFolder)
+  const copy = await copyOf(packageFolder, copiesFolder)
   const reason = open
     ? 'is not ready and cannot be written'
     : `cannot be entered by ${user?.name ?? ''}`
@@ -103,7 +102,7 @@ async function prepare(packageFolder: string): Promise<void> {
 }
 
 /** Copied to a new folder and then renamed, so that a copy that is there is whole. */
-async function copyOf(packageFolder: string): Promise<string> {
+async function copyOf(packageFolder: string, copiesFolder: string): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as {
     version: string
   }

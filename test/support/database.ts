@@ -40,7 +40,7 @@ export async function createInstalledDatabase(
   options: TestDatabaseOptions = {},
 ): Promise<TestDatabase> {
   const template = 'tidemark_template'
-  const adminUrl = await serverUrl(options.server)
+  const adminUrl = await serverFor(options.server)
   const admin = await openSession(adminUrl)
   try {
     await admin.query('select pg_advisory_lock(1)')
@@ -59,7 +59,7 @@ export async function createInstalledDatabase(
 }
 
 /** The URL of a server's database `postgres`, as superuser; starts the server if need be. */
-export async function serverUrl(name: ServerName = inject('serverName')): Promise<string> {
+export async function serverFor(name: ServerName = inject('serverName')): Promise<string> {
   const response = await fetch(`${inject('serversUrl')}/${name}`)
   const text = await response.text()
   if (!response.ok) throw new Error(text)
@@ -67,7 +67,7 @@ export async function serverUrl(name: ServerName = inject('serverName')): Promis
 }
 
 async function createFrom(template: string, options: TestDatabaseOptions): Promise<TestDatabase> {
-  const adminUrl = await serverUrl(options.server)
+  const adminUrl = await serverFor(options.server)
   const name = `test_${randomBytes(6).toString('hex')}`
   await asAdmin(adminUrl, (admin) => admin.query(`create database ${name} template ${template}`))
   if (template !== 'template1') await recordCopy(withDatabase(adminUrl, name))

@@ -42,6 +42,9 @@ interface TestServer {
   readonly stop: () => Promise<void>
 }
 
+/** Whether Debian's own PostgreSQL 15 is on this machine. */
+export const debianInstalled = (): boolean => existsSync(debianBinFolder)
+
 /** Starts servers when they are first asked for and stops them all at the end. */
 export class Servers {
   readonly #started = new Map<ServerName, Promise<TestServer>>()

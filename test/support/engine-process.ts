@@ -1,0 +1,22 @@
+/** An engine in a process of its own, for tests that kill it: `engine-process.ts URL NAME`. */
+import { runEngine } from '../../src/engine/engine.ts'
+
+const [, , databaseUrl, name] = process.argv
+if (databaseUrl === undefined || name === undefined) throw new Error('usage: URL NAME')
+const stop = new AbortController()
+process.on('SIGTERM', () => {
+  stop.abort()
+})
+await runEngine(
+  {
+    databaseUrl,
+    name,
+    workers: 2,
+    pollMs: 50,
+    onEvent: (event) => {
+      if (event.kind === 'lost') process.stderr.write(`${event.loop}: ${String(event.error)}\n`)
+      if (event.kind === 'started') process.stdout.write('started\n')
+    },
+  },
+  stop.signal,
+)

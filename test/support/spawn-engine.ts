@@ -1,0 +1,44 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+/** An engine process that a test may kill. */
+export interface EngineProcess {
+  /** SIGKILL, and waits until the process is gone. */
+  readonly kill: () => Promise<void>
+  /** SIGTERM, and waits until the process has ended; its exit code. */
+  readonly stop: () => Promise<number | null>
+  /** What it wrote to stderr so far. */
+  readonly errors: () => string
+}
+
+/** Starts an engine on a database and waits until it has said that it started. */
+export async function spawnEngine(databaseUrl: string, name: string): Promise<EngineProcess> {
+  const script = fileURLToPath(new URL('./engine-process.ts', import.meta.url))
+  const child = spawn(process.execPath, ['--import', 'jiti/register', script, databaseUrl, name], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let errors = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text
+  })
+  const exited = once(child, 'exit')
+  await Promise.race([
+    once(child.stdout, 'data'),
+    exited.then(() => {
+      throw new Error(`the engine did not start: ${errors}`)
+    }),
+  ])
+  return {
+    async kill() {
+      child.kill('SIGKILL')
+      await exited
+    },
+    async stop() {
+      child.kill('SIGTERM')
+      await exited
+      return child.exitCode
+    },
+    errors: () => errors,
+  }
+}
