@@ -28,6 +28,8 @@ export interface CanonicalQuery {
   readonly timeDependent: boolean
   /** Calls a volatile function: two runs over the same rows may differ. */
   readonly volatile: boolean
+  /** The outermost SELECT has a function that returns several rows, so that GROUP BY is no key. */
+  readonly returnsSets: boolean
   /** Foreign tables and other relations that cannot be captured. */
   readonly uncaptured: readonly RelationName[]
 }
