@@ -11,6 +11,7 @@ import { isAlive, readPostmaster } from './cluster.ts'
 import { openDatabase } from './connection.ts'
 import type { EmbeddedOptions, EmbeddedServer } from './embedded.ts'
 import { startEmbedded } from './embedded.ts'
+import { plainUser } from './plain-user.ts'
 
 let folder: string
 let dataFolder: string
@@ -113,6 +114,22 @@ test('after a crash the number of the old server may belong to any program', asy
   const second = await start()
   expect(await ask(second.url, 'select 1 as one')).toEqual([{ one: 1 }])
 })
+
+test.skipIf(plainUser() === null)(
+  'a folder that the account of the server cannot reach is replaced, and a note says by which',
+  async () => {
+    await chmod(folder, 0o700)
+    const first = await start()
+    expect(first.notes).toEqual([expect.stringContaining(first.dataFolder)])
+    expect(first.dataFolder).not.toBe(dataFolder)
+    await ask(first.url, 'create table kept ()')
+    await first.stop()
+    const second = await start()
+    expect(await ask(second.url, 'select from kept')).toEqual([])
+    await second.stop()
+    await rm(second.dataFolder, { recursive: true })
+  },
+)
 
 test('a server that cannot start says why', async () => {
   await expect(start({ settings: { shared_buffers: 'plenty' } })).rejects.toMatchObject({
