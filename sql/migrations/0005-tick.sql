@@ -110,8 +110,8 @@ begin
            min(f.oldest_unreflected_at + f.target_ms * interval '1 millisecond') as deadline,
            min(f.oldest_unreflected_at) as oldest,
            bool_or(f.policy = 'eager' and f.oldest_unreflected_at is not null) as eager,
-           bool_or(f.state = 'never_populated' or f.reason like 'gap:%' or f.reason like 'not_refreshed:%'
-                   or f.reason like 'log_released:%' or f.reason like 'verification_failed:%') as broken,
+           bool_or(f.state = 'never_populated' or coalesce(f.reason, '') like any
+             (array['gap:%', 'not_refreshed:%', 'log_released:%', 'verification_failed:%'])) as broken,
            -- its commits are not seen: as often as the target asks, changed or not
            min(f.last_refresh_at + f.target_ms * interval '1 millisecond') filter (where f.state = 'unknown') as blind_deadline,
            bool_and(f.policy = 'budget') as budgeted,
