@@ -119,8 +119,12 @@ export async function openSession(url: string, options: DatabaseOptions = {}): P
   const place = placeOf(url)
   const client = await connect(url, place, options)
   let closing: Promise<void> | undefined
+  // Asked, not taken from the protocol: a pooler between gives its own number there.
   const [row] = await run<{ pid: number }>(client, place, {
     text: 'select pg_backend_pid() as pid',
+  }).catch(async (error: unknown) => {
+    await client.end().catch(ignore)
+    throw error
   })
   return {
     pid: row?.pid ?? 0,

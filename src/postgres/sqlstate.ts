@@ -16,12 +16,6 @@ export const retrySoon: readonly string[] = [
 /** The server knows the caller but does not let it in. */
 export const loginRefused: readonly string[] = ['28P01', '28000']
 
-/** A named object is not there: schema, table, function, column. */
-export const missing: readonly string[] = ['3F000', '42P01', '42883', '42703']
-
-/** Somebody created it first. */
-export const alreadyThere: readonly string[] = ['42P06', '42P07', '42710', '42723', '23505']
-
 /**
  * The SQLSTATE of an error, or of what caused it; undefined for errors that PostgreSQL did not raise.
  */
