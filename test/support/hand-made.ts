@@ -8,30 +8,8 @@ import type { Queryable } from '../../src/postgres/connection.ts'
 export async function installHandMade(sql: Queryable['query'], targetMs = 60_000): Promise<void> {
   await sql(`
     create table public.orders (id int primary key, region text, amount numeric);
-    insert into public.orders select g, 'r' || g % 5, g from generate_series(1, 10) g;
-    create type tidemark."image public.orders" as (region text, amount numeric);
-    create function tidemark."public.orders is captured; run tidemark plan"(public.orders)
-      returns tidemark."image public.orders" language sql immutable
-      begin atomic select row(($1).region, ($1).amount)::tidemark."image public.orders"; end;
-    create table tidemark."log 0 public.orders" (xid xid8 not null default pg_current_xact_id(), w smallint not null);
-    create table tidemark."log 1 public.orders" (like tidemark."log 0 public.orders" including defaults);
-    create table tidemark."log 2 public.orders" (like tidemark."log 0 public.orders" including defaults);
-    create function tidemark."capture public.orders"() returns trigger
-      language plpgsql security definer set search_path = pg_catalog, pg_temp as $f$
-      begin
-        case (pg_current_xact_id()::text::bigint >> 14) % 3
-          when 0 then insert into tidemark."log 0 public.orders" (w) values (0);
-          when 1 then insert into tidemark."log 1 public.orders" (w) values (0);
-          else insert into tidemark."log 2 public.orders" (w) values (0);
-        end case;
-        return null;
-      end $f$;
-    create trigger capture after insert or update or delete or truncate on public.orders
-      for each statement execute function tidemark."capture public.orders"();
-    alter table public.orders enable always trigger capture;
-    insert into tidemark.source (name, relation, mode, columns, digest)
-      values ('public.orders', 'public.orders', 'marks', '{region,amount}', 'by hand');
-    select tidemark.trust('public.orders');`)
+    insert into public.orders select g, 'r' || g % 5, g from generate_series(1, 10) g;`)
+  await captureByHand(sql, 'orders', { region: 'text', amount: 'numeric' })
   await installView(sql, {
     name: 'by_region',
     query: 'select region, count(*) as n, sum(amount) as total from public.orders group by region',
@@ -44,11 +22,59 @@ export async function installHandMade(sql: Queryable['query'], targetMs = 60_000
   })
 }
 
+/** `public.observed(id int)` captured and `public.seen`, a view of its ids, with target `targetMs`. */
+export async function installObserved(sql: Queryable['query'], targetMs: number): Promise<void> {
+  await sql('create table public.observed (id int not null)')
+  await captureByHand(sql, 'observed', { id: 'int' })
+  await installView(sql, {
+    name: 'seen',
+    query: 'select id from public.observed',
+    targetMs,
+    source: 'public.observed',
+  })
+}
+
+/** Captures `public.<table>` by marks: columns by name and type. */
+async function captureByHand(
+  sql: Queryable['query'],
+  table: string,
+  columns: Readonly<Record<string, string>>,
+): Promise<void> {
+  const names = Object.keys(columns)
+  const image = `tidemark."image public.${table}"`
+  await sql(`
+    create type ${image} as (${names.map((name) => `${name} ${columns[name] ?? ''}`).join(', ')});
+    create function tidemark."public.${table} is captured; run tidemark plan"(public.${table})
+      returns ${image} language sql immutable
+      begin atomic select row(${names.map((name) => `($1).${name}`).join(', ')})::${image}; end;
+    create table tidemark."log 0 public.${table}" (xid xid8 not null default pg_current_xact_id(), w smallint not null);
+    create table tidemark."log 1 public.${table}" (like tidemark."log 0 public.${table}" including defaults);
+    create table tidemark."log 2 public.${table}" (like tidemark."log 0 public.${table}" including defaults);
+    create function tidemark."capture public.${table}"() returns trigger
+      language plpgsql security definer set search_path = pg_catalog, pg_temp as $f$
+      begin
+        case (pg_current_xact_id()::text::bigint >> 14) % 3
+          when 0 then insert into tidemark."log 0 public.${table}" (w) values (0);
+          when 1 then insert into tidemark."log 1 public.${table}" (w) values (0);
+          else insert into tidemark."log 2 public.${table}" (w) values (0);
+        end case;
+        return null;
+      end $f$;
+    create trigger capture after insert or update or delete or truncate on public.${table}
+      for each statement execute function tidemark."capture public.${table}"();
+    alter table public.${table} enable always trigger capture;
+    insert into tidemark.source (name, relation, mode, columns, digest)
+      values ('public.${table}', 'public.${table}', 'marks', '{${names.join(',')}}', 'by hand');
+    select tidemark.trust('public.${table}');`)
+}
+
 /** A view over `public.orders` whose refresh deletes all and inserts all. */
 export interface HandMadeView {
   readonly name: string
   readonly query: string
   readonly targetMs: number
+  /** `public.orders` unless told. */
+  readonly source?: string
 }
 
 /** Installs one more view over `public.orders`. */
@@ -76,7 +102,7 @@ export async function installView(sql: Queryable['query'], view: HandMadeView): 
       values ('public.${name}', 'public.${name}', 'view', 'diff', '${query.replaceAll("'", "''")}', 'by hand',
               'public.${name}', 'tidemark_state."public.${name}"', 'tidemark_state."maintain public.${name}"',
               ${String(targetMs)}, ${String(targetMs * 2)});
-    insert into tidemark.view_source values ('public.${name}', 'public.orders', '{region,amount}');`)
+    insert into tidemark.view_source values ('public.${name}', '${view.source ?? 'public.orders'}', '{}');`)
 }
 
 /** Rows in which a view and its query differ, as bags. */
