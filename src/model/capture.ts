@@ -7,9 +7,13 @@ export interface ColumnShape {
   readonly attnum: number
   /** As `format_type` prints it, usable in DDL. */
   readonly type: string
+  /** The type beneath a domain, else `type`: what a log holds, where no constraint may refuse a row. */
+  readonly baseType: string
   readonly notNull: boolean
   /** A column generated on reading (PostgreSQL 18) has no value in a trigger. */
   readonly generatedVirtual: boolean
+  /** The columns that a generated column is computed from; empty for any other. */
+  readonly generatedFrom: readonly string[]
 }
 
 /** A table that can be captured, as the catalog has it. */
@@ -19,6 +23,8 @@ export interface SourceShape {
   /** `partitioned`, `inherited` (has children), `plain`; subscribed ones receive logical replication. */
   readonly kind: 'plain' | 'partitioned' | 'inherited'
   readonly subscribed: boolean
+  /** The table, or one below it, has a parent outside: statements that name the parent fire row triggers only. */
+  readonly child: boolean
   readonly owner: string
   readonly columns: readonly ColumnShape[]
   /** Every partition or child below the table, leaves and inner ones, schema-qualified. */

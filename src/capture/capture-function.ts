@@ -1,0 +1,356 @@
+import { createHash } from 'node:crypto'
+import type { BoundEvent, CaptureWish } from '../model/capture.ts'
+import type { ChangeKind } from '../model/declaration.ts'
+import type { RelationName } from '../model/ids.ts'
+import { captureNames } from '../model/names.ts'
+import { identifier, literal, qualified } from '../postgres/identifier.ts'
+import { dollarQuoted } from './dollar-quoted.ts'
+import { imageColumns } from './image.ts'
+
+/** How the triggers of a source fire; see {@link firing}. */
+export type Firing = 'statement' | 'row'
+
+/**
+ * Statement triggers with transition tables cost one call a statement, but only the table that a statement
+ * names fires them. Row triggers fire whatever the statement names, are cloned to partitions that come later,
+ * and are what the apply worker of logical replication fires.
+ */
+export function firing(wish: CaptureWish): Firing {
+  const { kind, subscribed, child } = wish.shape
+  return kind !== 'plain' || subscribed || child ? 'row' : 'statement'
+}
+
+/** The name of an event rule's condition as a function over a row of `source`. */
+export const eventFunction = (source: RelationName, rule: string): string =>
+  qualified('tidemark', captureNames.event(`${rule} on ${source}`))
+
+/** The tables of a change log; a transaction writes to one of them. */
+export const buckets = [0, 1, 2] as const
+
+/** One of {@link buckets}. */
+export type Bucket = (typeof buckets)[number]
+
+/**
+ * The function that the capture triggers of a source call.
+ *
+ * Guarantees: it never fails for want of the image function, but writes a gap; it writes nothing when no
+ * captured column changed its image; it assigns no transaction id where nothing was changed.
+ * It has no exception block, which would cost a subtransaction in every statement.
+ */
+export function createCaptureFunction(wish: CaptureWish): readonly string[] {
+  const name = qualified('tidemark', captureNames.trigger(wish.shape.name))
+  const body = firing(wish) === 'statement' ? statementBody(wish) : rowBody(wish)
+  return [
+    `create or replace function ${name}() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as ${dollarQuoted(`\n${body.join('\n')}\n`)}`,
+    `revoke all on function ${name}() from public`,
+  ]
+}
+
+/** Lines of PL/pgSQL. A name may hold a line break, so text is never cut into lines, only put together from them. */
+type Lines = readonly string[]
+
+/** What the log and the rules get from one kind of change. */
+type Arm = (change: ChangeKind) => Lines
+
+function statementBody(wish: CaptureWish): Lines {
+  return [
+    'declare',
+    '  -- Null: the transaction has changed nothing so far, so neither has this statement.',
+    '  bucket int := (pg_current_xact_id_if_assigned()::text::bigint >> 14) % 3;',
+    'begin',
+    '  if bucket is null then return null; end if;',
+    `  if to_regproc(${literal(imageName(wish))}) is null then`,
+    `    insert into tidemark.gap (source, reason) values (${gapNote(wish).values});`,
+    '    return null;',
+    '  end if;',
+    ...indented(
+      branches(wish, (change) => [
+        ...(change === 'update' ? updateToLog(wish) : rowsToLog(wish, change)),
+        ...statementEvents(wish, change),
+      ]),
+    ),
+    '  return null;',
+    'end',
+  ]
+}
+
+function rowBody(wish: CaptureWish): Lines {
+  return [
+    'declare',
+    '  bucket int := (pg_current_xact_id()::text::bigint >> 14) % 3;',
+    '  place text;',
+    '  noted boolean;',
+    'begin',
+    `  if to_regproc(${literal(imageName(wish))}) is null then`,
+    ...indented(indented(oncePerTransaction(gapNote(wish)))),
+    '    return null;',
+    '  end if;',
+    ...indented(branches(wish, (change) => rowArm(wish, change))),
+    '  return null;',
+    'end',
+  ]
+}
+
+function branches(wish: CaptureWish, arm: Arm): Lines {
+  const changes = ['insert', 'update', 'delete'] as const
+  const arms = changes.map((change) => ({
+    condition: `tg_op = '${change.toUpperCase()}'`,
+    lines: arm(change),
+  }))
+  // A TRUNCATE is not described row by row.
+  const truncated = intoLog(wish, (log) => [`insert into ${log} (w) values (0);`])
+  return choice(arms, truncated)
+}
+
+/** The transition table that has what a change left, or took away. */
+const rowsOf = (change: ChangeKind): string => (change === 'delete' ? 'old_rows' : 'new_rows')
+
+function rowsToLog(wish: CaptureWish, change: ChangeKind): Lines {
+  const rows = rowsOf(change)
+  if (wish.mode === 'marks')
+    return intoLog(wish, (log) => [`insert into ${log} (w) select 0 from ${rows} limit 1;`])
+  const weight = change === 'delete' ? -1 : 1
+  if (!hasImage(wish))
+    return intoLog(wish, (log) => [`insert into ${log} (w) select ${weight} from ${rows};`])
+  return intoLog(wish, (log) => [
+    `insert into ${log} (w${fieldList(wish)})`,
+    `select ${weight}${fieldsOf(wish, 's.image')}`,
+    `from (select ${imageCall(wish, 'row(r.*)')} as image from ${rows} r) s;`,
+  ])
+}
+
+function updateToLog(wish: CaptureWish): Lines {
+  if (!hasImage(wish)) return []
+  if (wish.mode === 'marks') {
+    const mark = (pairs: Lines): Lines =>
+      intoLog(wish, (log) => [`insert into ${log} (w) select 0 from (`, ...pairs, ') p limit 1;'])
+    return [
+      // The first pair tells nearly always; the rest is looked at only when it does not.
+      ...mark(changedPairs(wish, 'first')),
+      'if not found and exists (select from new_rows offset 1) then',
+      ...indented(mark(changedPairs(wish, 'all'))),
+      'end if;',
+    ]
+  }
+  return oneOrMany((which) =>
+    intoLog(wish, (log) => [
+      `insert into ${log} (w${fieldList(wish)})`,
+      `select e.w${fieldsOf(wish, 'e.image')}`,
+      'from (',
+      ...changedPairs(wish, which),
+      ') p',
+      'cross join lateral (values (-1, p.before), (1, p.after)) e (w, image)',
+      'where e.image is distinct from null;',
+    ]),
+  )
+}
+
+function statementEvents(wish: CaptureWish, change: ChangeKind): Lines {
+  const events = eventsOn(wish, change)
+  if (events.length === 0) return []
+  if (change !== 'update') {
+    const rows = rowsOf(change)
+    const matches = events.map(({ rule }, at) => {
+      const matched = `${eventFunction(wish.shape.name, rule)}(row(r.*))`
+      const select = `select ${literal(rule)} where exists (select from ${rows} r where ${matched})`
+      return at === 0 ? select : `union all ${select}`
+    })
+    return ['insert into tidemark.event (rule)', ...matches, ';']
+  }
+  const candidates = events.map(({ rule }, at) => `(${literal(rule)}, p.match_${at})`)
+  return oneOrMany((which) => [
+    'insert into tidemark.event (rule)',
+    'select distinct e.rule from (',
+    ...changedPairs(wish, which, events),
+    `) p cross join lateral (values ${candidates.join(', ')}) e (rule, matched)`,
+    'where e.matched;',
+  ])
+}
+
+type Which = 'first' | 'all'
+
+/**
+ * Old and new rows of an update whose images differ: `before, after, match_0 …`. Rows are paired by their
+ * place. Whatever the pairing, what it leaves out has equal images on both sides, so the difference of the
+ * two bags is right. `*<>` compares what is stored: 1.0 and 1.00 differ, and json can be compared.
+ * A full join cannot become a nested loop, which for many rows would take their square.
+ */
+function changedPairs(wish: CaptureWish, which: Which, events: readonly BoundEvent[] = []): Lines {
+  const matches = events.map(
+    ({ rule }, at) => `, ${eventFunction(wish.shape.name, rule)}(row(r.*)) as match_${at}`,
+  )
+  const side = (rows: string, extra: string): string => {
+    const image = `${imageCall(wish, 'row(r.*)')} as image${extra}`
+    return which === 'first'
+      ? `(select ${image} from ${rows} r limit 1)`
+      : `(select row_number() over () as place, ${image} from ${rows} r)`
+  }
+  return [
+    `  select o.image as before, n.image as after${matches.map((_, at) => `, n.match_${at}`).join('')}`,
+    `  from ${side('old_rows', '')} o`,
+    `  ${which === 'first' ? 'cross join' : 'full join'} ${side('new_rows', matches.join(''))} n`,
+    ...(which === 'first' ? [] : ['  using (place)']),
+    '  where (o.image *<> n.image) is not false',
+  ]
+}
+
+const oneOrMany = (lines: (which: Which) => Lines): Lines =>
+  choice(
+    [{ condition: 'exists (select from new_rows offset 1)', lines: lines('all') }],
+    lines('first'),
+  )
+
+function rowArm(wish: CaptureWish, change: ChangeKind): Lines {
+  const row = change === 'delete' ? 'old' : 'new'
+  const lines = [...rowToLog(wish, change), ...rowEvents(wish, change, row)]
+  if (change !== 'update') return lines
+  if (!hasImage(wish)) return []
+  const differ = `${imageCall(wish, 'old')} *<> ${imageCall(wish, 'new')}`
+  return [`if ${differ} then`, ...indented(lines), 'end if;']
+}
+
+function rowToLog(wish: CaptureWish, change: ChangeKind): Lines {
+  if (wish.mode === 'marks') {
+    return oncePerTransaction({
+      setting: settingOf(`mark ${wish.shape.name}`),
+      table: (bucket) => logTable(wish, bucket),
+      columns: 'w',
+      values: '0',
+      mine: 'true',
+    })
+  }
+  const before = { w: -1, row: 'old' }
+  const after = { w: 1, row: 'new' }
+  const images = { insert: [after], delete: [before], update: [before, after] }[change]
+  if (!hasImage(wish)) {
+    const weights = images.map(({ w }) => `(${w})`).join(', ')
+    return intoLog(wish, (log) => [`insert into ${log} (w) values ${weights};`])
+  }
+  const rows = images.map(({ w, row }) => `select ${w} as w, ${imageCall(wish, row)} as image`)
+  // The offset keeps the planner from computing the image once for every column.
+  return intoLog(wish, (log) => [
+    `insert into ${log} (w${fieldList(wish)})`,
+    `select e.w${fieldsOf(wish, 'e.image')} from (${rows.join(' union all ')} offset 0) e;`,
+  ])
+}
+
+function rowEvents(wish: CaptureWish, change: ChangeKind, row: string): Lines {
+  return eventsOn(wish, change).flatMap(({ rule }) => [
+    `if ${eventFunction(wish.shape.name, rule)}(${row}) then`,
+    ...indented(
+      oncePerTransaction({
+        setting: settingOf(`event ${rule}`),
+        table: () => 'tidemark.event',
+        columns: 'rule',
+        values: literal(rule),
+        mine: `t.rule = ${literal(rule)}`,
+      }),
+    ),
+    'end if;',
+  ])
+}
+
+/** A row that a transaction writes once. */
+interface Note {
+  /** Where the transaction remembers the place of its row. */
+  readonly setting: string
+  readonly table: (bucket: Bucket) => string
+  readonly columns: string
+  readonly values: string
+  /** That row `t` is the one noted, beside being of this transaction. */
+  readonly mine: string
+}
+
+/**
+ * Writes one row in each transaction, however many rows a row trigger sees: a local setting remembers where
+ * it lies, and forgets it when the savepoint is rolled back that the row was written under. The setting is
+ * only a hint, which anybody may forge: the row counts when it is there.
+ */
+function oncePerTransaction(note: Note): Lines {
+  const inBucket = (bucket: Bucket): Lines => {
+    const table = note.table(bucket)
+    return [
+      'if noted then',
+      `  noted := exists (select from ${table} t`,
+      `    where t.ctid = place::tid and t.xid = pg_current_xact_id() and ${note.mine});`,
+      'end if;',
+      'if not noted then',
+      `  insert into ${table} as t (${note.columns}) values (${note.values})`,
+      '  returning t.ctid::text into place;',
+      `  perform set_config(${literal(note.setting)}, place, true);`,
+      'end if;',
+    ]
+  }
+  const split = note.table(0) !== note.table(1)
+  return [
+    `place := current_setting(${literal(note.setting)}, true);`,
+    "noted := coalesce(place ~ '^\\([0-9]{1,9},[0-9]{1,4}\\)$', false);",
+    ...(split ? byBucket(inBucket) : inBucket(0)),
+  ]
+}
+
+function gapNote(wish: CaptureWish): Note {
+  const source = wish.shape.name
+  const reason = `column_dropped: a captured column of ${source} was dropped; run tidemark plan`
+  return {
+    setting: settingOf(`gap ${source}`),
+    table: () => 'tidemark.gap',
+    columns: 'source, reason',
+    values: `${literal(source)}, ${literal(reason)}`,
+    mine: `t.source = ${literal(source)}`,
+  }
+}
+
+/** Names of settings are words; any text becomes one by its digest. */
+const settingOf = (text: string): string =>
+  `tidemark.at_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+
+const eventsOn = (wish: CaptureWish, change: ChangeKind): readonly BoundEvent[] =>
+  wish.events.filter(({ on }) => on.includes(change))
+
+const hasImage = (wish: CaptureWish): boolean => imageColumns(wish).length > 0
+
+const imageName = (wish: CaptureWish): string =>
+  qualified('tidemark', captureNames.image(wish.shape.name))
+
+const imageCall = (wish: CaptureWish, row: string): string => `${imageName(wish)}(${row})`
+
+const fieldList = (wish: CaptureWish): string =>
+  imageColumns(wish)
+    .map(({ logged }) => `, ${identifier(logged)}`)
+    .join('')
+
+const fieldsOf = (wish: CaptureWish, image: string): string =>
+  imageColumns(wish)
+    .map(({ logged }) => `, (${image}).${identifier(logged)}`)
+    .join('')
+
+const logTable = (wish: CaptureWish, bucket: Bucket): string =>
+  qualified('tidemark', captureNames.log(wish.shape.name, bucket))
+
+const intoLog = (wish: CaptureWish, lines: (log: string) => Lines): Lines =>
+  byBucket((bucket) => lines(logTable(wish, bucket)))
+
+const byBucket = (lines: (bucket: Bucket) => Lines): Lines =>
+  choice(
+    [
+      { condition: 'bucket = 0', lines: lines(0) },
+      { condition: 'bucket = 1', lines: lines(1) },
+    ],
+    lines(2),
+  )
+
+function choice(
+  arms: readonly { readonly condition: string; readonly lines: Lines }[],
+  otherwise: Lines,
+): Lines {
+  const written = arms.flatMap(({ condition, lines }, at) => [
+    `${at === 0 ? 'if' : 'elsif'} ${condition} then`,
+    ...indented(lines.length === 0 ? ['null;'] : lines),
+  ])
+  return [...written, 'else', ...indented(otherwise), 'end if;']
+}
+
+const indented = (lines: Lines): Lines => lines.map((line) => `  ${line}`)

@@ -1,0 +1,32 @@
+import type { CaptureWish } from '../model/capture.ts'
+import { captureNames } from '../model/names.ts'
+import { identifier, qualified } from '../postgres/identifier.ts'
+import type { Bucket } from './capture-function.ts'
+import { imageColumns } from './image.ts'
+
+/**
+ * Creates one table of a change log.
+ *
+ * Rows are appended, read and truncated, never updated: packed full, and left alone by autovacuum, whose
+ * lock would make the cleaner's attempts fail. PostgreSQL vacuums against wrap-around all the same.
+ */
+export function createLog(wish: CaptureWish, bucket: Bucket): readonly string[] {
+  const log = qualified('tidemark', captureNames.log(wish.shape.name, bucket))
+  return [
+    `create table if not exists ${log} (
+  xid xid8 not null default pg_current_xact_id(),
+  w smallint not null${logFields(wish)
+    .map((field) => `,\n  ${field}`)
+    .join('')}
+) with (fillfactor = 100, autovacuum_enabled = false, toast.autovacuum_enabled = false)`,
+    `revoke all on table ${log} from public`,
+  ]
+}
+
+/** The columns of the image as DDL has them. */
+export const imageFields = (wish: CaptureWish): readonly string[] =>
+  imageColumns(wish).map(({ logged, type }) => `${identifier(logged)} ${type}`)
+
+/** The columns of a log beside `xid` and `w`. */
+export const logFields = (wish: CaptureWish): readonly string[] =>
+  wish.mode === 'rows' ? imageFields(wish) : []

@@ -1,0 +1,126 @@
+import type { CaptureWish } from '../model/capture.ts'
+import { captureNames } from '../model/names.ts'
+import { literal, qualified, qualifiedName } from '../postgres/identifier.ts'
+import { buckets } from './capture-function.ts'
+import { imageFields, logFields } from './change-log.ts'
+import { dollarQuoted } from './dollar-quoted.ts'
+import type { CaptureTrigger } from './triggers.ts'
+
+/**
+ * Takes away what does not fit the wish: an image of other columns or of another table, a log of other
+ * columns, triggers and conditions no longer wanted. In mode `marks` the log says only that something
+ * changed, so it outlives a change of columns; in mode `rows` it does not. Leaves a gap when the log was
+ * replaced, or when capture did not hold.
+ */
+export function settle(wish: CaptureWish, triggers: readonly CaptureTrigger[]): string {
+  const { name } = wish.shape
+  return `do ${dollarQuoted(`
+declare
+  path text := current_setting('search_path');
+  row_type oid := (select c.reltype from pg_class c where c.oid = ${literal(qualifiedName(name))}::regclass);
+  had_log boolean := to_regclass(${literal(qualified('tidemark', captureNames.log(name, 0)))}) is not null;
+  problem text;
+  found record;
+begin
+  -- Types are compared as they are printed.
+  perform set_config('search_path', '', true);
+${settleLog(wish)}
+${settleImage(wish)}
+${settleTriggers(wish, triggers)}
+${settleEvents(wish)}
+  if problem is not null then
+    insert into tidemark.gap (source, reason) values (${literal(name)}, problem);
+  end if;
+  perform set_config('search_path', path, true);
+end
+`)}`
+}
+
+const fieldsOfRelation = (relation: string): string =>
+  `(select array_agg(format('"%s" %s', replace(a.attname, '"', '""'), format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+      from pg_attribute a where a.attrelid = ${relation} and a.attnum > 0 and not a.attisdropped)`
+
+function settleLog(wish: CaptureWish): string {
+  const { name } = wish.shape
+  const names = buckets.map((bucket) => captureNames.log(name, bucket))
+  return `
+  for found in
+    select c.oid::regclass as relation
+    from pg_class c
+    where c.relnamespace = 'tidemark'::regnamespace and c.relname = any (${textArray(names)})
+      and ${fieldsOfRelation('c.oid')} is distinct from ${textArray(['"xid" xid8', '"w" smallint', ...logFields(wish)])}
+  loop
+    execute format('drop table %s', found.relation);
+    problem := 'log_replaced: other columns are captured';
+  end loop;`
+}
+
+function settleImage(wish: CaptureWish): string {
+  const { name } = wish.shape
+  const image = captureNames.image(name)
+  const type = captureNames.imageType(name)
+  const fields = imageFields(wish)
+  return `
+  if had_log and to_regproc(${literal(qualified('tidemark', image))}) is null then
+    problem := coalesce(problem, 'column_dropped: a captured column was dropped');
+  end if;
+  if ${fieldsOfRelation(`(select t.typrelid from pg_type t where t.typnamespace = 'tidemark'::regnamespace and t.typname = ${literal(type)})`)}
+     is distinct from ${fields.length === 0 ? 'null' : textArray(fields)}
+    or exists (select from pg_proc p
+               where p.pronamespace = 'tidemark'::regnamespace and p.proname = ${literal(image)}
+                 and p.proargtypes[0] <> row_type)
+  then
+    for found in
+      select p.oid::regprocedure as function
+      from pg_proc p where p.pronamespace = 'tidemark'::regnamespace and p.proname = ${literal(image)}
+    loop
+      execute format('drop function %s', found.function);
+    end loop;
+    drop type if exists ${qualified('tidemark', type)};
+  end if;`
+}
+
+function settleTriggers(wish: CaptureWish, triggers: readonly CaptureTrigger[]): string {
+  const wanted = triggers.map(
+    (trigger) => `(${literal(qualifiedName(trigger.table))}, ${literal(trigger.name)})`,
+  )
+  const values = `(values ${wanted.join(', ')}) w (relation, name)`
+  return `
+  for found in
+    select t.tgrelid::regclass as relation, t.tgname as name
+    from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+    where p.pronamespace = 'tidemark'::regnamespace
+      and p.proname = ${literal(captureNames.trigger(wish.shape.name))}
+      and t.tgparentid = 0
+      and not exists (select from ${values}
+                      where to_regclass(w.relation) = t.tgrelid and w.name = t.tgname)
+  loop
+    execute format('drop trigger %I on %s', found.name, found.relation);
+  end loop;
+  if had_log and exists (
+    select from ${values}
+    where not exists (select from pg_trigger t
+                      where t.tgrelid = to_regclass(w.relation) and t.tgname = w.name and t.tgenabled = 'A'))
+  then
+    problem := coalesce(problem, 'trigger_missing: capture did not hold');
+  end if;`
+}
+
+function settleEvents(wish: CaptureWish): string {
+  const { name } = wish.shape
+  const wanted = textArray(wish.events.map(({ rule }) => captureNames.event(`${rule} on ${name}`)))
+  return `
+  for found in
+    select p.oid::regprocedure as function
+    from pg_proc p
+    where p.pronamespace = 'tidemark'::regnamespace and p.proname like 'event %'
+      and (p.proargtypes[0] = row_type and p.proname <> all (${wanted})
+           or p.proargtypes[0] <> row_type and p.proname = any (${wanted}))
+  loop
+    execute format('drop function %s', found.function);
+  end loop;`
+}
+
+/** Texts as an array in SQL. */
+export const textArray = (texts: readonly string[]): string =>
+  `array[${texts.map(literal).join(', ')}]::text[]`
