@@ -3,9 +3,10 @@ import jsdoc from 'eslint-plugin-jsdoc'
 import tseslint from 'typescript-eslint'
 
 const nodeGlobals = Object.fromEntries(
-  ['process', 'console', 'performance', 'Buffer', 'URL', 'setTimeout', 'clearTimeout'].map(
-    (name) => [name, 'readonly'],
-  ),
+  [
+    ...['process', 'console', 'performance', 'Buffer', 'URL'],
+    ...['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'],
+  ].map((name) => [name, 'readonly']),
 )
 
 export default tseslint.config(

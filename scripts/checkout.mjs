@@ -14,6 +14,7 @@ const nodeMin = [20, 19]
 const installedStamp = join(root, 'node_modules/.tidemark-installed')
 const builtStamp = join(root, 'dist/.sources')
 const swapAttemptsMax = 5
+const orphanLookMs = 500
 
 /** A step that failed for a reason that its message tells in full; no stack is needed. */
 export class StepFailed extends Error {}
@@ -70,6 +71,9 @@ export async function runQuietly(program, args, env = {}) {
  * Signals are passed on, but for Ctrl-C on a terminal: the terminal gave that one to the whole
  * foreground group already, and a second would tell the program to hurry. Without a terminal a
  * repetition within a second is the same wish (npm passes on what the group was given as well).
+ *
+ * npm passes a signal to its shell alone, which dies of it without a word to us: that our parent is
+ * gone is then the signal to stop, else a server would go on running behind the user's back.
  */
 export async function runInFront(program, args, env = {}) {
   const child = spawn(program, args, {
@@ -86,9 +90,22 @@ export async function runInFront(program, args, env = {}) {
     child.kill(signal)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, pass)
+  const stopLooking = process.env.npm_lifecycle_event ? onOrphaned(() => pass('SIGTERM')) : () => {}
   const status = await statusOf(child, program)
+  stopLooking()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.off(signal, pass)
   return status
+}
+
+/** Calls back once when our parent has ended; returns how to stop looking. */
+function onOrphaned(tell) {
+  const parent = process.ppid
+  const look = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(look)
+    tell()
+  }, orphanLookMs)
+  return () => clearInterval(look)
 }
 
 function statusOf(child, program) {
@@ -124,8 +141,7 @@ export async function install(out) {
     .digest('hex')
   if (contentOf(installedStamp) === digest) return
   if (!holdsAll(JSON.parse(lock))) {
-    const count = Object.keys(JSON.parse(lock).packages).length - 1
-    await step(out, `install what is missing (npm ci, up to ${count} packages)`, () =>
+    await step(out, 'install the dependencies (npm ci)', () =>
       runQuietly(...npm('ci', '--no-audit', '--no-fund')),
     )
   }

@@ -1,4 +1,5 @@
 // npm start: makes the checkout ready, then runs the demonstration on an embedded PostgreSQL.
+// package.json says `exec node`, since a shell in between would keep npm's SIGINT to itself.
 import { join } from 'node:path'
 import { main, prepare, root, runInFront } from './checkout.mjs'
 
