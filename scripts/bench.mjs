@@ -1,11 +1,12 @@
 // npm run bench -- NAME [--json]: runs bench/NAME.ts from its source.
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { StepFailed, main, prepare, root, runInFront } from './checkout.mjs'
 
 await main(async () => {
   const [name, ...args] = process.argv.slice(2)
-  const names = readdirSync(join(root, 'bench'))
+  const folder = join(root, 'bench')
+  const names = (existsSync(folder) ? readdirSync(folder) : [])
     .filter((file) => file.endsWith('.ts'))
     .map((file) => file.slice(0, -'.ts'.length))
   if (!names.includes(name)) {
@@ -15,6 +16,6 @@ await main(async () => {
     )
   }
   await prepare(process.stderr)
-  const file = join(root, 'bench', `${name}.ts`)
+  const file = join(folder, `${name}.ts`)
   return runInFront(process.execPath, ['--import', 'jiti/register', file, ...args])
 })
