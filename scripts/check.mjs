@@ -2,7 +2,7 @@
 // --without NAME leaves one out.
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { main, npm, prepare, root, runInFront, seconds } from './checkout.mjs'
+import { install, main, npm, root, runInFront, seconds } from './checkout.mjs'
 
 const gates = ['format', 'lint', 'types', 'layers', 'unused', 'build', 'package', 'gates', 'test']
 
@@ -12,7 +12,7 @@ const report = join(root, 'node_modules/.tidemark-gates.json')
 await main(async () => {
   const args = process.argv.slice(2)
   const without = args.filter((_, at) => args[at - 1] === '--without')
-  await prepare(process.stdout)
+  await install(process.stdout)
   rmSync(report, { force: true })
   const results = []
   for (const name of gates.filter((gate) => !without.includes(gate))) {
