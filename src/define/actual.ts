@@ -84,7 +84,7 @@ export type CatalogueRow = Readonly<Record<string, unknown>>
 
 /** An object that apply made. */
 export interface Artifact {
-  readonly kind: 'table' | 'view' | 'matview' | 'function' | 'index' | 'source' | 'grant'
+  readonly kind: 'table' | 'guard' | 'view' | 'matview' | 'function' | 'index' | 'source' | 'grant'
   /** Qualified and quoted, as `to_regclass` and `to_regprocedure` take it. */
   readonly name: string
   readonly ownerNoun: string
@@ -119,6 +119,8 @@ export interface Actual {
   readonly installationProblem: string | null
   /** The role that asks. */
   readonly role: string
+  /** The role that owns the schema `tidemark`; the role that asks where there is none. */
+  readonly installer: string
   readonly catalogue: Readonly<Record<DeclaredTable, readonly CatalogueRow[]>>
   readonly artifacts: readonly Artifact[]
   readonly relations: ReadonlyMap<RelationName, RelationTree>

@@ -55,7 +55,14 @@ describe('placeViews', () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f']
     const graphs = fc
       .array(fc.subarray(names), { minLength: names.length, maxLength: names.length })
-      .map((reads) => names.map((name, i) => view(name, reads[i]?.filter((input) => input < name))))
+      .map((reads) =>
+        names.map((name, i) =>
+          view(
+            name,
+            reads[i]?.filter((input) => input < name),
+          ),
+        ),
+      )
     fc.assert(
       fc.property(graphs, (views) => {
         const places = placeViews(views)

@@ -97,9 +97,7 @@ function groupsOf(views: readonly GroupedView[]): ReadonlyMap<RelationName, Grou
       if (first !== undefined && second !== undefined) parent.set(second, first)
     }
   }
-  return new Map(
-    views.map(({ name, group }) => [name, groupName(group ?? rootOf(name))]),
-  )
+  return new Map(views.map(({ name, group }) => [name, groupName(group ?? rootOf(name))]))
 }
 
 function refuseCircleOfGroups(

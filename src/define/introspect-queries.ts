@@ -108,7 +108,7 @@ const unsupportedOf = `(
                and exists (select from pg_rewrite r where r.oid = d.objid and r.rulename = '_RETURN')))`
 
 /** Everything about relations, by oid. */
-export const factsQuery = `
+export const factsQuery: string = `
 select c.oid::int8 as oid, n.nspname as schema, c.relname as relation,
   case c.relkind when 'r' then 'table' when 'p' then 'partitioned' when 'v' then 'view'
                  when 'm' then 'matview' when 'f' then 'foreign' else 'other' end as kind,

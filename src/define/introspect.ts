@@ -33,6 +33,7 @@ export async function introspect(queryable: Queryable, scope: Scope): Promise<Ac
     version: head.version,
     installationProblem: head.installed ? await installationProblem(queryable) : null,
     role: head.role,
+    installer: head.installer,
     catalogue,
     artifacts: head.installed ? await readArtifacts(queryable) : [],
     relations: await readTrees(queryable, [...names].sort()),
@@ -92,11 +93,14 @@ interface Head {
   readonly installed: boolean
   readonly version: number | null
   readonly role: string
+  readonly installer: string
 }
 
 async function readHead(queryable: Queryable): Promise<Head> {
-  const [row] = await queryable.query<{ installed: boolean; role: string }>(
-    `select to_regclass('tidemark.migration') is not null as installed, current_user::text as role`,
+  const [row] = await queryable.query<Pick<Head, 'installed' | 'role' | 'installer'>>(
+    `select to_regclass('tidemark.migration') is not null as installed, current_user::text as role,
+            coalesce((select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'tidemark'),
+                     current_user)::text as installer`,
   )
   const installed = row?.installed === true
   const [migration] = installed
@@ -104,7 +108,12 @@ async function readHead(queryable: Queryable): Promise<Head> {
         'select max(number) as version from tidemark.migration',
       )
     : []
-  return { installed, version: migration?.version ?? null, role: row?.role ?? '' }
+  return {
+    installed,
+    version: migration?.version ?? null,
+    role: row?.role ?? '',
+    installer: row?.installer ?? '',
+  }
 }
 
 async function exists(queryable: Queryable, name: string): Promise<boolean> {
@@ -159,6 +168,8 @@ async function readArtifacts(queryable: Queryable): Promise<readonly Artifact[]>
             case kind when 'function' then to_regprocedure(name) is not null
                       when 'source' then true
                       when 'grant' then true
+                      when 'guard' then exists (select from pg_trigger t
+                        where t.tgrelid = to_regclass(name) and t.tgname = 'tidemark guard' and t.tgenabled <> 'D')
                       else to_regclass(name) is not null end as exists
      from tidemark.artifact
      order by kind, name`,

@@ -221,7 +221,8 @@ function statementsOf(grants: readonly Grant[], on: string, columns: string): re
 /** A role as SQL; `public` is everyone and not a name. */
 export const roleName = (role: string): string => (role === 'public' ? 'public' : identifier(role))
 
-const optionsOf = ({ options }: RelationFacts): string =>
+/** The storage options of a relation, as `create` takes them. */
+export const optionsOf = ({ options }: RelationFacts): string =>
   options.length === 0
     ? ''
     : ` with (${options

@@ -1,0 +1,295 @@
+import { must } from '../base/assert.ts'
+import type { RelationName } from '../model/ids.ts'
+import type { Plan, PlanStep } from '../model/plan.ts'
+import { literal } from '../postgres/identifier.ts'
+import type { Actual, CatalogueRow, Measures } from './actual.ts'
+import { catalogDigest } from './actual.ts'
+import type { Row } from './catalogue-rows.ts'
+import { differing, upsert } from './catalogue-rows.ts'
+import type { Desired, DesiredEvent, DesiredSchedule, DesiredView } from './desired.ts'
+import { inOrder, placeViews } from './groups.ts'
+import { grantSteps } from './privileges.ts'
+import { captureSteps, releaseSteps } from './source-steps.ts'
+import { laneNumbers } from './view-catalogue.ts'
+import { changeSteps } from './view-change.ts'
+import {
+  adoptionWarnings,
+  adoptStep,
+  createStep,
+  refuseTaken,
+  restoreOf,
+  takeOverStep,
+} from './view-create.ts'
+import { dropSteps } from './view-drop.ts'
+import type { Progress } from './view-steps.ts'
+import { stepOf } from './view-steps.ts'
+
+/**
+ * What has to be done so that what is there becomes what shall be.
+ *
+ * Pure. Guarantees: nothing to do gives no steps but warnings; steps come in an order in which each
+ * finds what it needs, and the catalogue is true after every one of them, so that a plan that was
+ * broken off is finished by the next. Formatting of SQL is no change.
+ * Throws what makes a plan impossible: circles, names that are taken, dependents that cannot move.
+ */
+export function diff(desired: Desired, actual: Actual, measures: Measures): Plan {
+  const places = placeViews(
+    desired.views.map(({ declaration, compiled }) => ({
+      name: compiled.name,
+      group: declaration.group,
+      inputs: compiled.query.inputs,
+    })),
+  )
+  const progress: Progress = {
+    actual,
+    measures,
+    views: new Map(desired.views.map((view) => [view.compiled.name, view])),
+    places,
+    gone: new Set(),
+    declared: new Set(actual.catalogue.view.map(({ name }) => String(name) as RelationName)),
+    waiting: new Map(),
+    lostFallbacks: new Set(),
+  }
+  const surplus = surplusRows(desired, actual)
+  return {
+    version: 1,
+    catalog: catalogDigest(actual),
+    steps: [
+      ...schemaSteps(desired, actual),
+      ...settingSteps(desired, actual),
+      ...desired.sources.flatMap((source) => captureSteps(source, actual)),
+      ...viewSteps(desired, progress),
+      ...desired.schedules.flatMap((schedule) => scheduleSteps(schedule, actual)),
+      ...desired.events.flatMap((event) => eventSteps(event, actual)),
+      ...grantSteps(desired, actual),
+      ...surplus.schedules.map((row) => forgetStep('schedule', row)),
+      ...surplus.events.map((row) => forgetStep('event', row)),
+      ...dropSteps(surplus.views, progress),
+      ...releaseSteps(desired.sources, actual),
+      ...warnings(desired, measures),
+    ],
+    feasibility: desired.feasibility,
+  }
+}
+
+/** Exit status of `plan`: 0 when there is nothing to do, 2 when there is; warnings are nothing to do. */
+export const planExitCode = (plan: Plan): 0 | 2 =>
+  plan.steps.every(({ kind }) => kind === 'warn') ? 0 : 2
+
+function schemaSteps(desired: Desired, actual: Actual): readonly PlanStep[] {
+  const { migrations } = desired
+  const newest = migrations.at(-1)
+  const migrating =
+    newest === undefined
+      ? []
+      : [
+          stepOf({
+            kind: actual.version === null ? 'create' : 'change',
+            noun: 'schema',
+            name: 'tidemark',
+            detail:
+              actual.version === null
+                ? `schemas tidemark and tidemark_state, version ${newest.number}`
+                : `version ${actual.version} → ${newest.number}`,
+            expectedMs: 200,
+            sql: [
+              ...migrations.map(({ sql }) => sql.trimEnd().replace(/;$/, '')),
+              ...(actual.version === null ? ['select tidemark.renew_installation()'] : []),
+            ],
+          }),
+        ]
+  if (actual.installationProblem === null || actual.version === null) return migrating
+  return [
+    ...migrating,
+    stepOf({
+      kind: 'change',
+      noun: 'schema',
+      name: 'tidemark',
+      detail: `${actual.installationProblem.replace(/; run tidemark apply$/, '')}; everything is computed anew`,
+      sql: [
+        'select tidemark.renew_installation()',
+        `select tidemark.enqueue(g.name, 'manual', 'apply', 1::smallint, now(), true) from tidemark.refresh_group g`,
+      ],
+    }),
+  ]
+}
+
+function settingSteps(desired: Desired, actual: Actual): readonly PlanStep[] {
+  return Object.entries(desired.settings).flatMap(([name, value]) => {
+    const row = actual.catalogue.setting.find((setting) => setting['name'] === name)
+    if (row?.['value'] === value) return []
+    return [
+      stepOf({
+        kind: row === undefined ? 'create' : 'change',
+        noun: 'setting',
+        name,
+        detail: row === undefined ? value : `${String(row['value'])} → ${value}`,
+        sql: [upsert('setting', { name, value }, ['name'])],
+      }),
+    ]
+  })
+}
+
+/**
+ * Adoptions come first, readers before what they read: a materialized view that reads another is a
+ * view on its own table by then, and need not be dropped and filled again with the other. Then
+ * everything else, inputs first.
+ */
+function viewSteps(desired: Desired, progress: Progress): readonly PlanStep[] {
+  const { actual } = progress
+  const order = inOrder(
+    desired.views.map((view) => ({
+      name: view.compiled.name,
+      inputs: view.compiled.query.inputs,
+      view,
+    })),
+  )
+  const rows = new Map<string, CatalogueRow>(
+    actual.catalogue.view.map((row) => [String(row['name']), row]),
+  )
+  const adopted: PlanStep[] = []
+  const rest: DesiredView[] = []
+  for (const { name, view } of order.toReversed()) {
+    const tree = actual.relations.get(name)
+    if (rows.has(name)) {
+      rest.unshift(view)
+      continue
+    }
+    refuseTaken(view, tree)
+    if (tree === undefined) rest.unshift(view)
+    else if (view.declaration.as === 'matview') rest.unshift(view)
+    else {
+      adopted.push(adoptStep(view, tree, progress, restoreOf(tree.relation)))
+      adopted.push(...adoptionWarnings(view))
+    }
+  }
+  const others = rest.flatMap((view) => {
+    const row = rows.get(view.compiled.name)
+    if (row !== undefined) return changeSteps(view, row, progress)
+    const tree = actual.relations.get(view.compiled.name)
+    return [tree === undefined ? createStep(view, progress) : takeOverStep(view, tree, progress)]
+  })
+  return [...adopted, ...others]
+}
+
+function scheduleSteps(
+  { view, declaration, digest }: DesiredSchedule,
+  actual: Actual,
+): readonly PlanStep[] {
+  const { name, cron, zone, businessHours, catchUpWithinMs, lane, force } = declaration
+  const row: Row = {
+    name,
+    view,
+    cron,
+    zone,
+    business_hours: businessHours === null ? null : { json: businessHours },
+    catch_up: intervalText(catchUpWithinMs),
+    lane: laneNumbers[lane],
+    force,
+    digest,
+  }
+  const found = actual.catalogue.schedule.find((schedule) => schedule['name'] === name)
+  if (differing(row, found).length === 0) return []
+  return [
+    stepOf({
+      kind: found === undefined ? 'create' : 'change',
+      noun: 'schedule',
+      name,
+      detail: `${cron} ${zone}${businessHours === null ? '' : ' within business hours'}, refreshes ${view}`,
+      sql: [upsert('schedule', row, ['name'])],
+    }),
+  ]
+}
+
+/** A span as PostgreSQL prints it in JSON. */
+function intervalText(ms: number): string {
+  const two = (number: number): string => String(number).padStart(2, '0')
+  const seconds = Math.floor(ms / 1000)
+  const rest = ms % 1000 === 0 ? '' : `.${String(ms % 1000).padStart(3, '0')}`.replace(/0+$/, '')
+  return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}${rest}`
+}
+
+function eventSteps(
+  { view, declaration, condition }: DesiredEvent,
+  actual: Actual,
+): readonly PlanStep[] {
+  const { name, source, when, on, lane, batchMs } = declaration
+  const row: Row = {
+    name,
+    view,
+    source,
+    condition,
+    changes: on,
+    lane: laneNumbers[lane],
+    batch_ms: batchMs,
+  }
+  const found = actual.catalogue.event_rule.find((rule) => rule['name'] === name)
+  if (differing(row, found).length === 0) return []
+  return [
+    stepOf({
+      kind: found === undefined ? 'create' : 'change',
+      noun: 'event',
+      name,
+      detail: `${on.join(' or ')} on ${source}${when === 'true' ? '' : ` when ${when}`} refreshes ${view} (${lane})`,
+      sql: [upsert('event_rule', row, ['name'])],
+    }),
+  ]
+}
+
+interface Surplus {
+  readonly schedules: readonly CatalogueRow[]
+  readonly events: readonly CatalogueRow[]
+  readonly views: readonly CatalogueRow[]
+}
+
+/** What the catalogue has and nobody declares any more; what goes with its view is not told apart. */
+function surplusRows(desired: Desired, { catalogue }: Actual): Surplus {
+  const views = new Set<unknown>(desired.views.map(({ compiled }) => compiled.name))
+  const schedules = new Set<unknown>(desired.schedules.map(({ declaration }) => declaration.name))
+  const events = new Set<unknown>(desired.events.map(({ declaration }) => declaration.name))
+  return {
+    schedules: catalogue.schedule.filter(
+      (row) => views.has(row['view']) && !schedules.has(row['name']),
+    ),
+    events: catalogue.event_rule.filter(
+      (row) => views.has(row['view']) && !events.has(row['name']),
+    ),
+    views: catalogue.view.filter(({ name }) => !views.has(name)),
+  }
+}
+
+function forgetStep(noun: 'schedule' | 'event', row: CatalogueRow): PlanStep {
+  const name = String(row['name'])
+  const table = noun === 'schedule' ? 'schedule' : 'event_rule'
+  return stepOf({
+    kind: 'drop',
+    noun,
+    name,
+    detail: `no longer declared; ${String(row['view'])} stays`,
+    sql: [`delete from tidemark.${table} where name = ${literal(name)}`],
+  })
+}
+
+/** Other people's jobs that refresh what is a view now. */
+function warnings(desired: Desired, measures: Measures): readonly PlanStep[] {
+  return measures.cronJobs.flatMap(({ id, command }) => {
+    const bare = (name: RelationName): string => must(name.split('.')[1], 'a name has two parts')
+    const view = desired.views.find(
+      ({ declaration, compiled }) =>
+        declaration.as === 'view' &&
+        new RegExp(`\\b${escaped(bare(compiled.name))}\\b`).test(command),
+    )
+    if (view === undefined) return []
+    return [
+      stepOf({
+        kind: 'warn',
+        noun: 'view',
+        name: view.compiled.name,
+        detail: `pg_cron job ${id} refreshes it (${command.trim()}) and will fail; unschedule it: select cron.unschedule(${id});`,
+        sql: [],
+      }),
+    ]
+  })
+}
+
+const escaped = (text: string): string => text.replaceAll(/[$()*+.?[\\\]^{|}]/g, '\\$&')

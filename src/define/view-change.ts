@@ -1,0 +1,412 @@
+import { formatDuration } from '../base/duration.ts'
+import { must } from '../base/assert.ts'
+import type { PlanStep } from '../model/plan.ts'
+import { literal, qualifiedName } from '../postgres/identifier.ts'
+import type { Artifact, CatalogueRow, RelationTree } from './actual.ts'
+import { canonicalJson, digestOf } from './actual.ts'
+import { forgetArtifact, upsert } from './catalogue-rows.ts'
+import type { DesiredView } from './desired.ts'
+import { targetName } from './recreate.ts'
+import {
+  askForRefresh,
+  differingColumns,
+  forgetContent,
+  forgetEmptyGroups,
+  groupTimeout,
+  sourcesOf,
+  viewRow,
+  writeInputs,
+  writeSources,
+} from './view-catalogue.ts'
+import { adoptStep, createObjects, refuseTaken, restoreOf } from './view-create.ts'
+import {
+  carriedOver,
+  columnsDigest,
+  createFallback,
+  createIndex,
+  createMaintain,
+  createPresentation,
+  declaredIndexes,
+  dropFallback,
+  dropGuard,
+  guardTrigger,
+  swapMark,
+  viewObjects,
+} from './view-objects.ts'
+import type { Progress } from './view-steps.ts'
+import { declare, moveReaders, ownerOf, stepOf, told } from './view-steps.ts'
+
+/** A declared view as found: its row and the objects made for it. */
+interface Found {
+  readonly row: CatalogueRow
+  readonly artifacts: readonly Artifact[]
+  readonly tree: RelationTree | undefined
+}
+
+/** A piece of a change: what to say of it and what to run. */
+interface Change {
+  readonly told: string
+  readonly sql: readonly string[]
+  /** The rows are those of another query. */
+  readonly repopulates?: boolean
+}
+
+/** What is to be done to a view that the catalogue has: nothing, a change in place, or a new making. */
+export function changeSteps(
+  desired: DesiredView,
+  row: CatalogueRow,
+  progress: Progress,
+): readonly PlanStep[] {
+  const view = desired.compiled.name
+  const found: Found = {
+    row,
+    artifacts: progress.actual.artifacts.filter(({ ownerName }) => ownerName === view),
+    tree: progress.actual.relations.get(view),
+  }
+  const why = whyAnew(desired, found)
+  if (why !== null) return [remakeStep(desired, found, why, progress)]
+  const place = must(progress.places.get(view), 'every desired view has a place')
+  const changes = [
+    ...presentationChange(desired, found, progress),
+    ...maintainChange(desired, found, progress),
+    ...indexChanges(desired, found),
+    ...fallbackChange(desired, found, progress),
+    ...declarationChange(desired, found, progress),
+  ]
+  if (changes.length === 0) return []
+  const repopulates = changes.some((change) => change.repopulates === true)
+  return [
+    stepOf({
+      kind: 'change',
+      noun: 'view',
+      name: view,
+      detail: changes.map((change) => change.told).join('; '),
+      expectedMs: repopulates ? (progress.measures.refreshMs.get(view) ?? null) : null,
+      sql: [
+        ...changes.flatMap(({ sql }) => sql),
+        ...(repopulates ? [...forgetContent(view), ...askForRefresh(place.group)] : []),
+      ],
+    }),
+  ]
+}
+
+const artifactOf = (found: Found, kind: Artifact['kind'], name: string): Artifact | undefined =>
+  found.artifacts.find((artifact) => artifact.kind === kind && artifact.name === name)
+
+/** Why a view cannot be changed in place; null when it can. */
+function whyAnew(desired: DesiredView, { row, artifacts, tree }: Found): string | null {
+  const { declaration, compiled } = desired
+  const { state, relation } = viewObjects(compiled.name)
+  const before = row['presentation']
+  if (before !== declaration.as) {
+    return declaration.as === 'view'
+      ? 'becomes a view on a state table'
+      : 'becomes a materialized view'
+  }
+  if (declaration.as === 'matview') {
+    if (tree === undefined) return 'was dropped by somebody'
+    const ours = artifacts.find(({ kind }) => kind === 'matview')
+    const same = row['digest'] === compiled.digest
+    return same || (ours === undefined && declaration.definition.kind === 'adopt')
+      ? null
+      : 'query changed'
+  }
+  if (tree !== undefined && tree.relation.kind !== 'view') refuseTaken(desired, tree)
+  const table = artifacts.find(({ kind, name }) => kind === 'table' && name === targetName(state))
+  if (table?.exists !== true) return 'its state table was dropped by somebody'
+  if (table.digest !== columnsDigest(compiled)) return 'query changed, with other columns'
+  const presented = artifacts.some(({ kind, name }) => kind === 'view' && name === relation)
+  return presented ? null : 'its view was never made'
+}
+
+/**
+ * Makes a view anew under its name: as a copy where its rows can be kept, from its query otherwise.
+ * Grants, comments and readers are carried over; the way back of an adopted view is kept.
+ */
+function remakeStep(desired: DesiredView, found: Found, why: string, progress: Progress): PlanStep {
+  const { row, tree } = found
+  const view = desired.compiled.name
+  const restore = restoreFor(found)
+  const sameQuery = row['digest'] === desired.compiled.digest
+  if (tree?.relation.kind === 'matview' && desired.declaration.as === 'view' && sameQuery) {
+    const step = adoptStep(desired, tree, progress, restore)
+    return { ...step, sql: [...step.sql, forgetArtifact('matview', qualifiedName(view))] }
+  }
+  const lock = tree === undefined ? null : `ACCESS EXCLUSIVE on ${view}`
+  const place = must(progress.places.get(view), 'every desired view has a place')
+  const readers =
+    tree === undefined ? { drop: [], again: [], told: '' } : moveReaders(tree, progress)
+  const owner = ownerOf(view, progress)
+  const columns = desired.compiled.query.columns.map(({ name }) => name)
+  const lost = (tree?.relation.columns ?? []).filter(({ name }) => !columns.includes(name))
+  const parts = remadeObjects({ desired, found, progress, restore, owner })
+  progress.gone.add(viewObjects(view).fallback)
+  return stepOf({
+    kind: 'replace',
+    noun: 'view',
+    name: view,
+    detail: `${why}; ${told(desired, place)}${lost.length === 0 ? '' : `; loses ${lost.map(({ name }) => name).join(', ')}`}${readers.told}`,
+    lock,
+    expectedMs: progress.measures.refreshMs.get(view) ?? null,
+    destructive: lost.length > 0 || (row['adopted'] === true && row['presentation'] === 'matview'),
+    ownTransaction: parts.build.length > 0,
+    sql: [
+      ...parts.build,
+      ...dropFallback(view),
+      ...readers.drop,
+      ...dropRelation(found, view),
+      ...parts.make,
+      ...readers.again,
+      ...declare(desired, place, row['adopted'] === true, progress),
+      ...forgetContent(view),
+      ...askForRefresh(place.group),
+    ],
+  })
+}
+
+/** The way back of an adopted view: as kept, or from the materialized view that still stands. */
+function restoreFor({ row, artifacts, tree }: Found): readonly string[] {
+  const kept = artifacts.find(({ restore }) => restore.length > 0)
+  if (kept !== undefined) return kept.restore
+  return row['adopted'] === true && tree?.relation.kind === 'matview'
+    ? restoreOf(tree.relation)
+    : []
+}
+
+interface Remaking {
+  readonly desired: DesiredView
+  readonly found: Found
+  readonly progress: Progress
+  readonly restore: readonly string[]
+  readonly owner: string
+}
+
+function remadeObjects({ desired, found, progress, restore, owner }: Remaking): {
+  readonly build: readonly string[]
+  readonly make: readonly string[]
+} {
+  const { role, installer } = progress.actual
+  const { declaration, compiled } = desired
+  const { state, relation } = viewObjects(compiled.name)
+  const wasView = found.row['presentation'] === 'view'
+  const forget = wasView
+    ? [
+        forgetArtifact('table', targetName(state)),
+        forgetArtifact('guard', targetName(state)),
+        forgetArtifact('view', relation),
+      ]
+    : [forgetArtifact('matview', relation)]
+  const indexes = found.artifacts.filter(({ kind }) => kind === 'index')
+  const noIndexes = indexes.map(({ kind, name }) => forgetArtifact(kind, name))
+  if (
+    declaration.as === 'matview' &&
+    declaration.definition.kind === 'adopt' &&
+    restore.length > 0
+  ) {
+    const { build, swap } = splitRestore(restore)
+    const live = declaration.fallback === 'source' ? createFallback(desired, owner, role) : []
+    const made = declaredIndexes(desired).flatMap((index) => createIndex(compiled.name, index))
+    const maintain = createMaintain(desired, owner, { role, installer })
+    return { build, make: [...swap, ...forget, ...noIndexes, ...made, ...maintain, ...live] }
+  }
+  const columns = compiled.query.columns.map(({ name }) => name)
+  const carried = found.tree === undefined ? [] : carriedOver(found.tree.relation, columns)
+  const withKind = declaration.as === 'matview' ? carried.map(asMatview) : carried
+  const objects = createObjects(desired, owner, progress, restore)
+  return { build: [], make: [...forget, ...noIndexes, ...objects, ...withKind] }
+}
+
+/** `comment on` names the kind of the relation. */
+const asMatview = (sql: string): string =>
+  sql.replace(/^comment on view /, 'comment on materialized view ')
+
+/** The two parts of a way back: before the name is given up, and after. */
+export function splitRestore(restore: readonly string[]): {
+  readonly build: readonly string[]
+  readonly swap: readonly string[]
+} {
+  const mark = restore.indexOf(swapMark)
+  return { build: restore.slice(0, mark), swap: restore.slice(mark + 1) }
+}
+
+/** Drops what has the name of a view, and what holds its rows. */
+function dropRelation(
+  { row, tree }: Found,
+  view: DesiredView['compiled']['name'],
+): readonly string[] {
+  const { relation, state } = viewObjects(view)
+  if (row['presentation'] === 'matview') {
+    return tree === undefined ? [] : [`drop materialized view ${relation}`]
+  }
+  return [
+    ...(tree === undefined ? [] : [`drop view ${relation}`]),
+    `drop table if exists ${targetName(state)}`,
+  ]
+}
+
+function presentationChange(
+  desired: DesiredView,
+  found: Found,
+  progress: Progress,
+): readonly Change[] {
+  if (desired.declaration.as !== 'view') return []
+  const view = desired.compiled.name
+  const owner = ownerOf(view, progress)
+  const guard = artifactOf(found, 'guard', targetName(viewObjects(view).state))
+  return [
+    ...(found.tree === undefined
+      ? [
+          {
+            told: 'its view was dropped by somebody',
+            sql: createPresentation(desired, owner, progress.actual.role),
+          },
+        ]
+      : []),
+    ...(guard?.exists === true
+      ? []
+      : [
+          { told: 'the guard of its state is missing', sql: [dropGuard(view), guardTrigger(view)] },
+        ]),
+  ]
+}
+
+function maintainChange(desired: DesiredView, found: Found, progress: Progress): readonly Change[] {
+  const { compiled } = desired
+  const { role, installer } = progress.actual
+  const made = artifactOf(found, 'function', viewObjects(compiled.name).signature)
+  const changed = found.row['digest'] !== compiled.digest
+  if (!changed && made?.exists === true && made.digest === digestOf(compiled.maintainSql)) return []
+  const owner = ownerOf(compiled.name, progress)
+  return [
+    {
+      told: changed
+        ? 'query changed, computed anew'
+        : made?.exists === true
+          ? 'its maintenance program is renewed'
+          : 'its maintenance program is missing',
+      sql: createMaintain(desired, owner, { role, installer }),
+      repopulates: changed,
+    },
+  ]
+}
+
+function indexChanges(desired: DesiredView, found: Found): readonly Change[] {
+  const view = desired.compiled.name
+  const wanted = declaredIndexes(desired)
+  const made = found.artifacts.filter(({ kind }) => kind === 'index')
+  const added = wanted.filter(
+    ({ name }) => !made.some((artifact) => artifact.name === name && artifact.exists),
+  )
+  const surplus = made.filter(({ name }) => !wanted.some((index) => index.name === name))
+  return [
+    ...added.map((index) => ({
+      told: `index ${index.name} is made`,
+      sql: createIndex(view, index),
+    })),
+    ...surplus.map(({ name }) => ({
+      told: `index ${name} is dropped`,
+      sql: [`drop index if exists ${name}`, forgetArtifact('index', name)],
+    })),
+  ]
+}
+
+function fallbackChange(desired: DesiredView, found: Found, progress: Progress): readonly Change[] {
+  const view = desired.compiled.name
+  const wanted = desired.declaration.fallback === 'source'
+  const made = artifactOf(found, 'view', qualifiedName(viewObjects(view).fallback))
+  const lost = progress.lostFallbacks.has(view)
+  if (!wanted) {
+    if (made === undefined) return []
+    return [{ told: 'its live view of the sources is dropped', sql: dropFallback(view) }]
+  }
+  if (made?.exists === true && made.digest === desired.compiled.digest && !lost) return []
+  const owner = ownerOf(view, progress)
+  return [
+    {
+      told: 'its live view of the sources is made',
+      sql: [...dropFallback(view), ...createFallback(desired, owner, progress.actual.role)],
+    },
+  ]
+}
+
+/** Differences between the rows of the catalogue and the declaration. */
+function declarationChange(
+  desired: DesiredView,
+  found: Found,
+  progress: Progress,
+): readonly Change[] {
+  const view = desired.compiled.name
+  const place = must(progress.places.get(view), 'every desired view has a place')
+  const { catalogue } = progress.actual
+  const row = viewRow(desired, place, found.row['adopted'] === true)
+  const columns = differingColumns(row, found.row)
+  const members = [...progress.views.values()].filter(
+    ({ compiled }) => progress.places.get(compiled.name)?.group === place.group,
+  )
+  const timeout = groupTimeout(members)
+  const group = catalogue.refresh_group.find(({ name }) => name === place.group)
+  const regrouped = group === undefined || (group['timeout_ms'] ?? null) !== timeout
+  const sources = rowsOf(catalogue.view_source, view, 'source')
+  const inputs = rowsOf(catalogue.view_input, view, 'input')
+  const resourced = canonicalJson([...sourcesOf(desired)].sort()) !== canonicalJson(sources)
+  const wantedInputs = desired.compiled.query.inputs.toSorted().map((input) => [input, []])
+  const reinput = canonicalJson(wantedInputs) !== canonicalJson(inputs)
+  const more = [...sourcesOf(desired).keys()].some((name) => !sources.some(([had]) => had === name))
+  if (columns.length === 0 && !regrouped && !resourced && !reinput) return []
+  return [
+    {
+      told: tellColumns(columns, found.row, row, {
+        'time allowed for a refresh': regrouped && !columns.includes('group_name'),
+        'tables that it reads': resourced,
+        'views that it reads': reinput,
+      }),
+      repopulates: more,
+      sql: [
+        upsert('refresh_group', { name: place.group, timeout_ms: timeout }, ['name']),
+        upsert('view', row, ['name']),
+        ...(resourced ? writeSources(desired) : []),
+        ...(reinput ? writeInputs(view, desired.compiled.query.inputs) : []),
+        ...(columns.includes('group_name') ? [forgetEmptyGroups] : []),
+        ...(columns.some((column) => /target/.test(column))
+          ? [`delete from tidemark.target_window where view = ${literal(view)}`]
+          : []),
+      ],
+    },
+  ]
+}
+
+/** Names and columns that a view reads, sorted by name, as pairs. */
+function rowsOf(
+  rows: readonly CatalogueRow[],
+  view: string,
+  column: 'source' | 'input',
+): readonly (readonly [unknown, unknown])[] {
+  return rows
+    .filter((row) => row['view'] === view)
+    .map((row) => [row[column], row['columns'] ?? []] as const)
+    .sort(([one], [other]) => (String(one) < String(other) ? -1 : 1))
+}
+
+/** What changes, for people; what follows from the query is said by its own change. */
+function tellColumns(
+  columns: readonly string[],
+  before: CatalogueRow,
+  after: Readonly<Record<string, unknown>>,
+  flags: Readonly<Record<string, boolean>>,
+): string {
+  const plain = columns.filter(
+    (column) => !['query', 'digest', 'state', 'maintain'].includes(column),
+  )
+  const words = plain.map((column) => {
+    const [from, to] = [before[column] ?? null, after[column] ?? null]
+    const name = column.replace(/_ms$|_name$|_columns$/, '').replaceAll('_', ' ')
+    if (typeof from === 'number' && typeof to === 'number' && column.endsWith('_ms')) {
+      return `${name} ${formatDuration(from)} → ${formatDuration(to)}`
+    }
+    const simple = (value: unknown): value is string | number | boolean =>
+      ['string', 'number', 'boolean'].includes(typeof value)
+    return simple(from) && simple(to) ? `${name} ${from} → ${to}` : `${name} changed`
+  })
+  const flagged = Object.entries(flags).flatMap(([name, is]) => (is ? [`${name} changed`] : []))
+  return [...words, ...flagged].join('; ') || 'declaration renewed'
+}

@@ -1,0 +1,226 @@
+import { must } from '../base/assert.ts'
+import { TidemarkError } from '../model/errors.ts'
+import type { PlanStep } from '../model/plan.ts'
+import { qualifiedName } from '../postgres/identifier.ts'
+import type { RelationFacts, RelationTree } from './actual.ts'
+import type { DesiredView } from './desired.ts'
+import { askForRefresh } from './view-catalogue.ts'
+import {
+  carriedOver,
+  carriedStatistics,
+  copyState,
+  createFallback,
+  createIndex,
+  createMaintain,
+  createMatview,
+  createPresentation,
+  createState,
+  declaredIndexes,
+  guardTrigger,
+  notePresentation,
+  wayBack,
+} from './view-objects.ts'
+import type { Progress } from './view-steps.ts'
+import { copyMs, declare, moveReaders, ownerOf, stepOf, told } from './view-steps.ts'
+
+/** A view that is not there yet. Nothing is computed here: its first refresh fills it. */
+export function createStep(desired: DesiredView, progress: Progress): PlanStep {
+  const view = desired.compiled.name
+  const place = placeOf(desired, progress)
+  const { role } = progress.actual
+  const columns = desired.compiled.query.columns.length
+  return stepOf({
+    kind: 'create',
+    noun: 'view',
+    name: view,
+    detail: `${told(desired, place)}; ${columns} ${columns === 1 ? 'column' : 'columns'}`,
+    expectedMs: progress.measures.refreshMs.get(view) ?? null,
+    sql: [
+      ...createObjects(desired, role, progress),
+      ...declare(desired, place, false, progress),
+      ...askForRefresh(place.group),
+    ],
+  })
+}
+
+/** Everything that a view is made of, but its declaration. */
+export function createObjects(
+  desired: DesiredView,
+  owner: string,
+  progress: Progress,
+  restore: readonly string[] = [],
+): readonly string[] {
+  const view = desired.compiled.name
+  const { role, installer } = progress.actual
+  const rows =
+    desired.declaration.as === 'matview'
+      ? createMatview(desired, owner, role)
+      : [
+          ...createState(desired, owner, role),
+          ...declaredIndexes(desired).flatMap((index) => createIndex(view, index)),
+          guardTrigger(view),
+          ...createPresentation(desired, owner, role),
+          ...notePresentation(desired, restore),
+        ]
+  return [
+    ...rows,
+    ...createMaintain(desired, owner, { role, installer }),
+    ...(desired.declaration.fallback === 'source' ? createFallback(desired, owner, role) : []),
+  ]
+}
+
+/**
+ * A materialized view becomes a state table and a view of its name.
+ *
+ * Rows are copied, so that readers find them at all times, older or not, until the first refresh has
+ * written the difference. Readers of the materialized view are not blocked while it is copied; the
+ * exclusive lock is held from the drop to the end of the transaction. The step is a transaction of its
+ * own, so that no other step prolongs that.
+ */
+export function adoptStep(
+  desired: DesiredView,
+  tree: RelationTree,
+  progress: Progress,
+  restore: readonly string[],
+): PlanStep {
+  const matview = tree.relation
+  const place = placeOf(desired, progress)
+  const { role, installer } = progress.actual
+  const readers = moveReaders(tree, progress)
+  const pages = progress.measures.pages.get(matview.name) ?? 0
+  // Its inputs may be adopted after it; the live view is then made with the last of them.
+  const early = desired.compiled.query.inputs.every((input) => progress.declared.has(input))
+  const live = desired.declaration.fallback === 'source' && early
+  progress.gone.add(matview.name)
+  return stepOf({
+    kind: 'replace',
+    noun: 'view',
+    name: matview.name,
+    detail: `materialized view becomes a view on a state table, ${told(desired, place)}; rows, columns, ${matview.indexes.length} indexes, comments and SELECT grants are carried over${readers.told}`,
+    lock: `ACCESS EXCLUSIVE on ${matview.name}`,
+    expectedMs: copyMs(pages),
+    ownTransaction: true,
+    sql: [
+      ...copyState(matview, role),
+      ...declaredIndexes(desired).flatMap((index) => createIndex(matview.name, index)),
+      guardTrigger(matview.name),
+      ...createMaintain(desired, matview.owner, { role, installer }),
+      ...readers.drop,
+      `drop materialized view ${qualifiedName(matview.name)}`,
+      ...createPresentation(desired, matview.owner, role),
+      ...carriedOver(matview, columnNames(desired)),
+      ...carriedStatistics(matview),
+      ...readers.again,
+      ...(live ? createFallback(desired, matview.owner, role) : []),
+      ...notePresentation(desired, restore),
+      ...declare(desired, place, restore.length > 0, progress),
+      ...askForRefresh(place.group),
+    ],
+  })
+}
+
+/** What `adopt` keeps to give the materialized view back. */
+export const restoreOf = (matview: RelationFacts): readonly string[] => wayBack(matview)
+
+/** A materialized view is refreshed by Tidemark and otherwise left as it is. */
+export function takeOverStep(
+  desired: DesiredView,
+  tree: RelationTree,
+  progress: Progress,
+): PlanStep {
+  const place = placeOf(desired, progress)
+  const { role, installer } = progress.actual
+  const { relation } = tree
+  return stepOf({
+    kind: 'create',
+    noun: 'view',
+    name: relation.name,
+    detail: `materialized view stays as it is, ${told(desired, place)}`,
+    expectedMs: progress.measures.refreshMs.get(relation.name) ?? null,
+    sql: [
+      ...declaredIndexes(desired).flatMap((index) => createIndex(relation.name, index)),
+      ...createMaintain(desired, relation.owner, { role, installer }),
+      ...(desired.declaration.fallback === 'source'
+        ? createFallback(desired, relation.owner, role)
+        : []),
+      ...declare(desired, place, true, progress),
+      ...askForRefresh(place.group),
+    ],
+  })
+}
+
+/** What the plan says of an adoption, because nobody else will. */
+export function adoptionWarnings(desired: DesiredView): readonly PlanStep[] {
+  const name = desired.compiled.name
+  return [
+    stepOf({
+      kind: 'warn',
+      noun: 'view',
+      name,
+      detail:
+        'will be an ordinary view: pg_matviews no longer lists it, REFRESH MATERIALIZED VIEW on it fails, and tools that introspect the schema (ORMs, migration tools) see a view; tidemark destroy gives the materialized view back',
+      sql: [],
+    }),
+  ]
+}
+
+/** What holds the name of a view that is to be created, or to be adopted. */
+export function refuseTaken(desired: DesiredView, tree: RelationTree | undefined): void {
+  const { declaration, compiled } = desired
+  const adopt = declaration.definition.kind === 'adopt'
+  if (tree === undefined) {
+    if (!adopt) return
+    throw new TidemarkError({
+      code: 'TIDEMARK_RELATION_UNKNOWN',
+      what: `There is no materialized view ${compiled.name} to adopt`,
+      mend: "Correct the name, or give the view its query: sql: 'select …'.",
+      place: `views.${compiled.name}`,
+    })
+  }
+  const { kind } = tree.relation
+  if (kind === 'matview' && adopt) return
+  throw new TidemarkError(
+    adopt
+      ? {
+          code: 'TIDEMARK_RELATION_UNSUPPORTED',
+          what: `${compiled.name} is a ${kindWord(kind)}; only a materialized view can be adopted`,
+          mend: "Give the view another name and its query: sql: 'select …'.",
+          place: `views.${compiled.name}`,
+        }
+      : {
+          code: 'TIDEMARK_NAME_TAKEN',
+          what: `${compiled.name} is the name of a ${kindWord(kind)} that Tidemark does not manage`,
+          mend:
+            kind === 'matview'
+              ? `Take it over: adopt: '${compiled.name}', or give the view another name.`
+              : 'Give the view another name, or rename what has it.',
+          place: `views.${compiled.name}`,
+        },
+  )
+}
+
+const kindWord = (kind: RelationFacts['kind']): string =>
+  ({
+    table: 'table',
+    partitioned: 'partitioned table',
+    view: 'view',
+    matview: 'materialized view',
+    foreign: 'foreign table',
+    other: 'relation',
+  })[kind]
+
+const columnNames = ({ compiled }: DesiredView): readonly string[] =>
+  compiled.query.columns.map(({ name }) => name)
+
+const placeOf = (desired: DesiredView, { places }: Progress): ReturnType<typeof ownPlace> =>
+  ownPlace(desired, places)
+
+const ownPlace = (
+  { compiled }: DesiredView,
+  places: Progress['places'],
+): NonNullable<ReturnType<Progress['places']['get']>> =>
+  must(places.get(compiled.name), 'every desired view has a place')
+
+/** Whoever owns what has the name; for steps that make a view anew. */
+export const ownerFor = (desired: DesiredView, progress: Progress): string =>
+  ownerOf(desired.compiled.name, progress)

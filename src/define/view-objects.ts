@@ -1,0 +1,251 @@
+import { partsOf, relationName } from '../model/ids.ts'
+import type { RelationName } from '../model/ids.ts'
+import { objectName, viewNames } from '../model/names.ts'
+import type { CompiledView } from '../model/view.ts'
+import { identifier, literal, qualified, qualifiedName } from '../postgres/identifier.ts'
+import type { Artifact, RelationFacts } from './actual.ts'
+import { digestOf } from './actual.ts'
+import { forgetArtifact, noteArtifact } from './catalogue-rows.ts'
+import type { DesiredView } from './desired.ts'
+import type { Target } from './recreate.ts'
+import {
+  columnStorage,
+  commentsOf,
+  draftSchema,
+  grantsOf,
+  indexesOn,
+  optionsOf,
+  ownership,
+  restoreMatview,
+  statisticsOn,
+  targetName,
+  targetOf,
+} from './recreate.ts'
+
+/** The objects of a view, qualified and quoted. */
+export interface ViewObjects {
+  readonly relation: string
+  readonly state: Target
+  readonly maintain: string
+  /** As `to_regprocedure` takes it. */
+  readonly signature: string
+  readonly fallback: RelationName
+}
+
+/** What the objects of a view are called. */
+export function viewObjects(view: RelationName): ViewObjects {
+  const maintain = qualified(draftSchema, viewNames.maintain(view))
+  return {
+    relation: qualifiedName(view),
+    state: { schema: draftSchema, relation: viewNames.state(view), kind: 'table' },
+    maintain,
+    signature: `${maintain}(boolean)`,
+    fallback: relationName(draftSchema, viewNames.fallback(view)),
+  }
+}
+
+/** The part of an artifact that the owner of all objects of a view shares. */
+const ownedBy = (
+  view: RelationName,
+): Pick<Artifact, 'ownerNoun' | 'ownerName' | 'restore' | 'digest'> => ({
+  ownerNoun: 'view',
+  ownerName: view,
+  restore: [],
+  digest: '',
+})
+
+/** Digest of a view's columns: with another one its state is another table. */
+export const columnsDigest = ({ query }: CompiledView): string => digestOf(query.columns)
+
+const columnList = ({ query }: CompiledView): string =>
+  query.columns.map(({ name }) => identifier(name)).join(', ')
+
+/** The guard of a state table: nobody writes it but the refresh of its view. */
+export const guardTrigger = (view: RelationName): string =>
+  `create trigger "tidemark guard" before insert or update or delete or truncate on ${targetName(viewObjects(view).state)}
+for each statement execute function tidemark.guard(${literal(view)})`
+
+/** Takes the guard away, disabled or not. */
+export const dropGuard = (view: RelationName): string =>
+  `drop trigger if exists "tidemark guard" on ${targetName(viewObjects(view).state)}`
+
+/** An empty state table with the columns that PostgreSQL gives the query. */
+export function createState({ compiled }: DesiredView, owner: string, role: string): string[] {
+  const { state } = viewObjects(compiled.name)
+  return [
+    `create table ${targetName(state)} as\n${compiled.query.sql}\nwith no data`,
+    ...ownership(owner, state, role),
+  ]
+}
+
+/** The state table of an adopted materialized view: its columns, storage, rows and indexes. */
+export function copyState(matview: RelationFacts, role: string): string[] {
+  const { state } = viewObjects(matview.name)
+  const name = targetName(state)
+  const method = matview.accessMethod === null ? '' : `\nusing ${identifier(matview.accessMethod)}`
+  const tablespace =
+    matview.tablespace === null ? '' : `\ntablespace ${identifier(matview.tablespace)}`
+  const old = qualifiedName(matview.name)
+  return [
+    `create table ${name} (like ${old} including storage including compression)${method}${optionsOf(matview)}${tablespace}`,
+    ...ownership(matview.owner, state, role),
+    ...columnStorage({ ...matview, columns: matview.columns.map(withoutStorage) }, state),
+    ...(matview.populated ? [`insert into ${name} select * from ${old}`] : []),
+    ...indexesOn(matview, state),
+  ]
+}
+
+/** `like` has carried these; statistics targets it does not carry. */
+const withoutStorage = (
+  column: RelationFacts['columns'][number],
+): RelationFacts['columns'][number] => ({ ...column, storage: null, compression: null })
+
+/** The view of the user's name on the state table. */
+export function createPresentation(
+  { compiled }: DesiredView,
+  owner: string,
+  role: string,
+): string[] {
+  const { relation, state } = viewObjects(compiled.name)
+  const target = targetNamed(compiled.name, 'view')
+  return [
+    `create view ${relation} as\nselect ${columnList(compiled)} from ${targetName(state)}`,
+    ...ownership(owner, target, role),
+  ]
+}
+
+const targetNamed = (view: RelationName, kind: Target['kind']): Target => {
+  const { schema, name } = partsOf(view)
+  return { schema, relation: name, kind }
+}
+
+/** What a presentation takes over from the relation that had its name: comments and the right to read. */
+export function carriedOver(before: RelationFacts, columns: readonly string[]): string[] {
+  const target: Target = { ...targetOf(before), kind: 'view' }
+  const kept = {
+    ...before,
+    columns: before.columns.filter(({ name }) => columns.includes(name)),
+  }
+  return [...commentsOf(kept, target), ...grantsOf(kept, target, ['SELECT'])]
+}
+
+/** Who applies, and who owns Tidemark's functions, which call those of the views. */
+export interface Installer {
+  readonly role: string
+  readonly installer: string
+}
+
+/** The maintenance program, run with the rights of the view's owner and by nobody else's call. */
+export function createMaintain({ compiled }: DesiredView, owner: string, as: Installer): string[] {
+  const { signature } = viewObjects(compiled.name)
+  return [
+    compiled.maintainSql.trimEnd().replace(/;$/, ''),
+    `revoke all on function ${signature} from public`,
+    ...(owner === as.role ? [] : [`alter function ${signature} owner to ${identifier(owner)}`]),
+    ...(owner === as.installer
+      ? []
+      : [`grant execute on function ${signature} to ${identifier(as.installer)}`]),
+    noteArtifact({
+      ...ownedBy(compiled.name),
+      kind: 'function',
+      name: signature,
+      digest: digestOf(compiled.maintainSql),
+    }),
+  ]
+}
+
+/** The live view of the same query, for readers when the view is not fresh. */
+export function createFallback({ compiled }: DesiredView, owner: string, role: string): string[] {
+  const { fallback } = viewObjects(compiled.name)
+  const target = targetNamed(fallback, 'view')
+  return [
+    `create view ${qualifiedName(fallback)} as\n${compiled.query.sql}`,
+    ...ownership(owner, target, role),
+    noteArtifact({
+      ...ownedBy(compiled.name),
+      kind: 'view',
+      name: qualifiedName(fallback),
+      digest: compiled.digest,
+    }),
+  ]
+}
+
+/** Takes the live view away. */
+export function dropFallback(view: RelationName): string[] {
+  const name = qualifiedName(viewObjects(view).fallback)
+  return [`drop view if exists ${name}`, forgetArtifact('view', name)]
+}
+
+/** An index as declared, with a name that says what it is: equal declarations have equal names. */
+export interface DeclaredIndex {
+  /** Qualified and quoted. */
+  readonly name: string
+  readonly sql: string
+}
+
+/** The declared indexes of a view on whatever holds its rows. */
+export function declaredIndexes({ declaration, compiled }: DesiredView): readonly DeclaredIndex[] {
+  const view = compiled.name
+  const matview = declaration.as === 'matview'
+  const { state, relation } = viewObjects(view)
+  const { schema, name: bare } = partsOf(view)
+  return declaration.indexes.map((text) => {
+    const unique = /^unique\s+/i.test(text)
+    const rest = text.replace(/^unique\s+/i, '').trim()
+    const name = objectName(`${matview ? bare : view} ${unique ? 'unique ' : ''}${rest}`)
+    const on = matview ? relation : targetName(state)
+    return {
+      name: qualified(matview ? schema : draftSchema, name),
+      sql: `create ${unique ? 'unique ' : ''}index ${identifier(name)} on ${on} ${rest}`,
+    }
+  })
+}
+
+/** Creates a declared index and notes it. */
+export const createIndex = (view: RelationName, index: DeclaredIndex): string[] => [
+  index.sql,
+  noteArtifact({ ...ownedBy(view), kind: 'index', name: index.name, digest: digestOf(index.sql) }),
+]
+
+/** Notes the table and the view of a presentation, with the way back of an adopted one. */
+export function notePresentation(desired: DesiredView, restore: readonly string[]): string[] {
+  const { relation, state } = viewObjects(desired.compiled.name)
+  const owned = { ...ownedBy(desired.compiled.name), digest: columnsDigest(desired.compiled) }
+  return [
+    noteArtifact({ ...owned, kind: 'table', name: targetName(state) }),
+    noteArtifact({ ...owned, kind: 'guard', name: targetName(state) }),
+    noteArtifact({ ...owned, kind: 'view', name: relation, restore }),
+  ]
+}
+
+/** A materialized view as PostgreSQL has it, empty. */
+export function createMatview(desired: DesiredView, owner: string, role: string): string[] {
+  const { compiled } = desired
+  const { relation } = viewObjects(compiled.name)
+  const target = targetNamed(compiled.name, 'matview')
+  return [
+    `create materialized view ${relation} as\n${compiled.query.sql}\nwith no data`,
+    ...ownership(owner, target, role),
+    ...declaredIndexes(desired).flatMap((index) => createIndex(compiled.name, index)),
+    noteArtifact({
+      ...ownedBy(compiled.name),
+      kind: 'matview',
+      name: relation,
+      digest: columnsDigest(compiled),
+    }),
+  ]
+}
+
+/** Where, in the way back of an adopted view, what stands under its name is dropped. */
+export const swapMark = '-- here the name is given up'
+
+/** The way back of an adopted materialized view, to be kept until it is needed. */
+export function wayBack(matview: RelationFacts): readonly string[] {
+  // Whoever restores may be another role than the one that adopts, so the owner is always said.
+  const { build, swap } = restoreMatview(matview, '')
+  return [...build, swapMark, ...swap]
+}
+
+/** Extended statistics go with the materialized view and come again on its state. */
+export const carriedStatistics = (matview: RelationFacts): readonly string[] =>
+  statisticsOn(matview, viewObjects(matview.name).state)

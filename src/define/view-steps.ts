@@ -1,0 +1,171 @@
+import { formatDuration } from '../base/duration.ts'
+import { TidemarkError } from '../model/errors.ts'
+import type { RelationName } from '../model/ids.ts'
+import type { PlanStep } from '../model/plan.ts'
+import { literal, qualifiedName } from '../postgres/identifier.ts'
+import type { Actual, Measures, RelationFacts, RelationTree } from './actual.ts'
+import { upsert } from './catalogue-rows.ts'
+import type { DesiredView } from './desired.ts'
+import type { Placement } from './groups.ts'
+import { kindWords, recreate } from './recreate.ts'
+import {
+  groupTimeout,
+  unknownReason,
+  viewRow,
+  writeInputs,
+  writeSources,
+} from './view-catalogue.ts'
+import { createFallback, viewObjects } from './view-objects.ts'
+
+/** What the steps of views share while a plan is made; it moves with every step. */
+export interface Progress {
+  readonly actual: Actual
+  readonly measures: Measures
+  readonly views: ReadonlyMap<RelationName, DesiredView>
+  readonly places: ReadonlyMap<RelationName, Placement>
+  /** Relations that a step before has dropped for good, or made independent of what they read. */
+  readonly gone: Set<RelationName>
+  /** Views that the catalogue has by now. */
+  readonly declared: Set<RelationName>
+  /** Adopted views and those inputs of theirs that the catalogue does not have yet. */
+  readonly waiting: Map<RelationName, Set<RelationName>>
+  /** Live views that were dropped with what they read; the step of their view makes them again. */
+  readonly lostFallbacks: Set<RelationName>
+}
+
+/** A step with what most steps leave as it is. */
+export function stepOf(
+  step: Pick<PlanStep, 'kind' | 'noun' | 'name' | 'detail' | 'sql'> & Partial<PlanStep>,
+): PlanStep {
+  return { lock: null, expectedMs: null, destructive: false, ownTransaction: false, ...step }
+}
+
+/** The readers of a relation that depend on it now, each after those that it reads. */
+export function readersOf(tree: RelationTree, progress: Progress): readonly RelationFacts[] {
+  const reached = new Set<RelationName>([tree.relation.name])
+  const readers: RelationFacts[] = []
+  for (const reader of tree.readers) {
+    if (progress.gone.has(reader.name)) continue
+    if (!reader.reads.some((read) => reached.has(read))) continue
+    reached.add(reader.name)
+    readers.push(reader)
+  }
+  return readers
+}
+
+/**
+ * Drops the readers of a relation and makes them again, with everything on them. The live views of
+ * declared views are left to the steps of these, which follow; `leaving` says that none follows.
+ * Throws `TIDEMARK_RELATION_UNSUPPORTED` when something hangs on one of them that cannot be carried over.
+ */
+export function moveReaders(
+  tree: RelationTree,
+  progress: Progress,
+  leaving = false,
+): { readonly drop: readonly string[]; readonly again: readonly string[]; readonly told: string } {
+  const readers = readersOf(tree, progress)
+  refuseUnsupported(tree.relation, readers)
+  const fallbacks = new Map(
+    [...progress.views.keys()].map((view) => [viewObjects(view).fallback, view]),
+  )
+  const again: string[] = []
+  for (const reader of readers) {
+    const view = fallbacks.get(reader.name)
+    const desired = view === undefined ? undefined : progress.views.get(view)
+    const { role } = progress.actual
+    if (view === undefined || desired === undefined) again.push(...recreate(reader, role))
+    else if (leaving) again.push(...createFallback(desired, ownerOf(view, progress), role))
+    else progress.lostFallbacks.add(view)
+  }
+  const told = readers.filter(({ name }) => !fallbacks.has(name)).map(({ name }) => name)
+  return {
+    drop: readers
+      .toReversed()
+      .map(({ kind, name }) => `drop ${kindWords[kind]} ${qualifiedName(name)}`),
+    again,
+    told: told.length === 0 ? '' : `; ${told.join(', ')} dropped and made again`,
+  }
+}
+
+function refuseUnsupported(relation: RelationFacts, readers: readonly RelationFacts[]): void {
+  const hanging = [relation, ...readers].flatMap(({ name, unsupported }) =>
+    unsupported.map((what) => `${what} (on ${name})`),
+  )
+  if (hanging.length === 0) return
+  throw new TidemarkError({
+    code: 'TIDEMARK_RELATION_UNSUPPORTED',
+    what: `${relation.name} would have to be made anew, and what hangs on it cannot be carried over: ${hanging.join('; ')}`,
+    mend: `Drop these and make them again afterwards, or declare the view with as: 'matview'.`,
+  })
+}
+
+/**
+ * Writes the declaration of a view. Inputs that are declared by a later step are written by that step;
+ * until then the state of the view is unknown, so that nothing wrong is taken for fresh meanwhile.
+ */
+export function declare(
+  desired: DesiredView,
+  place: Placement,
+  adopted: boolean,
+  progress: Progress,
+): readonly string[] {
+  const view = desired.compiled.name
+  const members = [...progress.views.values()].filter(
+    ({ compiled }) => progress.places.get(compiled.name)?.group === place.group,
+  )
+  const inputs = desired.compiled.query.inputs
+  const late = new Set(inputs.filter((input) => !progress.declared.has(input)))
+  const row = viewRow(desired, place, adopted)
+  const reason = `not_captured: ${[...late].join(', ')} is about to be adopted; run tidemark apply`
+  progress.declared.add(view)
+  if (late.size > 0) progress.waiting.set(view, late)
+  return [
+    upsert('refresh_group', { name: place.group, timeout_ms: groupTimeout(members) }, ['name']),
+    upsert('view', late.size === 0 ? row : { ...row, unknown_reason: reason }, ['name']),
+    ...writeSources(desired),
+    ...writeInputs(
+      view,
+      inputs.filter((input) => !late.has(input)),
+    ),
+    `insert into tidemark.view_state (view) values (${literal(view)}) on conflict do nothing`,
+    ...settleWaiting(view, progress),
+  ]
+}
+
+/** Views that waited for this one to be declared. */
+function settleWaiting(input: RelationName, progress: Progress): readonly string[] {
+  const { role } = progress.actual
+  const sql: string[] = []
+  for (const [view, late] of progress.waiting) {
+    if (!late.delete(input)) continue
+    sql.push(upsert('view_input', { view, input }, ['view', 'input']))
+    const desired = progress.views.get(view)
+    if (late.size > 0 || desired === undefined) continue
+    progress.waiting.delete(view)
+    const reason = unknownReason(desired)
+    sql.push(
+      `update tidemark.view set unknown_reason = ${reason === null ? 'null' : literal(reason)} where name = ${literal(view)}`,
+    )
+    if (desired.declaration.fallback === 'source') {
+      sql.push(...createFallback(desired, ownerOf(view, progress), role))
+    }
+  }
+  return sql
+}
+
+/** Who owns the view: whoever owns what has its name, else the role that applies. */
+export const ownerOf = (view: RelationName, { actual }: Progress): string =>
+  actual.relations.get(view)?.relation.owner ?? actual.role
+
+/** `public.sales within 5 min, full refresh by diff`: a view in a few words. */
+export function told({ declaration, compiled }: DesiredView, place: Placement): string {
+  const { targetMs, businessTarget } = declaration
+  const inside =
+    businessTarget === null ? '' : ` (${formatDuration(businessTarget.targetMs)} in business hours)`
+  const group = String(place.group) === compiled.name ? '' : `, group ${place.group}`
+  const method = compiled.method === 'diff' ? 'by diff' : 'by REFRESH'
+  return `kept within ${formatDuration(targetMs)}${inside} by full refresh ${method}${group}`
+}
+
+/** What copying a relation takes, at some 100 MB/s and as much again for its indexes. */
+export const copyMs = (pages: number): number => Math.max(10, Math.round(pages * 0.16))
