@@ -103,28 +103,38 @@ const likeWords: Readonly<Record<string, string>> = {
   '!~~*': 'not ilike',
 }
 
+type Emit = (left: string, sign: string, rest: Rest) => string
+
+/** What stands to the right of an operator, bound when asked for. */
+interface Rest {
+  readonly operand: () => string
+  readonly list: () => readonly string[]
+  readonly pattern: () => string
+}
+
+const emitters: Readonly<Partial<Record<NonNullable<A_Expr['kind']>, Emit>>> = {
+  AEXPR_OP: (left, sign, rest) => `${left} ${sign} ${rest.operand()}`,
+  AEXPR_DISTINCT: (left, _, rest) => `${left} is distinct from ${rest.operand()}`,
+  AEXPR_NOT_DISTINCT: (left, _, rest) => `${left} is not distinct from ${rest.operand()}`,
+  AEXPR_IN: (left, sign, rest) =>
+    `${left} ${sign === '=' ? 'in' : 'not in'} (${rest.list().join(', ')})`,
+  AEXPR_BETWEEN: (left, _, rest) => `${left} between ${rest.list().join(' and ')}`,
+  AEXPR_NOT_BETWEEN: (left, _, rest) => `${left} not between ${rest.list().join(' and ')}`,
+  AEXPR_LIKE: (left, sign, rest) => `${left} ${likeWords[sign] ?? 'like'} ${rest.pattern()}`,
+  AEXPR_ILIKE: (left, sign, rest) => `${left} ${likeWords[sign] ?? 'ilike'} ${rest.pattern()}`,
+}
+
 function comparison(binding: Binding, node: A_Expr): string {
   const sign = signOf(node)
-  const left = (): string => operandOf(binding, node.lexpr)
-  switch (node.kind) {
-    case 'AEXPR_OP':
-      if (!comparisonSigns.includes(sign)) throw operatorRefused(binding, node, sign)
-      return `${left()} ${sign} ${operandOf(binding, node.rexpr)}`
-    case 'AEXPR_DISTINCT':
-      return `${left()} is distinct from ${operandOf(binding, node.rexpr)}`
-    case 'AEXPR_NOT_DISTINCT':
-      return `${left()} is not distinct from ${operandOf(binding, node.rexpr)}`
-    case 'AEXPR_IN':
-      return `${left()} ${sign === '=' ? 'in' : 'not in'} (${listOf(binding, node.rexpr).join(', ')})`
-    case 'AEXPR_BETWEEN':
-    case 'AEXPR_NOT_BETWEEN':
-      return `${left()} ${sign.toLowerCase()} ${listOf(binding, node.rexpr).join(' and ')}`
-    case 'AEXPR_LIKE':
-    case 'AEXPR_ILIKE':
-      return `${left()} ${likeWords[sign] ?? 'like'} ${patternOf(binding, node.rexpr)}`
-    default:
-      throw operatorRefused(binding, node, sign)
+  const emit = node.kind === undefined ? undefined : emitters[node.kind]
+  if (emit === undefined || (node.kind === 'AEXPR_OP' && !comparisonSigns.includes(sign))) {
+    throw operatorRefused(binding, node, sign)
   }
+  return emit(operandOf(binding, node.lexpr), sign, {
+    operand: () => operandOf(binding, node.rexpr),
+    list: () => listOf(binding, node.rexpr),
+    pattern: () => patternOf(binding, node.rexpr),
+  })
 }
 
 /** A node that stands for a value. */

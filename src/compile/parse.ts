@@ -69,7 +69,7 @@ export function placeInExpression(text: string, node: Node | A_Expr): string {
 /** The place of a byte in a text, `line:column`: syntax trees count bytes. */
 export function placeOfByte(text: string, byte: number): string {
   const before = Buffer.from(text).subarray(0, Math.max(byte, 0)).toString()
-  return lineAndColumn(text, [...before].length)
+  return lineAndColumn(text, Array.from(before).length)
 }
 
 interface Statement {
@@ -95,7 +95,10 @@ async function statementsOf(sql: string, skipped = 0): Promise<readonly Statemen
       code: 'TIDEMARK_SQL_INVALID',
       what: `PostgreSQL does not accept this SQL: ${message}`,
       mend: 'Correct the SQL there.',
-      place: lineAndColumn([...sql].slice(skipped).join(''), Math.max(cursorPosition - skipped, 0)),
+      place: lineAndColumn(
+        Array.from(sql).slice(skipped).join(''),
+        Math.max(cursorPosition - skipped, 0),
+      ),
       cause: error,
     })
   }

@@ -1,0 +1,150 @@
+import { nearest } from '../base/nearest.ts'
+import type { ViewDeclaration } from '../model/declaration.ts'
+import { TidemarkError } from '../model/errors.ts'
+import type { CanonicalQuery, CompiledView } from '../model/view.ts'
+import { digestOfQuery } from './digest.ts'
+import type { MaintenanceParts } from './emit-maintain.ts'
+import { emitDiffFunction, emitRefreshFunction } from './emit-maintain.ts'
+import type { FunctionCall } from './functions.ts'
+import { timeCalls } from './functions.ts'
+import { inferKey } from './key.ts'
+import type { ParsedQuery } from './parse.ts'
+import { parseQuery } from './parse.ts'
+
+/** A view as declared and as the server understood it. */
+export interface ViewToCompile {
+  readonly declaration: Pick<ViewDeclaration, 'name' | 'as' | 'key' | 'maintain' | 'definition'>
+  readonly query: CanonicalQuery
+  /** Zone in which the query is run, whoever runs it. */
+  readonly timeZone: string
+  /** The state table will have unique indexes other than on the key. Say true when in doubt. */
+  readonly uniqueBesidesKey: boolean
+}
+
+/**
+ * Compiles a view: how it is refreshed, by which function, and why so.
+ * Throws `TIDEMARK_CONFIG_INVALID` when the declared key is none that rows could be paired by.
+ */
+export async function compileView(view: ViewToCompile): Promise<CompiledView> {
+  const { declaration, query, timeZone, uniqueBesidesKey } = view
+  const { name } = declaration
+  const parsed = await parseQuery(query.sql)
+  if (query.columns.length === 0) throw noColumns(view)
+  const key = declaration.key === null ? inferKey(parsed, factsOf(query)) : checkedKey(view)
+  const method = declaration.as === 'matview' ? 'refresh' : 'diff'
+  const parts: MaintenanceParts = {
+    view: name,
+    sql: query.sql,
+    columns: query.columns,
+    volatile: query.volatile,
+    timeZone,
+  }
+  return {
+    name,
+    query,
+    digest: await digestOfQuery(query.sql),
+    key,
+    method,
+    reasons: [
+      strategyReason(declaration.maintain),
+      ...queryReasons(query, await asWritten(view, parsed)),
+      ...(method === 'diff' ? [keyReason(key, declaration.key !== null)] : []),
+    ],
+    maintainSql:
+      method === 'diff'
+        ? emitDiffFunction(parts, { key, uniqueBesidesKey })
+        : emitRefreshFunction(parts),
+  }
+}
+
+const factsOf = ({ columns, returnsSets }: CanonicalQuery): Parameters<typeof inferKey>[1] => ({
+  columns: columns.map(({ name }) => name),
+  returnsSets,
+})
+
+/** Places in messages point into the text that the reader wrote, not into the server's print of it. */
+async function asWritten(
+  { declaration }: ViewToCompile,
+  printed: ParsedQuery,
+): Promise<ParsedQuery> {
+  const { definition } = declaration
+  return definition.kind === 'adopt' ? printed : parseQuery(definition.sql)
+}
+
+function strategyReason(maintain: ViewDeclaration['maintain']): string {
+  if (maintain === 'full') return 'full: declared so'
+  const wanted = maintain === 'auto' ? '' : `; ${maintain} was asked for`
+  return `full: the incremental compiler is not part of this version${wanted}`
+}
+
+function queryReasons(query: CanonicalQuery, written: ParsedQuery): readonly string[] {
+  const reasons: string[] = []
+  if (query.timeDependent) reasons.push(`moves with time: ${timeReason(timeCalls(written))}`)
+  if (query.volatile) {
+    reasons.push('calls a volatile function: two runs may differ, so a refresh cannot check itself')
+  }
+  if (query.opaqueFunctions.length > 0) {
+    reasons.push(
+      `calls ${query.opaqueFunctions.join(', ')}: what a function reads cannot be told; declare it under reads`,
+    )
+  }
+  if (query.uncaptured.length > 0) {
+    reasons.push(`reads ${query.uncaptured.join(', ')}: changes there cannot be captured`)
+  }
+  return reasons
+}
+
+function timeReason(calls: readonly FunctionCall[]): string {
+  if (calls.length === 0) return 'a view or a function that it uses asks the clock'
+  return `calls ${calls.map(({ name, place }) => `${name} at ${place}`).join(', ')}`
+}
+
+function keyReason(key: readonly string[] | null, declared: boolean): string {
+  if (key === null)
+    return 'rows are paired whole: no key is declared and none follows from the query'
+  return `rows are paired by ${key.join(', ')}: ${declared ? 'the declared key' : 'the query returns each once'}`
+}
+
+/** Types without an equality that rows could be joined by. */
+const unkeyable =
+  /^(json|xml|point|line|lseg|box|path|polygon|circle|txid_snapshot|pg_snapshot|jsonpath|aclitem)(\[\])*$/
+
+function checkedKey({ declaration, query }: ViewToCompile): readonly string[] {
+  const known = query.columns.map(({ name }) => name)
+  const key = [...new Set(declaration.key)]
+  for (const name of key) {
+    const column = query.columns.find((each) => each.name === name)
+    if (column === undefined) {
+      const meant = nearest(name, known)
+      throw keyInvalid(
+        `The key of ${declaration.name} names ${name}, which is no column of its result`,
+        `${meant === undefined ? '' : `Did you mean ${meant}? `}Its columns are ${known.join(', ')}.`,
+      )
+    }
+    if (unkeyable.test(column.type)) {
+      throw keyInvalid(
+        `The key of ${declaration.name} names ${name}, and type ${column.type} has no equality to pair rows by`,
+        'Name other columns, or leave the key out: whole rows are paired then.',
+      )
+    }
+  }
+  if (key.length === 0) {
+    throw keyInvalid(
+      `The key of ${declaration.name} names no column`,
+      'Name the columns that identify a row, or leave the key out.',
+    )
+  }
+  return key
+}
+
+function keyInvalid(what: string, mend: string): TidemarkError {
+  return new TidemarkError({ code: 'TIDEMARK_CONFIG_INVALID', what, mend })
+}
+
+function noColumns({ declaration }: ViewToCompile): TidemarkError {
+  return new TidemarkError({
+    code: 'TIDEMARK_SQL_NOT_A_QUERY',
+    what: `The query of ${declaration.name} returns no columns`,
+    mend: 'Name at least one after SELECT.',
+  })
+}
