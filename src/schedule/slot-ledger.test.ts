@@ -99,6 +99,9 @@ describe('slotChange', () => {
     expect(replace).toBe(false)
     expect(insert.filter((slot) => slot < now)).toEqual(slotsBetween(due, later(-7), now, 100))
     expect(insert).toHaveLength(7 + 36)
+    const known = slotsBetween(due, later(-4), now, 1)
+    const short = { digest: scheduleDigest(due), latest: known[0] ?? null, ahead: 0 }
+    expect(slotChange(due, short, now).insert[0]).toEqual(slotsBetween(due, later(-3), now, 1)[0])
     const dense = rule('* * * * * *')
     const lost = { digest: scheduleDigest(dense), latest: later(-3), ahead: 0 }
     expect(slotChange(dense, lost, now).insert).toHaveLength(slotsBehindMax + slotsAheadMax)
@@ -143,6 +146,7 @@ describe('coverageOf', () => {
   test.each([
     [null, 0, 'exhausted'],
     [-1, 0, 'exhausted'],
+    [0, 0, 'exhausted'],
     [0.5, 3, 'short'],
     [6.9, 100, 'short'],
     [7, 100, 'covered'],
