@@ -86,6 +86,39 @@ begin
   return low;
 end $$;
 
+-- When the first commit that a snapshot does not reflect became visible. It never changes once there is one: commits
+-- that come later are younger. Ticks remember it, so that nobody scans the log again for a view that waits to be refreshed.
+create table tidemark.first_unreflected (
+  source text not null,
+  snapshot text not null,
+  at timestamptz not null,
+  primary key (source, snapshot)
+);
+
+create function tidemark.first_unreflected_at(source_name text, snap pg_snapshot, not_before timestamptz) returns timestamptz
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare remembered timestamptz;
+begin
+  select f.at into remembered from tidemark.first_unreflected f
+   where f.source = source_name and f.snapshot = snap::text;
+  if found then return remembered; end if;
+  return tidemark.first_commit_at(tidemark.unreflected(source_name, snap), not_before);
+end $$;
+
+create function tidemark.remember_first_unreflected() returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  insert into tidemark.first_unreflected (source, snapshot, at)
+  select w.source, w.snapshot, w.at
+  from (
+    select t.source, t.snapshot, tidemark.first_commit_at(tidemark.unreflected(t.source, t.snapshot::pg_snapshot), t.as_of) as at
+    from (select m.source, m.snapshot::text as snapshot, max(m.as_of) as as_of
+            from tidemark.tidemark m group by 1, 2) t
+    where not exists (select from tidemark.first_unreflected f where f.source = t.source and f.snapshot = t.snapshot)
+    offset 0) w
+  where w.at is not null
+  on conflict do nothing
+$$;
+
 -- Why this database is not the one that was set up; null when it is.
 create function tidemark.installation_problem() returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -301,7 +334,7 @@ begin
   for s in select name from tidemark.source loop
     foreach l in array tidemark.log_tables(s.name) loop execute 'truncate ' || l; end loop;
   end loop;
-  truncate tidemark.sample, tidemark.gap, tidemark.tidemark, tidemark.event;
+  truncate tidemark.sample, tidemark.gap, tidemark.tidemark, tidemark.event, tidemark.first_unreflected;
   delete from tidemark.request;
   update tidemark.run set status = 'lost', finished_at = clock_timestamp(), error = 'the database was copied or promoted'
    where status = 'running';
@@ -388,6 +421,8 @@ begin
    where s.at < now() - interval '2 hours' and s.at > now() - interval '3 hours'
      and exists (select from tidemark.sample e
                   where e.at < s.at and date_bin('10 seconds', e.at, 'epoch') = date_bin('10 seconds', s.at, 'epoch'));
+  delete from tidemark.first_unreflected f
+   where not exists (select from tidemark.tidemark t where t.source = f.source and t.snapshot::text = f.snapshot);
   delete from tidemark.gap g
    where g.at < now() - interval '1 hour'
      and not exists (select from tidemark.tidemark t

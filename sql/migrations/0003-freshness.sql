@@ -158,7 +158,7 @@ begin
         if memo ? memo_key then
           at := (memo ->> memo_key)::timestamptz;
         else
-          at := tidemark.first_commit_at(tidemark.unreflected(t.source, t.snapshot), t.as_of);
+          at := tidemark.first_unreflected_at(t.source, t.snapshot, t.as_of);
           memo := memo || jsonb_build_object(memo_key, at);
         end if;
         oldest := least(oldest, at);

@@ -207,6 +207,8 @@ begin
   reaped := tidemark.reap();
   fired := tidemark.fire_slots();
   taken := tidemark.take_events();
+  perform tidemark.hold_logs();
+  perform tidemark.remember_first_unreflected();
   asked := tidemark.meet_targets();
   return jsonb_build_object('reaped', reaped, 'fired', fired, 'events', taken, 'asked', asked, 'followed', followed,
     'released', released,

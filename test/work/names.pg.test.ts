@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest'
+import { objectName } from '../../src/model/names.ts'
+import { createInstalledDatabase } from '../support/database.ts'
+
+test('long names are cut alike in TypeScript and in SQL', async () => {
+  const db = await createInstalledDatabase()
+  const names = [
+    'public.orders',
+    `capture public.${'orders_'.repeat(12)}`,
+    `log 0 public.${'ñandú '.repeat(12)}`,
+    `image ${'表'.repeat(30)}.${'x'.repeat(63)}`,
+  ]
+  for (const name of names) {
+    const [row] = await db.sql<{ cut: string }>('select tidemark.object_name($1) as cut', [name])
+    expect(row?.cut).toBe(objectName(name))
+    expect(Buffer.byteLength(objectName(name))).toBeLessThanOrEqual(63)
+  }
+  await db.drop()
+})
