@@ -113,6 +113,8 @@ export type DeclaredTable = (typeof declaredTables)[number]
 
 /** What is there: the declarations of the catalogue, and the relations that a plan may touch. */
 export interface Actual {
+  /** The names that were looked up, whether there is something or not. */
+  readonly scope: readonly RelationName[]
   /** The number of the newest migration; null when Tidemark is not installed. */
   readonly version: number | null
   /** Why the database is not the one that was set up: copied, restored, promoted. */

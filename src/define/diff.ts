@@ -54,6 +54,7 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
   return {
     version: 1,
     catalog: catalogDigest(actual),
+    relations: actual.scope,
     steps: [
       ...schemaSteps(desired, actual),
       ...settingSteps(desired, actual),

@@ -23,13 +23,23 @@ export type Scope = readonly RelationName[]
  * The caller runs it in one REPEATABLE READ transaction, so that the parts belong together.
  */
 export async function introspect(queryable: Queryable, scope: Scope): Promise<Actual> {
+  const [path] = await queryable.query<{ path: string }>(
+    `select current_setting('search_path') as path`,
+  )
   // Names in definitions are then qualified, whatever the role has set.
   await queryable.query(`select set_config('search_path', '', true)`)
+  const actual = await readActual(queryable, scope)
+  await queryable.query(`select set_config('search_path', $1, true)`, [path?.path ?? ''])
+  return actual
+}
+
+async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
   const head = await readHead(queryable)
   const catalogue = await readCatalogue(queryable, head.installed)
   const names = new Set<RelationName>(scope)
   for (const row of [...catalogue.view, ...catalogue.source]) names.add(nameOf(row))
   return {
+    scope: [...names].sort(),
     version: head.version,
     installationProblem: head.installed ? await installationProblem(queryable) : null,
     role: head.role,

@@ -45,6 +45,8 @@ export interface Plan {
   readonly version: 1
   /** Digest of the catalog that the plan was made against; `apply FILE` refuses when it has moved. */
   readonly catalog: string
+  /** The relations that the digest covers, beside those that the catalogue knows. */
+  readonly relations: readonly RelationName[]
   readonly steps: readonly PlanStep[]
   readonly feasibility: readonly Feasibility[]
 }
