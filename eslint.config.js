@@ -26,7 +26,13 @@ export default tseslint.config(
       'no-shadow': 'off',
       '@typescript-eslint/no-shadow': 'error',
       'no-console': 'error',
-      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      // A default arm is either `unreachable`, which the compiler checks, or it means the rest.
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      // Spreading a string gives its code points, which is what is meant.
+      '@typescript-eslint/no-misused-spread': ['error', { allow: ['string'] }],
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-non-null-assertion': 'error',
       // A number reads the same in a template as alone; only objects and absent values mislead.
