@@ -8,7 +8,7 @@
  * that a word of the user's never looks like a field.
  */
 export const relationsQuery = `
-with recursive rule (view, tree, columns_of) as (
+with recursive rule (view, tree, id) as (
   select w.ev_class, w.ev_action::text, w.oid
   from pg_rewrite w
   where w.ev_class = $1 and w.ev_type = '1'
@@ -24,7 +24,7 @@ with recursive rule (view, tree, columns_of) as (
     and c.oid <> rule.view
 ),
 reached as (
-  select distinct rule.columns_of as rule, rule.tree, found.relid[1]::oid as oid
+  select distinct rule.id as rule, rule.tree, found.relid[1]::oid as oid
   from rule
   cross join lateral regexp_matches(rule.tree, ':relid (\\d+)', 'g') as found (relid)
   where found.relid[1]::oid <> rule.view
@@ -89,7 +89,7 @@ const readsNoTables = `'unaccent', 'pg_trgm', 'citext', 'fuzzystrmatch', 'hstore
  * What a query calls, through ordinary views too, read from the parsed rules: functions, the functions
  * of operators, the parts of aggregates. Parameters as those of {@link relationsQuery}.
  */
-export const functionsQuery = `
+export const functionsQuery: string = `
 with recursive rule (view, tree) as (
   select w.ev_class, w.ev_action::text
   from pg_rewrite w
