@@ -38,7 +38,11 @@ const alterOf = (target: Target): string => `alter ${kindWords[target.kind]} ${t
  */
 export function recreate(facts: RelationFacts, role: string): readonly string[] {
   const target = targetOf(facts)
-  const carried = [...commentsOf(facts, target), ...grantsOf(facts, target)]
+  const carried = [
+    ...statisticsOn(facts, target, role),
+    ...commentsOf(facts, target),
+    ...grantsOf(facts, target),
+  ]
   if (target.kind !== 'view') return [...createMatview(facts, target, role), ...carried]
   return [
     `create view ${targetName(target)}${optionsOf(facts)} as\n${facts.definition ?? ''}`,
@@ -52,9 +56,6 @@ export function recreate(facts: RelationFacts, role: string): readonly string[] 
   ]
 }
 
-/** Where a relation is built before it takes the place of another. */
-export const draftSchema = 'tidemark_state'
-
 /**
  * SQL that brings an adopted materialized view back under its name, in two parts: `build` fills it
  * under another name, while readers go on; between the two, whatever has the name is dropped; `swap`
@@ -65,13 +66,12 @@ export function restoreMatview(
   role: string,
 ): { readonly build: readonly string[]; readonly swap: readonly string[] } {
   const target = targetOf(facts)
-  const draft = { ...target, schema: draftSchema, relation: objectName(`draft of ${facts.name}`) }
-  const renamed = { ...draft, relation: target.relation }
+  const draft = { ...target, relation: objectName(`draft of ${facts.name}`) }
   return {
     build: createMatview(facts, draft, role),
     swap: [
       `${alterOf(draft)} rename to ${identifier(target.relation)}`,
-      `${alterOf(renamed)} set schema ${identifier(target.schema)}`,
+      ...statisticsOn(facts, target, role),
       ...commentsOf(facts, target),
       ...grantsOf(facts, target),
     ],
@@ -89,7 +89,6 @@ function createMatview(facts: RelationFacts, target: Target, role: string): read
     // Filled as its owner, in the restricted manner of REFRESH, and not with the rights of whoever applies.
     ...(facts.populated ? [`refresh materialized view ${name}`] : []),
     ...indexesOn(facts, target),
-    ...statisticsOn(facts, target),
   ]
 }
 
@@ -109,13 +108,19 @@ export function columnStorage(facts: RelationFacts, target: Target): readonly st
   })
 }
 
-/** The indexes of a relation, under their names, on another one; names are per schema. */
+/**
+ * The indexes of a relation on another one. They keep their names, with the schema before it where
+ * relations of several schemas come together in one and it was not public.
+ */
 export function indexesOn(facts: RelationFacts, target: Target): readonly string[] {
+  const { schema } = partsOf(facts.name)
+  const together = target.schema !== schema && schema !== 'public'
   return facts.indexes.flatMap((index) => {
-    const name = qualified(target.schema, index.name)
+    const own = together ? objectName(`${schema}.${index.name}`) : index.name
+    const name = qualified(target.schema, own)
     const unique = index.unique ? 'unique ' : ''
     return [
-      `create ${unique}index ${identifier(index.name)} on ${targetName(target)} using ${index.tail}`,
+      `create ${unique}index ${identifier(own)} on ${targetName(target)} using ${index.tail}`,
       ...(index.tablespace === null
         ? []
         : [`alter index ${name} set tablespace ${identifier(index.tablespace)}`]),
@@ -124,18 +129,31 @@ export function indexesOn(facts: RelationFacts, target: Target): readonly string
           `alter index ${name} alter column ${column.position} set statistics ${column.target}`,
       ),
       ...(index.comment === null ? [] : [`comment on index ${name} is ${literal(index.comment)}`]),
-      ...(index.clustered ? [`${alterOf(target)} cluster on ${identifier(index.name)}`] : []),
+      ...(index.clustered ? [`${alterOf(target)} cluster on ${identifier(own)}`] : []),
     ]
   })
 }
 
-/** Extended statistics of a relation, under their names, on another one. */
-export function statisticsOn(facts: RelationFacts, target: Target): readonly string[] {
-  return facts.statistics.flatMap(({ name, head, comment, target: statistics }) => [
-    `${head} from ${targetName(target)}`,
-    ...(statistics === null ? [] : [`alter statistics ${name} set statistics ${statistics}`]),
-    ...(comment === null ? [] : [`comment on statistics ${name} is ${literal(comment)}`]),
-  ])
+/**
+ * Extended statistics of a relation, under their names, on another one. Their names are those of a
+ * schema of their own, so the relation that has them must be gone.
+ */
+export function statisticsOn(
+  facts: RelationFacts,
+  target: Target,
+  role: string,
+): readonly string[] {
+  return facts.statistics.flatMap((statistics) => {
+    const { name, head, owner, comment } = statistics
+    return [
+      `${head} from ${targetName(target)}`,
+      ...(owner === role ? [] : [`alter statistics ${name} owner to ${identifier(owner)}`]),
+      ...(statistics.target === null
+        ? []
+        : [`alter statistics ${name} set statistics ${statistics.target}`]),
+      ...(comment === null ? [] : [`comment on statistics ${name} is ${literal(comment)}`]),
+    ]
+  })
 }
 
 /** The comments of a relation and its columns, on another one. */

@@ -20,6 +20,7 @@ import {
 } from './view-catalogue.ts'
 import { adoptStep, createObjects, refuseTaken, restoreOf } from './view-create.ts'
 import {
+  amongState,
   carriedOver,
   columnsDigest,
   createFallback,
@@ -82,10 +83,10 @@ export function changeSteps(
       name: view,
       detail: changes.map((change) => change.told).join('; '),
       expectedMs: repopulates ? (progress.measures.refreshMs.get(view) ?? null) : null,
-      sql: [
+      sql: amongState(ownerOf(view, progress), progress.actual, [
         ...changes.flatMap(({ sql }) => sql),
         ...(repopulates ? [...forgetContent(view), ...askForRefresh(place.group)] : []),
-      ],
+      ]),
     }),
   ]
 }
@@ -150,7 +151,7 @@ function remakeStep(desired: DesiredView, found: Found, why: string, progress: P
     expectedMs: progress.measures.refreshMs.get(view) ?? null,
     destructive: lost.length > 0 || (row['adopted'] === true && row['presentation'] === 'matview'),
     ownTransaction: parts.build.length > 0,
-    sql: [
+    sql: amongState(owner, progress.actual, [
       ...parts.build,
       ...dropFallback(view),
       ...readers.drop,
@@ -160,7 +161,7 @@ function remakeStep(desired: DesiredView, found: Found, why: string, progress: P
       ...declare(desired, place, row['adopted'] === true, progress),
       ...forgetContent(view),
       ...askForRefresh(place.group),
-    ],
+    ]),
   })
 }
 

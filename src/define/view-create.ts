@@ -4,8 +4,10 @@ import type { PlanStep } from '../model/plan.ts'
 import { qualifiedName } from '../postgres/identifier.ts'
 import type { RelationFacts, RelationTree } from './actual.ts'
 import type { DesiredView } from './desired.ts'
+import type { Placement } from './groups.ts'
 import { askForRefresh } from './view-catalogue.ts'
 import {
+  amongState,
   carriedOver,
   carriedStatistics,
   copyState,
@@ -21,7 +23,7 @@ import {
   wayBack,
 } from './view-objects.ts'
 import type { Progress } from './view-steps.ts'
-import { copyMs, declare, moveReaders, ownerOf, stepOf, told } from './view-steps.ts'
+import { copyMs, declare, moveReaders, stepOf, told } from './view-steps.ts'
 
 /** A view that is not there yet. Nothing is computed here: its first refresh fills it. */
 export function createStep(desired: DesiredView, progress: Progress): PlanStep {
@@ -35,11 +37,11 @@ export function createStep(desired: DesiredView, progress: Progress): PlanStep {
     name: view,
     detail: `${told(desired, place)}; ${columns} ${columns === 1 ? 'column' : 'columns'}`,
     expectedMs: progress.measures.refreshMs.get(view) ?? null,
-    sql: [
+    sql: amongState(role, progress.actual, [
       ...createObjects(desired, role, progress),
       ...declare(desired, place, false, progress),
       ...askForRefresh(place.group),
-    ],
+    ]),
   })
 }
 
@@ -100,7 +102,7 @@ export function adoptStep(
     lock: `ACCESS EXCLUSIVE on ${matview.name}`,
     expectedMs: copyMs(pages),
     ownTransaction: true,
-    sql: [
+    sql: amongState(matview.owner, progress.actual, [
       ...copyState(matview, role),
       ...declaredIndexes(desired).flatMap((index) => createIndex(matview.name, index)),
       guardTrigger(matview.name),
@@ -109,13 +111,13 @@ export function adoptStep(
       `drop materialized view ${qualifiedName(matview.name)}`,
       ...createPresentation(desired, matview.owner, role),
       ...carriedOver(matview, columnNames(desired)),
-      ...carriedStatistics(matview),
+      ...carriedStatistics(matview, role),
       ...readers.again,
       ...(live ? createFallback(desired, matview.owner, role) : []),
       ...notePresentation(desired, restore),
       ...declare(desired, place, restore.length > 0, progress),
       ...askForRefresh(place.group),
-    ],
+    ]),
   })
 }
 
@@ -137,7 +139,7 @@ export function takeOverStep(
     name: relation.name,
     detail: `materialized view stays as it is, ${told(desired, place)}`,
     expectedMs: progress.measures.refreshMs.get(relation.name) ?? null,
-    sql: [
+    sql: amongState(relation.owner, progress.actual, [
       ...declaredIndexes(desired).flatMap((index) => createIndex(relation.name, index)),
       ...createMaintain(desired, relation.owner, { role, installer }),
       ...(desired.declaration.fallback === 'source'
@@ -145,7 +147,7 @@ export function takeOverStep(
         : []),
       ...declare(desired, place, true, progress),
       ...askForRefresh(place.group),
-    ],
+    ]),
   })
 }
 
@@ -212,15 +214,5 @@ const kindWord = (kind: RelationFacts['kind']): string =>
 const columnNames = ({ compiled }: DesiredView): readonly string[] =>
   compiled.query.columns.map(({ name }) => name)
 
-const placeOf = (desired: DesiredView, { places }: Progress): ReturnType<typeof ownPlace> =>
-  ownPlace(desired, places)
-
-const ownPlace = (
-  { compiled }: DesiredView,
-  places: Progress['places'],
-): NonNullable<ReturnType<Progress['places']['get']>> =>
+const placeOf = ({ compiled }: DesiredView, { places }: Progress): Placement =>
   must(places.get(compiled.name), 'every desired view has a place')
-
-/** Whoever owns what has the name; for steps that make a view anew. */
-export const ownerFor = (desired: DesiredView, progress: Progress): string =>
-  ownerOf(desired.compiled.name, progress)

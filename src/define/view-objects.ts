@@ -11,7 +11,6 @@ import type { Target } from './recreate.ts'
 import {
   columnStorage,
   commentsOf,
-  draftSchema,
   grantsOf,
   indexesOn,
   optionsOf,
@@ -21,6 +20,8 @@ import {
   targetName,
   targetOf,
 } from './recreate.ts'
+
+const stateSchema = 'tidemark_state'
 
 /** The objects of a view, qualified and quoted. */
 export interface ViewObjects {
@@ -34,13 +35,13 @@ export interface ViewObjects {
 
 /** What the objects of a view are called. */
 export function viewObjects(view: RelationName): ViewObjects {
-  const maintain = qualified(draftSchema, viewNames.maintain(view))
+  const maintain = qualified(stateSchema, viewNames.maintain(view))
   return {
     relation: qualifiedName(view),
-    state: { schema: draftSchema, relation: viewNames.state(view), kind: 'table' },
+    state: { schema: stateSchema, relation: viewNames.state(view), kind: 'table' },
     maintain,
     signature: `${maintain}(boolean)`,
-    fallback: relationName(draftSchema, viewNames.fallback(view)),
+    fallback: relationName(stateSchema, viewNames.fallback(view)),
   }
 }
 
@@ -135,6 +136,19 @@ export interface Installer {
   readonly installer: string
 }
 
+/**
+ * Lets an owner who is not the installer have tables and functions among Tidemark's: the right to look
+ * up names stays, since its program reads its state, the right to create ends with the step.
+ */
+export function amongState(owner: string, as: Installer, sql: readonly string[]): string[] {
+  if (owner === as.installer) return [...sql]
+  return [
+    `grant usage, create on schema ${stateSchema} to ${identifier(owner)}`,
+    ...sql,
+    `revoke create on schema ${stateSchema} from ${identifier(owner)}`,
+  ]
+}
+
 /** The maintenance program, run with the rights of the view's owner and by nobody else's call. */
 export function createMaintain({ compiled }: DesiredView, owner: string, as: Installer): string[] {
   const { signature } = viewObjects(compiled.name)
@@ -195,7 +209,7 @@ export function declaredIndexes({ declaration, compiled }: DesiredView): readonl
     const name = objectName(`${matview ? bare : view} ${unique ? 'unique ' : ''}${rest}`)
     const on = matview ? relation : targetName(state)
     return {
-      name: qualified(matview ? schema : draftSchema, name),
+      name: qualified(matview ? schema : stateSchema, name),
       sql: `create ${unique ? 'unique ' : ''}index ${identifier(name)} on ${on} ${rest}`,
     }
   })
@@ -247,5 +261,5 @@ export function wayBack(matview: RelationFacts): readonly string[] {
 }
 
 /** Extended statistics go with the materialized view and come again on its state. */
-export const carriedStatistics = (matview: RelationFacts): readonly string[] =>
-  statisticsOn(matview, viewObjects(matview.name).state)
+export const carriedStatistics = (matview: RelationFacts, role: string): readonly string[] =>
+  statisticsOn(matview, viewObjects(matview.name).state, role)

@@ -185,7 +185,9 @@ async function canonicalQueries(
   configuration: Configuration,
   actual: Actual,
 ): Promise<ReadonlyMap<RelationName, CanonicalQuery>> {
-  const declared = configuration.views.map(({ name }) => name)
+  // Also those that are about to leave: their state tables are not what a query reads.
+  const leaving = actual.catalogue.view.map(({ name }) => String(name) as RelationName)
+  const declared = [...new Set([...configuration.views.map(({ name }) => name), ...leaving])]
   const written: WrittenQuery[] = []
   const existing: RelationName[] = []
   for (const { name, definition } of configuration.views) {
@@ -264,13 +266,16 @@ async function compiledViews(
   for (const declaration of configuration.views) {
     const found = queries.get(declaration.name)
     if (found === undefined) continue
+    const declared = new Set(configuration.views.map(({ name }) => name))
     const query = {
       ...found,
       sources: found.sources.filter(({ relation }) => !refused.has(relation)),
+      inputs: found.inputs.filter((name) => declared.has(name)),
       uncaptured: [
         ...found.uncaptured,
+        ...found.inputs.filter((name) => !declared.has(name)),
         ...found.sources.map(({ relation }) => relation).filter((name) => refused.has(name)),
-      ],
+      ].sort(),
     }
     const { timeZone } = configuration
     const uniqueBesidesKey = hasUniqueIndex(declaration, before)
