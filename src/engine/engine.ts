@@ -1,10 +1,10 @@
-import { Bell } from '../base/bell.ts'
 import { backoffMs } from '../base/backoff.ts'
-import { pause } from '../base/clock.ts'
-import { systemClock } from '../base/clock.ts'
+import { Bell } from '../base/bell.ts'
+import { pause, systemClock } from '../base/clock.ts'
 import type { Lane } from '../model/declaration.ts'
-import { openDatabase } from '../postgres/connection.ts'
+import { listen, openDatabase } from '../postgres/connection.ts'
 import type { Database } from '../postgres/connection.ts'
+import { allEnded, getUp, isIdle, lieDown, nextDue } from '../queue/sleep.ts'
 import { clean, stopOverdue, tick } from '../queue/tick.ts'
 import type { TickOutcome } from '../queue/tick.ts'
 import { work } from '../queue/work.ts'
@@ -18,7 +18,9 @@ export interface EngineOptions {
   readonly workers: number
   /** Time between two looks. */
   readonly pollMs: number
-  /** Told in log lines and by tests. */
+  /** Lies down after this long without a change, and sends no query until woken. Null: never. */
+  readonly idleAfterMs: number | null
+  /** Told in log lines and run rows. */
   readonly name: string
   readonly onEvent: (event: EngineEvent) => void
 }
@@ -30,11 +32,15 @@ export type EngineEvent =
   | { readonly kind: 'worked'; readonly done: readonly WorkDone[] }
   | { readonly kind: 'problem'; readonly problem: string }
   | { readonly kind: 'lost'; readonly loop: string; readonly error: unknown }
+  | { readonly kind: 'asleep'; readonly until: Date | null }
+  | { readonly kind: 'awake' }
   | { readonly kind: 'stopped' }
 
 const cleanEveryMs = 5_000
 const slotsEveryMs = 15 * 60_000
 const watchEveryMs = 1_000
+/** Node's timers end at 2^31 ms; a day is soon enough to look at the clock again. */
+const sleepMsMax = 86_400_000
 const retry = { baseMs: 100, maxMs: 5_000 }
 
 /**
@@ -47,44 +53,117 @@ const retry = { baseMs: 100, maxMs: 5_000 }
  */
 export async function runEngine(options: EngineOptions, signal: AbortSignal): Promise<void> {
   const database = openDatabase(options.databaseUrl, { connectionsMax: options.workers + 4 })
-  const bell = new Bell()
-  const critical = new Bell()
-  const bells = Array.from({ length: options.workers }, () => new Bell())
-  const context: LoopContext = { database, options, signal }
+  const engine: Engine = { database, options, signal, woken: new Bell() }
+  const listening = options.idleAfterMs === null ? Promise.resolve() : hear(engine)
   options.onEvent({ kind: 'started', name: options.name })
-  const ringAll = (): void => {
-    for (const worker of [critical, ...bells]) worker.ring()
-  }
   try {
-    await Promise.all([
-      loop(context, { name: 'tick', everyMs: options.pollMs, bell }, async () => {
-        const outcome = await tick(database)
-        options.onEvent({ kind: 'ticked', outcome })
-        if (outcome.problem !== null) options.onEvent({ kind: 'problem', problem: outcome.problem })
-        if (outcome.pending > 0) ringAll()
-      }),
-      ...bells.map((own, index) =>
-        workerLoop(context, {
-          name: `worker ${String(index + 1)}`,
-          bell: own,
-          laneMax: 'background',
-        }),
-      ),
-      workerLoop(context, { name: 'critical worker', bell: critical, laneMax: 'critical' }),
-      loop(context, { name: 'watch', everyMs: watchEveryMs, bell: new Bell() }, async () => {
-        await stopOverdue(database)
-      }),
-      loop(context, { name: 'clean', everyMs: cleanEveryMs, bell: new Bell() }, async () => {
-        await clean(database)
-      }),
-      loop(context, { name: 'slots', everyMs: slotsEveryMs, bell: new Bell() }, async () => {
-        await extendSlots(database, systemClock())
-      }),
-    ])
+    for (;;) {
+      await beAwake(engine)
+      if (signal.aborted) break
+      await sleep(engine)
+    }
   } finally {
+    await listening
     await database.close()
     options.onEvent({ kind: 'stopped' })
   }
+}
+
+interface Engine {
+  readonly database: Database
+  readonly options: EngineOptions
+  readonly signal: AbortSignal
+  /** Rung by writers and readers that find the engine asleep. */
+  readonly woken: Bell
+}
+
+function hear(engine: Engine): Promise<void> {
+  const { options, signal, woken } = engine
+  return listen({
+    url: options.databaseUrl,
+    channel: 'tidemark',
+    onNotify: () => {
+      woken.ring()
+    },
+    onLost: (error) => {
+      options.onEvent({ kind: 'lost', loop: 'listen', error })
+    },
+    signal,
+  })
+}
+
+/** All loops, until the signal fires or the engine has lain down. */
+async function beAwake(engine: Engine): Promise<void> {
+  const { database, options } = engine
+  const ending = new AbortController()
+  const signal = AbortSignal.any([engine.signal, ending.signal])
+  const context: LoopContext = { database, options, signal }
+  const critical = new Bell()
+  const bells = Array.from({ length: options.workers }, () => new Bell())
+  let busyAt = Date.now()
+  const lookAround = async (): Promise<void> => {
+    const outcome = await tick(database)
+    options.onEvent({ kind: 'ticked', outcome })
+    if (outcome.problem !== null) options.onEvent({ kind: 'problem', problem: outcome.problem })
+    if (outcome.pending > 0) for (const worker of [critical, ...bells]) worker.ring()
+    if (outcome.pending + outcome.fired + outcome.events + outcome.asked > 0) busyAt = Date.now()
+    const { idleAfterMs } = options
+    if (idleAfterMs === null || Date.now() - busyAt < idleAfterMs) return
+    busyAt = Date.now()
+    if (await mayLieDown(engine)) ending.abort()
+  }
+  await Promise.all([
+    loop(context, { name: 'tick', everyMs: options.pollMs, bell: new Bell() }, lookAround),
+    ...bells.map((bell, index) =>
+      workerLoop(context, { name: `worker ${String(index + 1)}`, bell, laneMax: 'background' }),
+    ),
+    workerLoop(context, { name: 'critical worker', bell: critical, laneMax: 'critical' }),
+    loop(context, { name: 'watch', everyMs: watchEveryMs, bell: new Bell() }, async () => {
+      await stopOverdue(database)
+    }),
+    loop(context, { name: 'clean', everyMs: cleanEveryMs, bell: new Bell() }, async () => {
+      await clean(database)
+    }),
+    loop(context, { name: 'slots', everyMs: slotsEveryMs, bell: new Bell() }, async () => {
+      await extendSlots(database, systemClock())
+    }),
+  ])
+}
+
+/**
+ * Says that the engine lies down, waits until every transaction that may not have heard it has ended,
+ * and looks once more. False when there is something to do after all, or somebody is long at work.
+ */
+async function mayLieDown(engine: Engine): Promise<boolean> {
+  const { database, options, signal } = engine
+  if (!(await isIdle(database))) return false
+  const since = await lieDown(database)
+  const until = Date.now() + (options.idleAfterMs ?? 0)
+  while (!(await allEnded(database, since))) {
+    if (Date.now() > until || signal.aborted) {
+      await getUp(database)
+      return false
+    }
+    await pause(options.pollMs, signal)
+  }
+  await tick(database)
+  if (await isIdle(database)) return true
+  await getUp(database)
+  return false
+}
+
+/** No query until a slot is due, somebody wakes the engine, or the signal fires. */
+async function sleep(engine: Engine): Promise<void> {
+  const { database, options, signal, woken } = engine
+  const until = await nextDue(database)
+  options.onEvent({ kind: 'asleep', until })
+  const ms = until === null ? sleepMsMax : until.getTime() - Date.now()
+  await woken.wait(Math.min(Math.max(ms, 0), sleepMsMax), signal)
+  if (signal.aborted) return
+  await getUp(database).catch((error: unknown) => {
+    options.onEvent({ kind: 'lost', loop: 'sleep', error })
+  })
+  options.onEvent({ kind: 'awake' })
 }
 
 interface LoopContext {

@@ -13,6 +13,7 @@ await runEngine(
     name,
     workers: 2,
     pollMs: 50,
+    idleAfterMs: process.argv[4] === undefined ? null : Number(process.argv[4]),
     onEvent: (event) => {
       if (event.kind === 'lost') process.stderr.write(`${event.loop}: ${String(event.error)}\n`)
       if (event.kind === 'started') process.stdout.write('started\n')
