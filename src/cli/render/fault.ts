@@ -1,0 +1,73 @@
+import { TidemarkError, errorCatalogue } from '../../model/errors.ts'
+import type { ErrorCode, Fault } from '../../model/errors.ts'
+import type { Colours } from '../surroundings.ts'
+
+const isCode = (text: string): text is ErrorCode => text in errorCatalogue
+
+/** Hides the password of every URL in a text. */
+export const withoutPasswords = (text: string): string =>
+  text.replaceAll(/(:\/\/[^:\s/]*:)[^\s]*@/g, '$1***@')
+
+/**
+ * What a reader can mend, of an error: of our own, or one that the functions in the database raised
+ * with its code in the words. Null for an error that nobody expected.
+ */
+export function faultIn(error: unknown): Fault | null {
+  if (error instanceof TidemarkError) {
+    const { code, what, mend, place, also } = error
+    return { code, what, mend, also, ...(place === undefined ? {} : { place }) }
+  }
+  if (!(error instanceof Error)) return null
+  const [, what = '', code = '', mend = ''] =
+    /^([^]*?)\s*\((TIDEMARK_[A-Z_]+)\)[.:]?\s*([^]*)$/.exec(error.message) ?? []
+  if (!isCode(code)) return null
+  const hint: unknown = Reflect.get(error, 'hint')
+  const told = mend === '' && typeof hint === 'string' ? hint : mend
+  return { code, what, mend: told === '' ? errorCatalogue[code] : told }
+}
+
+/** A fault for people: what is so, where, the mend; further ones of the same look below it. */
+export function renderFault(fault: Fault, colours: Colours): readonly string[] {
+  return [fault, ...(fault.also ?? [])].flatMap((one) => oneFault(one, colours))
+}
+
+function oneFault(fault: Fault, colours: Colours): readonly string[] {
+  return [
+    `${colours.red('error:')} ${withoutPasswords(fault.what)} ${colours.dim(`(${fault.code})`)}`,
+    ...(fault.place === undefined ? [] : [`  at ${fault.place}`]),
+    `  ${colours.cyan('→')} ${withoutPasswords(fault.mend).replaceAll('\n', '\n    ')}`,
+  ]
+}
+
+/** A fault as the body of a JSON answer. */
+export function faultBody(fault: Fault): object {
+  return {
+    code: fault.code,
+    what: withoutPasswords(fault.what),
+    mend: withoutPasswords(fault.mend),
+    place: fault.place ?? null,
+    also: (fault.also ?? []).map(faultBody),
+  }
+}
+
+/** An error that nobody expected, in short; its stack as well when more was asked for. */
+export function renderUnexpected(
+  error: unknown,
+  options: { readonly verbose: boolean; readonly colours: Colours },
+): readonly string[] {
+  const { verbose, colours } = options
+  const text = error instanceof Error ? error.message : String(error)
+  const short = `${colours.red('error:')} ${withoutPasswords(text)}`
+  if (!verbose) return [short, `  ${colours.cyan('→')} Add --verbose to see where it comes from.`]
+  return [short, ...stacksOf(error).map(withoutPasswords)]
+}
+
+function stacksOf(error: unknown): readonly string[] {
+  const stacks: string[] = []
+  let at: unknown = error
+  for (let depth = 0; depth < 5 && at instanceof Error; depth += 1) {
+    stacks.push(`${depth === 0 ? '' : 'caused by '}${at.stack ?? at.message}`)
+    at = at.cause
+  }
+  return stacks
+}
