@@ -50,6 +50,9 @@ describe('nextRuns', () => {
       '2026-11-01 01:30:00 -04:00 2026-11-01T05:30:00Z once',
       '2026-11-02 01:30:00 -05:00 2026-11-02T06:30:00Z -',
     ])
+    expect(preview('30 1 * * *', 'America/New_York', '2026-11-01T05:30:00Z', 1)).toEqual([
+      '2026-11-01 01:30:00 -04:00 2026-11-01T05:30:00Z once',
+    ])
   })
 
   test('marks the second pass of an interval job', () => {
