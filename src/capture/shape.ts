@@ -96,7 +96,7 @@ const columnsQuery = `
           where b.attnum = a.attnum) as "baseType",
          a.attnotnull as "notNull",
          a.attgenerated = 'v' as "generatedVirtual",
-         case when a.attgenerated = '' then array[]::text[] else array(
+         case when a.attgenerated <> 'v' then array[]::text[] else array(
            select r.attname::text
            from pg_attrdef f
            join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = f.oid

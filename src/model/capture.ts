@@ -12,7 +12,7 @@ export interface ColumnShape {
   readonly notNull: boolean
   /** A column generated on reading (PostgreSQL 18) has no value in a trigger. */
   readonly generatedVirtual: boolean
-  /** The columns that a generated column is computed from; empty for any other. */
+  /** The columns that a column generated on reading is computed from; empty for any other. */
   readonly generatedFrom: readonly string[]
 }
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { RelationName } from '../../src/model/ids.ts'
 import { relationName } from '../../src/model/ids.ts'
+import { serverVersion } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import type { Outcome } from './captured.ts'
@@ -79,7 +80,9 @@ describe.each(['marks', 'rows'] as const)('mode %s', (mode) => {
     described(seen)
   })
 
-  test('a referenced row that moves to another partition cascades and is in the log', async () => {
+  test('a referenced row that moves to another partition cascades and is in the log', async (context) => {
+    // PostgreSQL 14 refuses the move.
+    if ((await serverVersion(db.database)) < 150_000) context.skip()
     await sql(
       `create table %s.high partition of %s.orders for values from (100) to (200);
        alter table %s.orders add primary key (id);

@@ -39,7 +39,7 @@ describe('the shape of a source', () => {
       { name: 'id', attnum: 2, type: 'integer', baseType: 'integer', notNull: true, generatedVirtual: false, generatedFrom: [] },
       { name: 'price', attnum: 3, type: 'shop.price', baseType: 'numeric(8,2)', notNull: false, generatedVirtual: false, generatedFrom: [] },
       { name: 'mood', attnum: 4, type: 'shop.mood[]', baseType: 'shop.mood[]', notNull: false, generatedVirtual: false, generatedFrom: [] },
-      { name: 'd', attnum: 5, type: 'integer', baseType: 'integer', notNull: false, generatedVirtual: false, generatedFrom: ['id'] },
+      { name: 'd', attnum: 5, type: 'integer', baseType: 'integer', notNull: false, generatedVirtual: false, generatedFrom: [] },
     ]) // prettier-ignore
     expect({ kind, members, child, subscribed, owner }).toEqual({
       kind: 'plain',
