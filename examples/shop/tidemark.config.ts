@@ -30,7 +30,7 @@ export default defineConfig({
         where o.status <> 'cancelled' and o.total > coalesce(p.paid, 0)
         group by c.customer_id`,
       key: ['customer_id'],
-      target: '5s',
+      target: '10s',
       indexes: ['(region, owed)'],
     },
 
@@ -57,7 +57,7 @@ export default defineConfig({
         group by p.product_id`,
       group: 'products',
       key: ['product_id'],
-      target: '10s',
+      target: '15s',
       indexes: ['(category, revenue desc)'],
     },
 
@@ -76,7 +76,7 @@ export default defineConfig({
         where place <= 10`,
       group: 'products',
       key: ['category', 'place'],
-      target: '10s',
+      target: '15s',
     },
   },
 })

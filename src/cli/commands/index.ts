@@ -1,4 +1,5 @@
 import type { CommandMaker } from '../command.ts'
+import { demoCommand } from '../demo/demo-command.ts'
 import { applyCommand } from './apply.ts'
 import { destroyCommand } from './destroy.ts'
 import { planCommand } from './plan.ts'
@@ -12,4 +13,5 @@ export const commandMakers: readonly CommandMaker[] = [
   destroyCommand,
   upCommand,
   statusCommand,
+  demoCommand,
 ]

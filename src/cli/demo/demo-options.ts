@@ -1,5 +1,4 @@
-import { parseDuration } from '../../base/duration.ts'
-import { TidemarkError } from '../../model/errors.ts'
+import { duration, wholeNumber } from '../option-values.ts'
 
 /** What may be chosen about a demonstration. */
 export interface DemoOptions {
@@ -30,14 +29,15 @@ export interface DemoFlags {
 }
 
 const rateDefault = 20
+const forBounds = { minMs: 1_000, maxMs: 86_400_000, example: '20s' }
+
 /** Reads the flags. Throws `TIDEMARK_USAGE` for a value that has no meaning. */
 export function demoOptions(flags: DemoFlags, folder: string): DemoOptions {
-  const forMs = flags.for === undefined ? null : durationOf(flags.for)
   return {
     lines: numberOf('--rows', flags.rows, { min: 1_000, max: 50_000_000 }),
     seed: numberOf('--seed', flags.seed, { min: 1, max: 1_000_000_000 }),
     rate: numberOf('--rate', flags.rate, { min: 0, max: 1_000 }) ?? rateDefault,
-    forMs,
+    forMs: flags.for === undefined ? null : duration('--for', flags.for, forBounds),
     json: flags.json === true,
     reset: flags.reset === true,
     port: numberOf('--port', flags.port, { min: 1_024, max: 65_535 }),
@@ -45,27 +45,11 @@ export function demoOptions(flags: DemoFlags, folder: string): DemoOptions {
   }
 }
 
+/** Thousands may stand apart, as in 5_000_000. */
 function numberOf(
   flag: string,
   text: string | undefined,
   bounds: { readonly min: number; readonly max: number },
 ): number | null {
-  if (text === undefined) return null
-  const number = Number(text.replaceAll(/[_,]/g, ''))
-  if (Number.isInteger(number) && number >= bounds.min && number <= bounds.max) return number
-  throw new TidemarkError({
-    code: 'TIDEMARK_USAGE',
-    what: `${flag} ${text} is not a whole number from ${bounds.min} to ${bounds.max}`,
-    mend: `Write it as in ${flag} ${bounds.min}.`,
-  })
-}
-
-function durationOf(text: string): number {
-  const ms = parseDuration(text)
-  if (ms !== null && ms >= 1_000) return ms
-  throw new TidemarkError({
-    code: 'TIDEMARK_USAGE',
-    what: `--for ${text} is not a span of a second or more`,
-    mend: `Write it with its unit, as in --for 20s or --for 5m.`,
-  })
+  return text === undefined ? null : wholeNumber(flag, text.replaceAll(/[_,]/g, ''), bounds)
 }

@@ -1,4 +1,4 @@
-import { grouped, shortSpan } from './figures.ts'
+import { grouped, span } from '../render/figures.ts'
 import type { ViewRecord } from './watch.ts'
 import { bareName } from './twins.ts'
 
@@ -48,8 +48,10 @@ export function renderSummary(outcome: DemoOutcome): readonly string[] {
       `${grouped(checks)} refreshes compared with their query: ${equal}.`,
     ...outcome.views.map(({ record }) => {
       const { p50, p99, max } = record.stalenessMs
-      const name = bareName(record.name).padEnd(20)
-      return `  ${name}stale ${shortSpan(p50)} in the middle, ${shortSpan(p99)} at the 99th percentile, ${shortSpan(max)} at most; target ${shortSpan(record.freshness.targetMs)}`
+      const figures = [p50, p99, max, record.freshness.targetMs].map(span)
+      const [middle, high, most, target] = figures.map((text) => text.padStart(5))
+      const name = bareName(record.name).padEnd(19)
+      return `  ${name} stale p50 ${middle}  p99 ${high}  max ${most}  target ${target}`
     }),
   ]
 }

@@ -3,6 +3,7 @@ import type { Database } from '../../engine/demo-support.ts'
 import type { RelationName } from '../../model/ids.ts'
 import type { CommitLedger } from './commit-ledger.ts'
 import type { DemoModel, EventLine } from './demo-model.ts'
+import { grouped } from '../render/figures.ts'
 import type { EngineProcess } from './engine-process.ts'
 import type { Shop } from './found-shop.ts'
 import type { LoadProgress } from './load-shop.ts'
@@ -80,7 +81,9 @@ export class DemoStage {
     if (progress.lines < this.parts.shop.linesTotal) return
     this.#loadEndedAt = now
     const seconds = ((now - this.#startedAt) / 1000).toFixed(0)
-    this.tell(`the load is done: ${progress.lines} order lines, ${seconds} s since the first view`)
+    this.tell(
+      `the load is done: ${grouped(progress.lines)} order lines, ${seconds} s since the first view`,
+    )
   }
 
   /** How all of it looks now. */

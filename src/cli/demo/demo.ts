@@ -1,5 +1,8 @@
 import { pause } from '../../base/clock.ts'
 import { openSession } from '../../engine/demo-support.ts'
+import type { Queryable } from '../../engine/demo-support.ts'
+import { wantsColours } from '../surroundings.ts'
+import type { Surroundings } from '../surroundings.ts'
 import { countDiffering } from './count-differing.ts'
 import { countLost } from './count-lost.ts'
 import { askWhy, payAndSee } from './demo-keys.ts'
@@ -12,53 +15,76 @@ import { messageOf, prepareStage, startShopServer } from './prepare-stage.ts'
 import type { ShopServer, Step } from './prepare-stage.ts'
 import { renderLine } from './render-line.ts'
 import { renderScreen } from './render-screen.ts'
-import { Terminal } from './terminal.ts'
 
 const batchOrders = 4_000
 const twinsEveryMs = 60_000
 const drawEveryMs = 1_000
 const lineEveryMs = 3_000
+/** Of a process that a second signal ended, as shells count it. */
+const hurriedStatus = 130
 const restWithinMs = 45_000
-const filledWithinMs = 60_000
+const keptWithinMs = 60_000
+const shownWithinMs = 10_000
+/** What makes a view exact is not one lucky look. */
+const checksMin = 5
+const moreMsMax = 30_000
 
 /**
  * Runs the demonstration: an embedded PostgreSQL, a shop that is filled and lives, five views that are
  * kept, and their twins. Ends after `--for`, on `q` or on a signal, with everything that it began; the
  * data stays. Returns the exit status: 1 when a write was lost or a view was not equal to its query.
  */
-export async function runDemo(options: DemoOptions): Promise<number> {
-  const say = options.json ? process.stderr : process.stdout
-  const step: Step = async (text, work) => {
-    const began = performance.now()
-    say.write(`${text} … `)
-    try {
-      const result = await work()
-      say.write(`${((performance.now() - began) / 1000).toFixed(1)} s\n`)
-      return result
-    } catch (error) {
-      say.write('failed\n')
-      throw error
-    }
-  }
+export async function runDemo(options: DemoOptions, surroundings: Surroundings): Promise<number> {
+  const say = options.json ? surroundings.err : surroundings.out
   const end = new AbortController()
   const stop = (): void => {
     end.abort()
   }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  // PostgreSQL and the engine end by themselves when this process is gone.
+  const deaf = surroundings.onStop(stop, () => process.exit(hurriedStatus))
   let shopServer: ShopServer | undefined
   try {
+    const step = stepTeller(say)
     shopServer = await startShopServer(options, step)
-    for (const note of shopServer.server.notes) say.write(`${note}\n`)
+    for (const note of shopServer.server.notes) say(`${note}\n`)
     void shopServer.server.ended.then(stop)
     const stage = await prepareStage(shopServer, options, step)
-    const outcome = await perform(stage, shopServer, options, end)
+    const demo: Demo = { stage, shopServer, options, surroundings, say, end }
+    const outcome = await perform(demo)
     await finish(shopServer)
-    return conclude(outcome, options, shopServer)
+    return conclude(outcome, demo)
   } finally {
     if (shopServer !== undefined) await finish(shopServer)
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, stop)
+    deaf()
   }
 }
+
+/** A demonstration that runs. */
+interface Demo {
+  readonly stage: DemoStage
+  readonly shopServer: ShopServer
+  readonly options: DemoOptions
+  readonly surroundings: Surroundings
+  /** Writes what is for people, away from the JSON line. */
+  readonly say: (text: string) => void
+  /** Ends everything. */
+  readonly end: AbortController
+}
+
+const stepTeller =
+  (say: (text: string) => void): Step =>
+  async (text, work) => {
+    const began = performance.now()
+    say(`${text} … `)
+    try {
+      const result = await work()
+      say(`${((performance.now() - began) / 1000).toFixed(1)} s\n`)
+      return result
+    } catch (error) {
+      say('failed\n')
+      throw error
+    }
+  }
 
 async function finish({ database, server }: ShopServer): Promise<void> {
   await database.close()
@@ -66,12 +92,8 @@ async function finish({ database, server }: ShopServer): Promise<void> {
 }
 
 /** Everything runs, until the end is asked for; then the writers end first and the engine last. */
-async function perform(
-  stage: DemoStage,
-  shopServer: ShopServer,
-  options: DemoOptions,
-  end: AbortController,
-): Promise<DemoOutcome> {
+async function perform(demo: Demo): Promise<DemoOutcome> {
+  const { stage, shopServer, options, end } = demo
   const { watch, writer, engine, database, shop } = stage.parts
   const keeping = new AbortController()
   const kept = background(stage, [
@@ -81,9 +103,9 @@ async function perform(
     }, keeping.signal),
     runTwins(stage, shopServer.databaseUrl, keeping.signal),
   ])
-  const show = openShow(stage, options, end)
+  const show = openShow(demo)
   try {
-    await untilFilled(stage, options, end.signal)
+    await untilKept(stage, options, end.signal)
     await watch.startOver()
     const load = { batch: batchOrders, onProgress: stage.noteLoad.bind(stage) }
     const writing = background(stage, [
@@ -91,7 +113,7 @@ async function perform(
       loadShop(database, shop, load, end.signal),
     ])
     if (options.forMs === null) await aborted(end.signal)
-    else await pause(options.forMs, end.signal)
+    else await untilShown(stage, options.forMs, end.signal)
     end.abort()
     await writing
     return await takeStock(stage, options)
@@ -132,16 +154,17 @@ interface Show {
   readonly close: () => void
 }
 
-function openShow(stage: DemoStage, options: DemoOptions, end: AbortController): Show {
-  if (options.json || !process.stdout.isTTY) return openLines(stage, options)
-  const input = process.stdin.isTTY ? process.stdin : null
-  const terminal = new Terminal(process.stdout, input)
-  const colour = process.env['NO_COLOR'] === undefined || process.env['NO_COLOR'] === ''
+function openShow(demo: Demo): Show {
+  const { stage, options, surroundings, end } = demo
+  if (options.json || surroundings.openTerminal === null) return openLines(demo)
+  const terminal = surroundings.openTerminal()
+  const colour = wantsColours(surroundings)
+  const screen = (keys: boolean): readonly string[] =>
+    renderScreen(stage.model(), { width: terminal.width, colour, keys })
   const draw = (): void => {
-    const style = { width: terminal.width, colour, keys: terminal.hasKeys }
-    terminal.draw(renderScreen(stage.model(), style))
+    terminal.draw(screen(terminal.hasKeys))
   }
-  const failing = (work: Promise<void>): void => {
+  const telling = (work: Promise<void>): void => {
     void work
       .catch((error: unknown) => {
         stage.tell(messageOf(error))
@@ -151,8 +174,8 @@ function openShow(stage: DemoStage, options: DemoOptions, end: AbortController):
   terminal.onKey((key) => {
     if (key === 'q') end.abort()
     if (key === 'k') stage.parts.engine.kill()
-    if (key === 'p') failing(payAndSee(stage, end.signal))
-    if (key === 'w') failing(askWhy(stage))
+    if (key === 'p') telling(payAndSee(stage, end.signal))
+    if (key === 'w') telling(askWhy(stage))
     draw()
   })
   draw()
@@ -162,21 +185,19 @@ function openShow(stage: DemoStage, options: DemoOptions, end: AbortController):
       clearInterval(timer)
       terminal.close()
       // What was on the other screen is gone: leave its last state here.
-      const style = { width: terminal.width, colour, keys: false }
-      process.stdout.write(`${renderScreen(stage.model(), style).join('\n')}\n\n`)
+      surroundings.out(`${screen(false).join('\n')}\n\n`)
     },
   }
 }
 
-function openLines(stage: DemoStage, options: DemoOptions): Show {
-  const out = options.json ? process.stderr : process.stdout
+function openLines({ stage, say }: Demo): Show {
   let told: Date | undefined
   const timer = setInterval(() => {
-    out.write(`${renderLine(stage.model())}\n`)
+    say(`${renderLine(stage.model())}\n`)
     const event = stage.lastEvent
     if (event === null || event.at === told) return
     told = event.at
-    out.write(`       ${event.text}\n`)
+    say(`       ${event.text}\n`)
   }, lineEveryMs)
   return {
     close: () => {
@@ -185,23 +206,51 @@ function openLines(stage: DemoStage, options: DemoOptions): Show {
   }
 }
 
-/** Waits until every view has been filled and its state is known; an unattended run not for ever. */
-async function untilFilled(
+/**
+ * Waits until every view has been filled and the engine looks, but not for ever.
+ * A commit before the engine's first look would be dated to the last look of an earlier engine.
+ */
+async function untilKept(
   stage: DemoStage,
   options: DemoOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { watch, views } = stage.parts
-  const deadline = options.forMs === null ? Infinity : Date.now() + filledWithinMs
+  const { database, watch, views } = stage.parts
+  const attended = options.forMs === null
+  const deadline = Date.now() + (attended ? shownWithinMs : keptWithinMs)
+  const looksBefore = await lastLook(database)
   for (;;) {
+    if (signal.aborted) return
     const known = watch.freshness.filter(({ stalenessMs }) => stalenessMs !== null)
-    if (signal.aborted || known.length === views.length) return
+    if (known.length === views.length && (await lastLook(database)) !== looksBefore) return
     if (Date.now() > deadline) {
+      // Somebody who looks sees the states and can ask why.
+      if (attended) return
       const reasons = watch.freshness.map(({ view, reason }) => `${view}: ${reason ?? 'filled'}`)
       const told = stage.lastEvent?.text ?? 'the engine said nothing'
-      throw new Error(`The views were not filled within a minute. ${told}. ${reasons.join('; ')}`)
+      throw new Error(`The views were not kept within a minute. ${told}. ${reasons.join('; ')}`)
     }
     await pause(50, signal)
+  }
+}
+
+async function lastLook(database: Queryable): Promise<string> {
+  const [row] = await database.query<{ at: string }>(
+    'select coalesce(max(at)::text, $1) as at from tidemark.sample',
+    ['never'],
+  )
+  return row?.at ?? ''
+}
+
+/** Waits as long as was asked for, and a little longer where a view was not checked often enough. */
+async function untilShown(stage: DemoStage, forMs: number, signal: AbortSignal): Promise<void> {
+  const { views, watch } = stage.parts
+  await pause(forMs, signal)
+  const deadline = Date.now() + moreMsMax
+  for (;;) {
+    const checks = views.map(({ name }) => watch.recordOf(name)?.checks ?? 0)
+    if (signal.aborted || Math.min(...checks) >= checksMin || Date.now() > deadline) return
+    await pause(100, signal)
   }
 }
 
@@ -238,20 +287,17 @@ async function untilAtRest(stage: DemoStage): Promise<void> {
   }
 }
 
-function conclude(outcome: DemoOutcome, options: DemoOptions, { server }: ShopServer): number {
-  const say = options.json ? process.stderr : process.stdout
-  say.write(
-    [
-      ...renderSummary(outcome),
-      `Engine, writers and PostgreSQL have stopped. The data stays in ${server.dataFolder};`,
-      'the same command goes on with it, --reset begins anew.',
-      '',
-      'Look at your own database, changing nothing:',
-      '  npx tidemark scan --database-url postgres://user@host/database',
-      '',
-    ].join('\n'),
-  )
-  if (options.json) process.stdout.write(`${renderJson(outcome)}\n`)
+function conclude(outcome: DemoOutcome, { options, shopServer, surroundings, say }: Demo): number {
+  const lines = [
+    ...renderSummary(outcome),
+    'Engine, writers and PostgreSQL have stopped. The same command goes on with the data in',
+    `${shopServer.server.dataFolder}; --reset begins anew.`,
+    '',
+    'Look at your own database, changing nothing:',
+    '  npx tidemark scan --database-url postgres://user@host/database',
+  ]
+  say(`${lines.join('\n')}\n`)
+  if (options.json) surroundings.out(`${renderJson(outcome)}\n`)
   const right = outcome.lost === 0 && outcome.views.every(isExact)
   return right || options.forMs === null ? 0 : 1
 }

@@ -1,12 +1,8 @@
 import { rm } from 'node:fs/promises'
 import { must } from '../../base/assert.ts'
 import { systemClock } from '../../base/clock.ts'
-import {
-  applyConfiguration,
-  loadConfiguration,
-  openDatabase,
-  startEmbedded,
-} from '../../engine/demo-support.ts'
+import { applyConfiguration } from '../../engine/define.ts'
+import { loadConfiguration, openDatabase, startEmbedded } from '../../engine/demo-support.ts'
 import type { Database, EmbeddedServer } from '../../engine/demo-support.ts'
 import type { ViewDeclaration } from '../../model/declaration.ts'
 import { CommitLedger } from './commit-ledger.ts'
@@ -43,7 +39,6 @@ const settings = {
   max_wal_size: '4GB',
   min_wal_size: '1GB',
   checkpoint_timeout: '15min',
-  wal_compression: 'lz4',
   work_mem: '32MB',
   maintenance_work_mem: '128MB',
   effective_cache_size: '1GB',
@@ -141,7 +136,7 @@ export const messageOf = (error: unknown): string =>
 /** This very program, as the engine. */
 function engineCommand(config: string): readonly string[] {
   const program = must(process.argv[1], 'a program of Node has a file')
-  return [process.execPath, ...process.execArgv, program, 'up', '--config', config]
+  return [...process.execArgv, program, 'up', '--config', config]
 }
 
 async function makeDatabase(adminUrl: string): Promise<string> {

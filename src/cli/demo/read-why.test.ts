@@ -54,7 +54,7 @@ describe('why', () => {
     expect(renderWhy({ freshness: freshness(), behind, request: null, last }, now)).toEqual([
       'Why is sales_by_day ● fresh, 12s behind, target 30s?',
       '  commit    the oldest that is not reflected came 12s ago',
-      '  captured  230 of orders',
+      '  captured  commits that are not reflected: 230 to orders',
       '  queued    not yet: policy deadline refreshes as late as the target allows',
       '  ran       run 123 (deadline) completed 13s ago, waited 100ms, took 812ms: +3 ~12 −0 rows, compared: equal',
     ])
@@ -76,7 +76,7 @@ describe('why', () => {
       last: null,
     }
     const lines = renderWhy(facts, now)
-    expect(lines).toContain('  queued    asked 2.0s ago (deadline), running now')
+    expect(lines).toContain('  queued    asked 2s ago (deadline), running now')
     expect(lines).toContain('  waits     for pid 4711, holds AccessExclusiveLock')
     expect(lines).toContain('  ran       never')
   })

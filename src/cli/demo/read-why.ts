@@ -1,6 +1,6 @@
 import type { Queryable } from '../../engine/demo-support.ts'
 import type { Freshness } from '../../model/freshness.ts'
-import { grouped, shortDuration, shortSpan } from './figures.ts'
+import { grouped, span, tookText } from '../render/figures.ts'
 import { stateWords } from './state-words.ts'
 import { bareName } from './twins.ts'
 
@@ -68,7 +68,7 @@ export function renderWhy(facts: WhyFacts, now: Date): readonly string[] {
   const stale =
     freshness.stalenessMs === null
       ? (freshness.reason ?? 'unknown')
-      : `${shortSpan(freshness.stalenessMs)} behind, target ${shortSpan(freshness.targetMs)}`
+      : `${span(freshness.stalenessMs)} behind, target ${span(freshness.targetMs)}`
   const { sign, word } = stateWords[freshness.state]
   const link = (name: string, text: string): string => `  ${name.padEnd(10)}${text}`
   const lines = [
@@ -82,7 +82,7 @@ export function renderWhy(facts: WhyFacts, now: Date): readonly string[] {
   return lines
 }
 
-const ago = (at: Date, now: Date): string => `${shortSpan(now.getTime() - at.getTime())} ago`
+const ago = (at: Date, now: Date): string => `${span(now.getTime() - at.getTime())} ago`
 
 function commitText(freshness: Freshness, now: Date): string {
   const oldest = freshness.oldestUnreflectedAt
@@ -94,9 +94,10 @@ function commitText(freshness: Freshness, now: Date): string {
 function behindText(behind: readonly Behind[]): string {
   const open = behind.filter(({ commits }) => commits > 0)
   if (open.length === 0) return 'nothing in the change logs that is not reflected'
-  return open
-    .map(({ source, commits }) => `${grouped(commits)} of ${source.replace(/^public\./, '')}`)
-    .join(', ')
+  const counts = open.map(
+    ({ source, commits }) => `${grouped(commits)} to ${source.replace(/^public\./, '')}`,
+  )
+  return `commits that are not reflected: ${counts.join(', ')}`
 }
 
 function requestText(facts: WhyFacts, now: Date): string {
@@ -115,7 +116,7 @@ function requestText(facts: WhyFacts, now: Date): string {
 function runText(last: LastRun | null, now: Date): string {
   if (last === null) return 'never'
   const waited = last.started_at.getTime() - last.requested_at.getTime()
-  const took = last.duration_ms === null ? '' : `, took ${shortDuration(last.duration_ms)}`
+  const took = last.duration_ms === null ? '' : `, took ${tookText(last.duration_ms)}`
   const rows =
     last.rows_inserted === null
       ? ''
@@ -126,5 +127,5 @@ function runText(last: LastRun | null, now: Date): string {
       : last.differing === 0
         ? ', compared: equal'
         : `, compared: ${grouped(last.differing)} rows DIFFER`
-  return `run ${last.run_id} (${last.triggered_by}) ${last.status} ${ago(last.started_at, now)}, waited ${shortDuration(waited)}${took}${rows}${compared}`
+  return `run ${last.run_id} (${last.triggered_by}) ${last.status} ${ago(last.started_at, now)}, waited ${tookText(waited)}${took}${rows}${compared}`
 }

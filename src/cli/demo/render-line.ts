@@ -1,5 +1,6 @@
 import type { DemoModel, ViewLine } from './demo-model.ts'
-import { grouped, minutes, shortSpan } from './figures.ts'
+import { grouped, span } from '../render/figures.ts'
+import { minutes } from './figures.ts'
 import { stateWords } from './state-words.ts'
 
 /** One line that tells the state of the demonstration where no screen can be drawn. */
@@ -25,7 +26,7 @@ function viewsText(views: readonly ViewLine[]): string {
   const head = `${within} of ${views.length} views within target`
   if (worst === undefined) return head
   if (worst.stalenessMs === null) return `${head}, ${worst.name} ${stateWords[worst.state].word}`
-  return `${head}, stalest ${worst.name} ${shortSpan(worst.stalenessMs)}`
+  return `${head}, stalest ${worst.name} ${span(worst.stalenessMs)}`
 }
 
 /** The view that is furthest from its target; one whose staleness is unknown before all others. */

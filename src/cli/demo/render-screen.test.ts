@@ -90,7 +90,7 @@ describe('the screen', () => {
 
   test('the load is a bar until it is done, and then how long it took', () => {
     expect(plain(100).join('\n')).toMatch(
-      /█+░+ {2}512,000 of 1,000,000 order lines, 31,000 a second/,
+      /█+.░+ {2}512,000 of 1,000,000 order lines, 31,000 a second/,
     )
     const done = { lines: 1_000_000, linesTotal: 1_000_000, rate: 0, elapsedMs: 31_000 }
     expect(plain(100, { load: done }).join('\n')).toContain('1,000,000 order lines, loaded in 31s')
@@ -119,6 +119,6 @@ describe('the plain line', () => {
   test('says when all is well', () => {
     expect(
       renderLine(model({ views: [view({}), view({ name: 'b', stalenessMs: 2_000 })] })),
-    ).toContain('2 of 2 views within target, stalest b 2.0s')
+    ).toContain('2 of 2 views within target, stalest b 2s')
   })
 })

@@ -1,6 +1,7 @@
 import { createColors } from 'picocolors'
 import type { DemoModel, EngineLine, LoadLine, ViewLine } from './demo-model.ts'
-import { grouped, minutes, shortDuration, shortSpan } from './figures.ts'
+import { bar, grouped, span, tookText } from '../render/figures.ts'
+import { minutes } from './figures.ts'
 import { stateWords } from './state-words.ts'
 
 /** What the terminal can do. */
@@ -44,9 +45,9 @@ export function renderScreen(model: DemoModel, style: ScreenStyle): readonly str
     ...table(model, width, colours),
     '',
     ...facts(model, width, colours),
+    ...(style.keys ? ['', keys(colours)] : []),
     '',
     ...events(model, width, colours),
-    ...(style.keys ? ['', keys(colours)] : []),
   ]
 }
 
@@ -82,8 +83,8 @@ function ownColumns(wide: boolean): readonly Column[] {
       width: wide ? 14 : 10,
       align: 'right',
       cell: ({ stalenessMs, targetMs }) => {
-        const stale = stalenessMs === null ? '?' : shortSpan(stalenessMs)
-        const target = shortSpan(targetMs).replace('.0', '')
+        const stale = stalenessMs === null ? '?' : span(stalenessMs)
+        const target = span(targetMs)
         return {
           text: wide ? `${stale} / ${target.padStart(4)}` : `${stale}/${target.padStart(4)}`,
         }
@@ -95,8 +96,8 @@ function ownColumns(wide: boolean): readonly Column[] {
       align: 'right',
       cell: ({ refreshedAgoMs, durationMs }) => {
         if (refreshedAgoMs === null) return { text: '–' }
-        const took = durationMs === null ? '' : shortDuration(durationMs).padStart(5)
-        return { text: `${shortSpan(refreshedAgoMs)}${wide ? ' ago,' : ''} ${took}` }
+        const took = durationMs === null ? '' : tookText(durationMs).padStart(5)
+        return { text: `${span(refreshedAgoMs)}${wide ? ' ago,' : ''} ${took}` }
       },
     },
     {
@@ -116,7 +117,7 @@ function ownColumns(wide: boolean): readonly Column[] {
           title: 'SPENT',
           width: 5,
           align: 'right',
-          cell: ({ spentMs }) => ({ text: shortSpan(spentMs) }),
+          cell: ({ spentMs }) => ({ text: span(spentMs) }),
         }
       : null,
   ]
@@ -133,15 +134,15 @@ function twinColumns(wide: boolean): readonly Column[] {
         if (twin.ageMs === null) return { text: '–' }
         const late = twin.ageMs > targetMs
         return late
-          ? { text: `${shortSpan(twin.ageMs)}!`, paint: colours.yellow }
-          : { text: `${shortSpan(twin.ageMs)} ` }
+          ? { text: `${span(twin.ageMs)}!`, paint: colours.yellow }
+          : { text: `${span(twin.ageMs)} ` }
       },
     },
     {
       title: 'SPENT',
       width: wide ? 6 : 5,
       align: 'right',
-      cell: ({ twin }) => ({ text: `${twin.refreshing ? '↻' : ''}${shortSpan(twin.spentMs)}` }),
+      cell: ({ twin }) => ({ text: `${twin.refreshing ? '↻' : ''}${span(twin.spentMs)}` }),
     },
   ]
 }
@@ -187,13 +188,12 @@ function facts(model: DemoModel, width: number, colours: Colours): readonly stri
 function loadText(load: LoadLine, width: number): string {
   const share = load.linesTotal === 0 ? 1 : Math.min(1, load.lines / load.linesTotal)
   if (share === 1) {
-    const took = load.elapsedMs === 0 ? 'from before' : `in ${shortSpan(load.elapsedMs)}`
+    const took = load.elapsedMs === 0 ? 'from before' : `in ${span(load.elapsedMs)}`
     return `${grouped(load.lines)} order lines, loaded ${took}`
   }
   const numbers = `${grouped(load.lines)} of ${grouped(load.linesTotal)} order lines, ${grouped(load.rate)} a second`
   const cells = Math.max(8, Math.min(32, width - numbers.length - 2))
-  const full = Math.floor(share * cells)
-  return `${'█'.repeat(full)}${'░'.repeat(cells - full)}  ${numbers}`
+  return `${bar(share, cells)}  ${numbers}`
 }
 
 function engineText(engine: EngineLine): string {
@@ -216,7 +216,7 @@ function events(model: DemoModel, width: number, colours: Colours): readonly str
   const lines = shown.map(
     ({ at, text }) => colours.dim(at.toTimeString().slice(0, 8)) + ' ' + cut(text, width - 9),
   )
-  // As many lines whatever there is to tell, so that the keys below stay where they are.
+  // As many lines whatever there is to tell, so that the answer below stays where it is.
   const blank = Array.from({ length: eventsShown - shown.length }, () => '')
   if (model.why.length === 0) return [...lines, ...blank]
   return [...lines, ...blank, '', ...model.why.map((line) => cut(line, width))]

@@ -7,7 +7,8 @@ const leave = `${escape}?7h${escape}?25h${escape}?1049l`
 /** The terminal shows what is between at once, if it knows how; others ignore both. */
 const beginFrame = `${escape}?2026h${escape}H`
 const endFrame = `${escape}J${escape}?2026l`
-const restOfLine = `${escape}K`
+/** Before the text: after it, the cursor of a full line stands on its last character. */
+const clearLine = `${escape}2K`
 const ctrlC = '\u0003'
 
 /** A terminal in which a screen is drawn in place and keys are heard one by one. */
@@ -52,7 +53,7 @@ export class Terminal {
   draw(lines: readonly string[]): void {
     if (this.#closed) return
     const shown = lines.slice(0, this.#output.rows)
-    const text = shown.map((line) => line + restOfLine).join('\r\n')
+    const text = shown.map((line) => clearLine + line).join('\r\n')
     this.#output.write(beginFrame + text + endFrame)
   }
 
