@@ -112,9 +112,10 @@ begin
   exception when unique_violation then return null;  -- another claimed the same group in this instant
   end;
   insert into tidemark.run (group_name, view, request_id, trigger_type, triggered_by, reasons, strategy, method, worker, pid,
-                            requested_at)
+                            requested_at, oldest_commit_at)
   select v.group_name, v.name, q.request_id, q.trigger_type, q.triggered_by, q.reasons, v.strategy, v.method, q.worker,
-         q.pid, q.requested_at
+         q.pid, q.requested_at,
+         (select min(tidemark.first_unreflected_at(m.source, m.snapshot, m.as_of)) from tidemark.tidemark m where m.view = v.name)
   from tidemark.view v where v.group_name = q.group_name and v.paused_at is null
   order by v.position, v.name;
   return q;
