@@ -110,7 +110,8 @@ async function alone(database: Database, body: () => Promise<void>): Promise<voi
   })
 }
 
-function batchesOf(steps: readonly PlanStep[]): readonly (readonly PlanStep[])[] {
+/** Steps by the transaction that they run in. */
+export function batchesOf(steps: readonly PlanStep[]): readonly (readonly PlanStep[])[] {
   const batches: PlanStep[][] = []
   let open: PlanStep[] | undefined
   for (const step of steps) {

@@ -14,13 +14,13 @@ import { stepOf } from './view-steps.ts'
 const rights = {
   /** Sees the truth about every view; reads no row of any. */
   reader: {
-    routines: ['freshness_of', 'health_check'],
+    routines: ['freshness_of', 'health_check', 'why'],
     relations: ['freshness', 'refresh_log', 'refresh_metrics', 'runs', 'schedules'],
     tables: [],
   },
   /** Asks for a refresh by hand, as far as `refreshBy` allows. */
   refresher: {
-    routines: ['refresh', 'freshness_of', 'health_check'],
+    routines: ['refresh', 'freshness_of', 'health_check', 'why'],
     relations: ['freshness', 'refresh_log', 'refresh_metrics', 'runs', 'schedules'],
     tables: [],
   },
@@ -58,6 +58,7 @@ const rights = {
       'source_problem',
       'stop_overdue',
       'tick',
+      'why',
       'work',
       'write_slots',
       'write_target_windows',
@@ -117,7 +118,7 @@ export function grantSteps(desired: Desired, actual: Actual): readonly PlanStep[
         noun: 'grant',
         name: role,
         detail: grantWords[right],
-        sql: [...sql, noteArtifact({ ...artifact, restore: [], digest })],
+        sql: [...sql, noteArtifact({ ...artifact, restore: revocation({ right, role }), digest })],
       }),
     ]
   })
@@ -144,14 +145,28 @@ function grantingsOf(desired: Desired): readonly Granting[] {
   return grantings
 }
 
+const named = (names: readonly string[]): string =>
+  names.map((name) => `tidemark.${identifier(name)}`).join(', ')
+
 function grantSql({ right, role }: Granting): readonly string[] {
   const { routines, relations, tables } = rights[right]
-  const named = (names: readonly string[]): string =>
-    names.map((name) => `tidemark.${identifier(name)}`).join(', ')
   return [
     `grant usage on schema tidemark to ${roleName(role)}`,
     `grant execute on routine ${named(routines)} to ${roleName(role)}`,
     `grant select on ${named([...relations, ...tables])} to ${roleName(role)}`,
+  ]
+}
+
+/**
+ * What ends a grant, kept with it, so that a later version ends what an earlier one granted. By name:
+ * a revocation from all routines would touch the functions of capture, which would be noticed.
+ */
+function revocation({ right, role }: Granting): readonly string[] {
+  const { routines, relations, tables } = rights[right]
+  return [
+    `revoke all on routine ${named(routines)} from ${roleName(role)}`,
+    `revoke all on ${named([...relations, ...tables])} from ${roleName(role)}`,
+    `revoke usage on schema tidemark from ${roleName(role)}`,
   ]
 }
 
@@ -166,9 +181,7 @@ function revokeStep(
     name: role,
     detail: 'is no longer named by the configuration',
     sql: [
-      `revoke all on all routines in schema tidemark from ${roleName(role)}`,
-      `revoke all on all tables in schema tidemark from ${roleName(role)}`,
-      `revoke all on schema tidemark from ${roleName(role)}`,
+      ...artifact.restore,
       forgetArtifact('grant', artifact.name),
       ...wanted.filter((granting) => granting.role === role).flatMap(({ sql }) => sql),
     ],

@@ -8,7 +8,7 @@ import { catalogDigest } from '../define/actual.ts'
 import type { ApplyOptions } from '../define/apply.ts'
 import { applyPlan } from '../define/apply.ts'
 import type { WrittenQuery } from '../define/canonicalise.ts'
-import { canonicaliseAll, canonicaliseExisting } from '../define/canonicalise.ts'
+import { canonicalise, canonicaliseAll, canonicaliseExisting } from '../define/canonicalise.ts'
 import type { Desired, DesiredEvent, DesiredSource, DesiredView } from '../define/desired.ts'
 import { destroyPlan } from '../define/destroy.ts'
 import { diff } from '../define/diff.ts'
@@ -198,7 +198,11 @@ async function canonicalQueries(
     } else if (stored === null) existing.push(name)
     else written.push({ name, sql: stored })
   }
-  const queries = new Map(await canonicaliseAll(transaction, written, declared))
+  const queries = new Map(
+    await canonicaliseAll(transaction, written, declared).catch((error: unknown) =>
+      blame(transaction, { written, declared, error }),
+    ),
+  )
   for (const name of existing) {
     queries.set(name, await placed(name, () => canonicaliseExisting(transaction, name, declared)))
   }
@@ -210,6 +214,27 @@ function storedQuery(name: RelationName, actual: Actual): string | null {
   const row = actual.catalogue.view.find((view) => view['name'] === name)
   const stands = actual.relations.get(name)?.relation.kind === 'matview'
   return row === undefined || stands ? null : String(row['query'])
+}
+
+interface Failing {
+  readonly written: readonly WrittenQuery[]
+  readonly declared: readonly RelationName[]
+  readonly error: unknown
+}
+
+/** Throws the fault of all queries as that of the view that has it. */
+async function blame(
+  transaction: Queryable,
+  { written, declared, error }: Failing,
+): Promise<never> {
+  if (!(error instanceof TidemarkError)) throw error
+  for (const query of written) {
+    await placed(query.name, async () => {
+      const found = await canonicalise(transaction, query, declared).catch((own: unknown) => own)
+      if (found instanceof TidemarkError && found.message === error.message) throw found
+    })
+  }
+  throw error
 }
 
 /** Says in which view a fault is. */
@@ -352,6 +377,7 @@ function desiredSources(
         on: declaration.on,
         condition,
       })),
+      wakes: configuration.engine.idleAfterMs !== null,
     } as const
     return { wish, program: captureProgram(wish) }
   })
