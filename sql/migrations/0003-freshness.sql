@@ -204,7 +204,15 @@ begin
   end loop;
 end $$;
 
-create view tidemark.freshness as select * from tidemark.freshness_of();
+-- What readers call: the same, and an engine that sleeps is woken, for somebody looks.
+create function tidemark.read_freshness(view_names text[] default null) returns setof tidemark.freshness_row
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not pg_is_in_recovery() and tidemark.is_asleep() then perform pg_notify('tidemark', 'read'); end if;
+  return query select * from tidemark.freshness_of(view_names);
+end $$;
+
+create view tidemark.freshness as select * from tidemark.read_freshness();
 
 -- system C6: what a health endpoint shows.
 create function tidemark.health_check() returns table (
@@ -232,5 +240,5 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
                     (select max(x.slot_at) from tidemark.slot x where x.schedule_id = c.schedule_id) as slots_until
                from tidemark.schedule c where c.view = f.view and c.active) s
       where coalesce(s.slots_until, '-infinity') < now() + least(interval '7 days', s.horizon / 5))
-  from tidemark.freshness_of() f join tidemark.view v on v.name = f.view
+  from tidemark.read_freshness() f join tidemark.view v on v.name = f.view
 $$;

@@ -71,6 +71,7 @@ function statementBody(wish: CaptureWish): Lines {
         ...statementEvents(wish, change),
       ]),
     ),
+    ...indented(waking(wish)),
     '  return null;',
     'end',
   ]
@@ -88,10 +89,17 @@ function rowBody(wish: CaptureWish): Lines {
     '    return null;',
     '  end if;',
     ...indented(branches(wish, (change) => rowArm(wish, change))),
+    ...indented(waking(wish)),
     '  return null;',
     'end',
   ]
 }
+
+/** A sequence is read past every snapshot: also a writer of REPEATABLE READ sees that the engine has lain down. */
+const waking = (wish: CaptureWish): Lines =>
+  wish.wakes
+    ? ['if (select s.last_value from tidemark.asleep s) = 2 then perform tidemark.wake(); end if;']
+    : []
 
 function branches(wish: CaptureWish, arm: Arm): Lines {
   const changes = ['insert', 'update', 'delete'] as const

@@ -137,6 +137,8 @@ async function beAwake(engine: Engine): Promise<void> {
 async function mayLieDown(engine: Engine): Promise<boolean> {
   const { database, options, signal } = engine
   if (!(await isIdle(database))) return false
+  // What rang while the engine was awake has been looked at.
+  await engine.woken.wait(0, signal)
   const since = await lieDown(database)
   const until = Date.now() + (options.idleAfterMs ?? 0)
   while (!(await allEnded(database, since))) {

@@ -46,6 +46,8 @@ export interface CaptureWish {
   /** Names of the columns that some view, rule or cache needs, in the order of the table. */
   readonly columns: readonly string[]
   readonly events: readonly BoundEvent[]
+  /** Engines may sleep: a writer that finds one asleep wakes it. */
+  readonly wakes: boolean
 }
 
 /** The SQL that captures a source, ready to run in one transaction under SHARE ROW EXCLUSIVE. */

@@ -76,8 +76,8 @@ export async function readFreshness(
 ): Promise<readonly Freshness[]> {
   const rows = await database.query<FreshnessRecord>(
     view === undefined
-      ? 'select * from tidemark.freshness_of()'
-      : 'select * from tidemark.freshness_of(array[tidemark.view_named($1)])',
+      ? 'select * from tidemark.read_freshness()'
+      : 'select * from tidemark.read_freshness(array[tidemark.view_named($1)])',
     view === undefined ? [] : [view],
   )
   return rows.map(nounOf).sort(worstFirst)

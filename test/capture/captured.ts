@@ -45,6 +45,7 @@ export async function capture(
     mode: options.mode,
     columns: options.columns ?? shape.columns.map(({ name }) => name),
     events: options.events ?? [],
+    wakes: false,
   })
   await install(database, program)
   return program

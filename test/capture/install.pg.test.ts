@@ -58,6 +58,7 @@ describe.each(['marks', 'rows'] as const)('mode %s', (mode) => {
       mode,
       columns,
       events: [],
+      wakes: false,
       ...change,
     })
     const logged = async (): Promise<number> =>
