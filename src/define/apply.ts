@@ -224,7 +224,8 @@ const textOf = (error: unknown): string => (error instanceof Error ? error.messa
 
 function hintOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
-  const [detail, hint]: unknown[] = [Reflect.get(error, 'detail'), Reflect.get(error, 'hint')]
+  const detail: unknown = Reflect.get(error, 'detail')
+  const hint: unknown = Reflect.get(error, 'hint')
   const words = [detail, hint].filter((word): word is string => typeof word === 'string')
   return words.length === 0 ? undefined : words.join(' ')
 }

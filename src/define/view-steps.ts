@@ -77,13 +77,13 @@ export function moveReaders(
     else if (leaving) again.push(...createFallback(desired, ownerOf(view, progress), role))
     else progress.lostFallbacks.add(view)
   }
-  const told = readers.filter(({ name }) => !fallbacks.has(name)).map(({ name }) => name)
+  const moved = readers.filter(({ name }) => !fallbacks.has(name)).map(({ name }) => name)
   return {
     drop: readers
       .toReversed()
       .map(({ kind, name }) => `drop ${kindWords[kind]} ${qualifiedName(name)}`),
     again,
-    told: told.length === 0 ? '' : `; ${told.join(', ')} dropped and made again`,
+    told: moved.length === 0 ? '' : `; ${moved.join(', ')} dropped and made again`,
   }
 }
 
