@@ -13,8 +13,8 @@ export type Value = string | number | boolean | null | readonly string[] | JsonV
 /** A row of the catalogue as wanted: column to value. */
 export type Row = Readonly<Record<string, Value>>
 
-/** A value as SQL; a plan is text and takes no parameters. */
-export function valueSql(value: Value): string {
+// A plan is text and takes no parameters.
+function valueSql(value: Value): string {
   if (value === null) return 'null'
   if (typeof value === 'string') return literal(value)
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
