@@ -123,6 +123,8 @@ export interface Actual {
   readonly role: string
   /** The role that owns the schema `tidemark`; the role that asks where there is none. */
   readonly installer: string
+  /** Every role of the server. */
+  readonly roles: ReadonlySet<string>
   readonly catalogue: Readonly<Record<DeclaredTable, readonly CatalogueRow[]>>
   readonly artifacts: readonly Artifact[]
   readonly relations: ReadonlyMap<RelationName, RelationTree>

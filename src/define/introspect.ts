@@ -44,6 +44,7 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
     installationProblem: head.installed ? await installationProblem(queryable) : null,
     role: head.role,
     installer: head.installer,
+    roles: new Set(head.roles),
     catalogue,
     artifacts: head.installed ? await readArtifacts(queryable) : [],
     relations: await readTrees(queryable, [...names].sort()),
@@ -104,13 +105,15 @@ interface Head {
   readonly version: number | null
   readonly role: string
   readonly installer: string
+  readonly roles: readonly string[]
 }
 
 async function readHead(queryable: Queryable): Promise<Head> {
-  const [row] = await queryable.query<Pick<Head, 'installed' | 'role' | 'installer'>>(
+  const [row] = await queryable.query<Pick<Head, 'installed' | 'role' | 'installer' | 'roles'>>(
     `select to_regclass('tidemark.migration') is not null as installed, current_user::text as role,
             coalesce((select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'tidemark'),
-                     current_user)::text as installer`,
+                     current_user)::text as installer,
+            array(select rolname::text from pg_roles) as roles`,
   )
   const installed = row?.installed === true
   const [migration] = installed
@@ -123,6 +126,7 @@ async function readHead(queryable: Queryable): Promise<Head> {
     version: migration?.version ?? null,
     role: row?.role ?? '',
     installer: row?.installer ?? '',
+    roles: row?.roles ?? [],
   }
 }
 

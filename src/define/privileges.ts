@@ -114,7 +114,7 @@ interface Granting {
 
 /** Grants to the roles that the configuration names, and their end for those that it no longer names. */
 export function grantSteps(desired: Desired, actual: Actual): readonly PlanStep[] {
-  const wanted = grantingsOf(desired).map((granting) => ({
+  const wanted = grantingsOf(desired, actual).map((granting) => ({
     ...granting,
     name: `${granting.right} ${granting.role}`,
     sql: grantSql(granting),
@@ -146,8 +146,11 @@ const grantWords: Readonly<Record<Right, string>> = {
   runtime: 'may run the engine',
 }
 
-function grantingsOf(desired: Desired): readonly Granting[] {
-  const refreshers = desired.views.flatMap(({ declaration }) => declaration.refreshBy.roles)
+/** Who may refresh may be a role of the application that PostgreSQL does not know: it gets no grant. */
+function grantingsOf(desired: Desired, actual: Actual): readonly Granting[] {
+  const refreshers = desired.views
+    .flatMap(({ declaration }) => declaration.refreshBy.roles)
+    .filter((role) => actual.roles.has(role))
   const grantings: Granting[] = [
     ...(desired.runtimeRole === null
       ? []
@@ -221,7 +224,7 @@ export async function refuseMissingPrivileges(
     actual.version === null,
     [...schemas],
     [...owners],
-    [...grantingsOf(desired).map(({ role }) => role)],
+    grantingsOf(desired, actual).map(({ role }) => role),
   ])
   const [first] = rows
   if (first === undefined) return
