@@ -187,6 +187,38 @@ describe('adoption of materialized views', () => {
     expect(dumpSchema(db.url)).toBe(before)
   })
 
+  test('views of several schemas whose indexes have one name do not meet', async () => {
+    await db.sql(`create schema other; create schema more;
+      create materialized view other.mv1 as select 1 as a; create index mv1_region on other.mv1 (a);
+      create materialized view more.mv1 as select 1 as a; create index mv1_region on more.mv1 (a)`)
+    const before = dumpSchema(db.url)
+    const three = {
+      views: {
+        'other.mv1': { adopt: 'other.mv1' },
+        mv1: { adopt: 'mv1' },
+        'more.mv1': { adopt: 'more.mv1' },
+      },
+    }
+    await planAndApply(db.database, three)
+    expect(titles(await planConfiguration(db.database, configured(three)))).toEqual([])
+    await destroyAll(db.database)
+    expect(dumpSchema(db.url)).toBe(before)
+  })
+
+  test('the plan names the jobs of pg_cron that will fail', async () => {
+    await db.sql(`create schema cron; create table cron.job (jobid bigint, command text);
+      insert into cron.job values (7, 'REFRESH MATERIALIZED VIEW CONCURRENTLY mv1'), (8, 'refresh materialized view mv10')`)
+    const one = configured({ views: { mv1: { adopt: 'mv1' } } })
+    const { steps } = await planConfiguration(db.database, one)
+    expect(
+      steps.filter(({ detail }) => /pg_cron/.test(detail)).map(({ detail }) => detail),
+    ).toEqual([
+      expect.stringMatching(
+        /^pg_cron job 7 .* unschedule it: select cron\.unschedule\(7\);$/,
+      ) as string,
+    ])
+  })
+
   test('the plan warns of what nobody else will say', async () => {
     const plan = await planConfiguration(
       db.database,

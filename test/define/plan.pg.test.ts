@@ -1,7 +1,3 @@
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { TidemarkConfig } from '../../src/define/config/tidemark-config.ts'
 import { planExitCode } from '../../src/define/diff.ts'
@@ -10,8 +6,9 @@ import { applyPlan } from '../../src/define/apply.ts'
 import { apply, applyConfiguration, planConfiguration } from '../../src/engine/define.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { openDatabase } from '../../src/postgres/connection.ts'
 import { configured, destroyAll, planAndApply, titles } from './configured.ts'
-import { dumpSchema } from './dump.ts'
+import { dumpSchema, restoreDump, runPsql } from './dump.ts'
 
 let db: TestDatabase
 
@@ -23,6 +20,34 @@ beforeEach(async () => {
     create table items (id int primary key, order_id int, price numeric);`)
 })
 afterEach(() => db.drop())
+
+/** Another database with everything that is in this one, oids too. */
+type OtherDatabase = Pick<TestDatabase, 'database' | 'sql' | 'drop'>
+
+const copyOf = (original: TestDatabase): Promise<OtherDatabase> => otherOf(original, original.name)
+
+/** Another database with what a dump of this one holds. */
+async function restoredFrom(original: TestDatabase): Promise<OtherDatabase> {
+  const other = await otherOf(original, 'template0')
+  restoreDump(original.url, original.url.replace(original.name, `${original.name}_copy`))
+  return other
+}
+
+async function otherOf(original: TestDatabase, template: string): Promise<OtherDatabase> {
+  const name = `${original.name}_copy`
+  const admin = openDatabase(original.url.replace(original.name, 'postgres'))
+  await admin.query(`create database ${name} template ${template}`)
+  const database = openDatabase(original.url.replace(original.name, name))
+  return {
+    database,
+    sql: database.query,
+    async drop() {
+      await database.close()
+      await admin.query(`drop database ${name} with (force)`)
+      await admin.close()
+    },
+  }
+}
 
 const byRegion = 'select region, sum(amount) as total from orders group by region'
 
@@ -221,6 +246,30 @@ describe('plan and apply', () => {
   })
 })
 
+describe('another database with the same content', () => {
+  test.each([
+    ['a copy', copyOf, ['~ schema tidemark']],
+    ['a dump that was restored', restoredFrom, ['~ schema tidemark', '~ source public.orders']],
+  ])('%s is recognised, and one apply mends it', async (_, make, steps) => {
+    await planAndApply(db.database, config, { populate: true })
+    await db.database.close()
+    const other = await make(db)
+    try {
+      const states = (): Promise<unknown> =>
+        other.sql('select distinct state from tidemark.freshness')
+      expect(await states()).toEqual([{ state: 'unknown' }])
+      expect(titles(await planAndApply(other.database, config, { populate: true }))).toEqual(steps)
+      expect(titles(await planConfiguration(other.database, configured(config)))).toEqual([])
+      expect(await states()).toEqual([{ state: 'fresh' }])
+      await other.sql('insert into orders values (1000, $1, 1)', ['r0'])
+      await other.sql(`call tidemark.run('by_region')`)
+      expect(await other.sql('select total from total')).toEqual([{ total: '5051.00' }])
+    } finally {
+      await other.drop()
+    }
+  })
+})
+
 describe('broken off', () => {
   test('after every step, plan and apply again finish the rest', async () => {
     // In the transaction of the schema, in that of the source, in that of the views, at the very end.
@@ -312,13 +361,7 @@ describe('--format sql', () => {
     const all: TidemarkConfig = { ...config, views: { ...config.views, mv: { adopt: 'mv' } } }
     const plan = await planConfiguration(db.database, configured(all))
     const [file] = migrationFiles(plan, 'sql', { at: new Date() })
-    const folder = mkdtempSync(join(tmpdir(), 'tidemark-format-'))
-    const path = join(folder, 'migration.sql')
-    writeFileSync(path, file?.text ?? '')
-    execFileSync('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', path, db.url], {
-      stdio: 'pipe',
-    })
-    rmSync(folder, { recursive: true })
+    runPsql(db.url, file?.text ?? '')
     expect(await replan(all)).toEqual([])
     expect(await db.sql('select count(*)::int as n from tidemark.request')).toEqual([{ n: 2 }])
   })
