@@ -106,7 +106,7 @@ async function perform(demo: Demo): Promise<DemoOutcome> {
   const show = openShow(demo)
   try {
     await untilKept(stage, options, end.signal)
-    await watch.startOver()
+    watch.startOver()
     const load = { batch: batchOrders, onProgress: stage.noteLoad.bind(stage) }
     const writing = background(stage, [
       writer.run(end.signal),
@@ -207,7 +207,7 @@ function openLines({ stage, say }: Demo): Show {
 }
 
 /**
- * Waits until every view has been filled and the engine looks, but not for ever.
+ * Waits until the engine looks and every view is within its target, but not for ever.
  * A commit before the engine's first look would be dated to the last look of an earlier engine.
  */
 async function untilKept(
@@ -221,12 +221,12 @@ async function untilKept(
   const looksBefore = await lastLook(database)
   for (;;) {
     if (signal.aborted) return
-    const known = watch.freshness.filter(({ stalenessMs }) => stalenessMs !== null)
-    if (known.length === views.length && (await lastLook(database)) !== looksBefore) return
+    const kept = watch.freshness.filter(({ state }) => state === 'fresh')
+    if (kept.length === views.length && (await lastLook(database)) !== looksBefore) return
     if (Date.now() > deadline) {
       // Somebody who looks sees the states and can ask why.
       if (attended) return
-      const reasons = watch.freshness.map(({ view, reason }) => `${view}: ${reason ?? 'filled'}`)
+      const reasons = watch.freshness.map(({ view, reason }) => `${view}: ${reason ?? 'fresh'}`)
       const told = stage.lastEvent?.text ?? 'the engine said nothing'
       throw new Error(`The views were not kept within a minute. ${told}. ${reasons.join('; ')}`)
     }
@@ -279,11 +279,12 @@ async function takeStock(stage: DemoStage, options: DemoOptions): Promise<DemoOu
 async function untilAtRest(stage: DemoStage): Promise<void> {
   const { watch } = stage.parts
   const patience = AbortSignal.timeout(restWithinMs)
+  // The look that goes on may have begun before the last commit; the one after it has not.
+  const looksWanted = watch.looks + 2
   for (;;) {
-    await watch.look()
     const atRest = watch.freshness.every(({ stalenessMs }) => stalenessMs === 0)
-    if (atRest || patience.aborted) return
-    await pause(100, patience)
+    if ((atRest && watch.looks >= looksWanted) || patience.aborted) return
+    await pause(50, patience)
   }
 }
 

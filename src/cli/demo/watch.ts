@@ -48,9 +48,10 @@ export class Watch {
   readonly #database: Queryable
   #freshness: readonly Freshness[] = []
   readonly #tallies = new Map<RelationName, Tally>()
-  /** Runs up to here have ended and are counted. */
-  #runsDone = 0
+  /** Runs up to here have ended and are counted; null before the first look. */
+  #runsDone: number | null = null
   readonly #counted = new Set<number>()
+  #looks = 0
 
   constructor(database: Queryable) {
     this.#database = database
@@ -61,13 +62,18 @@ export class Watch {
     return this.#freshness
   }
 
+  /** How often it has looked. */
+  get looks(): number {
+    return this.#looks
+  }
+
   /** Looks until the signal fires. A look that fails is told, and followed by another. */
   async run(onFailure: (error: unknown) => void, signal: AbortSignal): Promise<void> {
     for (;;) {
       if (signal.aborted) return
       const began = performance.now()
       try {
-        await this.look()
+        await this.#look()
       } catch (error) {
         onFailure(error)
       }
@@ -75,8 +81,7 @@ export class Watch {
     }
   }
 
-  /** One look. */
-  async look(): Promise<void> {
+  async #look(): Promise<void> {
     this.#freshness = await readFreshness(this.#database)
     for (const { view, stalenessMs } of this.#freshness) {
       if (stalenessMs === null) continue
@@ -85,16 +90,12 @@ export class Watch {
       if (stalenesses.length > stalenessesMax) stalenesses.shift()
     }
     await this.#countRuns()
+    this.#looks += 1
   }
 
   /** Forgets what was counted, and counts from here: what ran before is not told. */
-  async startOver(): Promise<void> {
+  startOver(): void {
     this.#tallies.clear()
-    this.#counted.clear()
-    const [row] = await this.#database.query<{ last: number }>(
-      'select coalesce(max(run_id), 0) as last from tidemark.run',
-    )
-    this.#runsDone = row?.last ?? 0
   }
 
   /** The account of a view; undefined before the first look that saw it. */
@@ -112,6 +113,7 @@ export class Watch {
   }
 
   async #countRuns(): Promise<void> {
+    this.#runsDone ??= await this.#lastRun()
     const runs = await this.#database.query<RunRow>(
       `select run_id, view, status, duration_ms, differing
          from tidemark.run where run_id > $1 order by run_id`,
@@ -125,6 +127,13 @@ export class Watch {
       if (ended && !this.#counted.has(run.run_id)) this.#count(run)
       if (allBefore) this.#counted.delete(run.run_id)
     }
+  }
+
+  async #lastRun(): Promise<number> {
+    const [row] = await this.#database.query<{ last: number }>(
+      'select coalesce(max(run_id), 0) as last from tidemark.run',
+    )
+    return row?.last ?? 0
   }
 
   #count(run: RunRow): void {
