@@ -127,7 +127,9 @@ function loadOf(jobs: readonly Job[], workers: number): Load {
   const known = jobs.filter((job) => job.costMs !== null)
   // A job that cannot hold its own target is said by its view; here it keeps one worker busy.
   const shares = known.map((job) => Math.min(1, shareOf(job.costMs ?? 0, job.targetMs)))
-  const busy = shares.reduce((sum, share) => sum + share, 0)
+  const sum = shares.reduce((total, share) => total + share, 0)
+  // Nine shares of a ninth add up to a little more than one.
+  const busy = Math.round(sum * 1e6) / 1e6
   const told = `Steady writes keep ${busy.toFixed(2)} of ${workers} workers busy`
   const one = workers === 1 ? told.replace('workers', 'worker') : told
   if (busy > workers) {
