@@ -30,7 +30,7 @@ function viewsText(views: readonly ViewLine[]): string {
 }
 
 /** The view that is furthest from its target; one whose staleness is unknown before all others. */
-export function worstOf(views: readonly ViewLine[]): ViewLine | undefined {
+function worstOf(views: readonly ViewLine[]): ViewLine | undefined {
   const share = ({ stalenessMs, targetMs }: ViewLine): number =>
     stalenessMs === null ? Infinity : stalenessMs / targetMs
   return [...views].sort((one, other) => (share(one) < share(other) ? 1 : -1))[0]
