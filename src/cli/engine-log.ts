@@ -44,43 +44,32 @@ export function engineLog(call: Call<object>): EngineLog {
 
 /** Tells events; a loss that goes on is told once, and its end. */
 function tellerOf(logger: BaseLogger, clock: () => Date): (event: EngineEvent) => void {
-  const toldAt = new Map<string, number>()
-  const isNew = (key: string): boolean => {
-    const now = clock().getTime()
-    if (now - (toldAt.get(key) ?? -Infinity) < repeatAfterMs) return false
-    toldAt.set(key, now)
-    return true
-  }
+  const isNew = onceIn(repeatAfterMs, clock)
   let lost = false
   return (event) => {
     switch (event.kind) {
       case 'started':
         logger.info({ engine: event.name }, 'engine started')
         return
-      case 'ticked': {
+      case 'ticked':
         if (lost) logger.info('the database answers again')
         lost = false
-        const { problem: _, ...counts } = event.outcome
-        logger.debug(counts, 'ticked')
+        logger.debug(event.outcome, 'ticked')
         return
-      }
       case 'worked':
-        for (const { group, outcome } of event.done) {
-          if (outcome === 'completed') logger.info({ group }, 'refreshed')
-          else logger.warn({ group, outcome }, 'refresh did not complete')
-        }
+        tellWork(logger, event.done)
         return
       case 'problem':
         if (isNew(event.problem)) logger.error({ problem: event.problem }, 'nothing can be kept')
         return
       case 'lost': {
         const message = event.error instanceof Error ? event.error.message : String(event.error)
-        lost = lost || event.loop === 'tick'
+        lost ||= event.loop === 'tick'
         if (isNew(message)) logger.warn({ loop: event.loop, error: message }, 'trying again')
         return
       }
       case 'asleep':
-        logger.info(event.until === null ? {} : { until: event.until }, 'nothing to do: asleep')
+        logger.info({ until: event.until }, 'nothing to do: asleep')
         return
       case 'awake':
         logger.info('awake')
@@ -88,5 +77,27 @@ function tellerOf(logger: BaseLogger, clock: () => Date): (event: EngineEvent) =
       case 'stopped':
         logger.info('engine stopped')
     }
+  }
+}
+
+/** True for a message that was not seen within a span. */
+function onceIn(spanMs: number, clock: () => Date): (message: string) => boolean {
+  const seenAt = new Map<string, number>()
+  return (message) => {
+    const now = clock().getTime()
+    for (const [old, at] of seenAt) if (now - at >= spanMs) seenAt.delete(old)
+    if (seenAt.has(message)) return false
+    seenAt.set(message, now)
+    return true
+  }
+}
+
+function tellWork(
+  logger: BaseLogger,
+  done: Extract<EngineEvent, { kind: 'worked' }>['done'],
+): void {
+  for (const { group, outcome } of done) {
+    if (outcome === 'completed') logger.info({ group }, 'refreshed')
+    else logger.warn({ group, outcome }, 'refresh did not complete')
   }
 }

@@ -1,17 +1,42 @@
 import type { CommandMaker } from '../command.ts'
 import { demoCommand } from '../demo/demo-command.ts'
 import { applyCommand } from './apply.ts'
+import { cancelCommand } from './cancel.ts'
 import { destroyCommand } from './destroy.ts'
+import { doctorCommand } from './doctor.ts'
+import { historyCommand } from './history.ts'
+import { initCommand } from './init.ts'
+import { nextCommand } from './next.ts'
+import { pauseCommand, resumeCommand } from './pause.ts'
 import { planCommand } from './plan.ts'
+import { refreshCommand } from './refresh.ts'
+import { scanCommand } from './scan.ts'
+import { showCommand } from './show.ts'
 import { statusCommand } from './status.ts'
+import { tickCommand } from './tick.ts'
 import { upCommand } from './up.ts'
+import { versionCommand } from './version.ts'
+import { whyCommand } from './why.ts'
 
 /** Every command, in the order in which help lists them. */
 export const commandMakers: readonly CommandMaker[] = [
+  initCommand,
+  scanCommand,
+  doctorCommand,
   planCommand,
   applyCommand,
   destroyCommand,
   upCommand,
+  tickCommand,
   statusCommand,
+  showCommand,
+  whyCommand,
+  historyCommand,
+  nextCommand,
+  refreshCommand,
+  cancelCommand,
+  pauseCommand,
+  resumeCommand,
   demoCommand,
+  versionCommand,
 ]

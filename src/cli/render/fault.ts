@@ -23,8 +23,16 @@ export function faultIn(error: unknown): Fault | null {
   if (!isCode(code)) return null
   const hint: unknown = Reflect.get(error, 'hint')
   const told = mend === '' && typeof hint === 'string' ? hint : mend
-  return { code, what, mend: told === '' ? errorCatalogue[code] : told }
+  return { code, what, mend: told === '' ? errorCatalogue[code] : commandInstead(told) }
 }
+
+/** Functions in the database name a mend in SQL; here a command does the same. */
+const commandInstead = (mend: string): string =>
+  mend
+    .replace(/select tidemark\.resume\('(?:public\.)?([^']*)'\)/, 'tidemark resume $1')
+    .replace(/select view from tidemark\.freshness;/, 'tidemark status')
+    .replace('select * from tidemark.schedules;', 'tidemark next')
+    .replace('See tidemark.refresh_log.', "'tidemark history --failed' tells more.")
 
 /** A fault for people: what is so, where, the mend; further ones of the same look below it. */
 export function renderFault(fault: Fault, colours: Colours): readonly string[] {

@@ -65,8 +65,7 @@ export const utcText = (at: Date): string => at.toISOString().replace('T', ' ').
 
 /** Text of a user's as one line that cannot move the cursor. */
 export const oneLine = (text: string): string =>
-  // eslint-disable-next-line no-control-regex -- these are what must not reach the terminal
   text
     .replaceAll(/\s+/g, ' ')
-    .replaceAll(/[\u0000-\u001F\u007F-\u009F]/g, '�')
+    .replaceAll(/\p{Cc}/gu, '�')
     .trim()

@@ -3,11 +3,13 @@ import type { Feasibility, Plan, PlanStep } from '../../model/plan.ts'
 import { stepSigns } from '../../model/plan.ts'
 import type { Colours, Style } from '../surroundings.ts'
 import { oneLine } from './figures.ts'
-import { wrap } from './table.ts'
+import { lengthOf, wrap } from './table.ts'
 
 /** Longer lines than this tire the eye, however wide the terminal. */
 const textWidthMax = 110
 const indent = '      '
+/** A detail that is no longer stands beside its name. */
+const detailLengthShort = 40
 
 /** A plan for people; the last line counts. */
 export function renderPlan(plan: Plan, style: Style): readonly string[] {
@@ -36,12 +38,16 @@ function renderStep(step: PlanStep, style: Style): readonly string[] {
     ...(step.expectedMs === null ? [] : [`takes about ${formatDuration(step.expectedMs)}`]),
     ...(step.ownTransaction ? ['a transaction of its own'] : []),
   ].join(' · ')
+  const destructive = step.destructive
+    ? ` ${colours.red('takes away what is yours: needs --allow-destructive')}`
+    : ''
+  const title = `${paint(stepSigns[step.kind].padStart(4))}  ${paint(step.noun)} ${colours.bold(oneLine(step.name))}`
+  const detail = oneLine(step.detail)
+  const short = facts === '' && destructive === '' && lengthOf(detail) <= detailLengthShort
+  if (short) return [`${title}: ${detail}`]
   return [
-    `${paint(stepSigns[step.kind].padStart(4))}  ${paint(step.noun)} ${colours.bold(oneLine(step.name))}` +
-      (step.destructive
-        ? ` ${colours.red('takes away what is yours: needs --allow-destructive')}`
-        : ''),
-    ...indented(oneLine(step.detail), style, (line) => line),
+    title + destructive,
+    ...indented(detail, style, (line) => line),
     ...(facts === '' ? [] : indented(facts, style, colours.dim)),
   ]
 }

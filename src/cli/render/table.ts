@@ -16,7 +16,10 @@ export interface Column<Row> {
   readonly widthMin?: number
   /** May be left out when the line is too short; the lowest goes first. */
   readonly importance?: number
-  /** Stands below its row, indented, when it would have fewer characters than `widthMin` beside it. */
+  /**
+   * Stands below its row, indented, when it would have fewer characters than `widthMin` beside it;
+   * is left out where no row has anything to say.
+   */
   readonly below?: boolean
 }
 
@@ -43,7 +46,10 @@ export function renderTable<Row>(
     const widths = cells.map(({ text }) => lengthOf(text))
     return { column, cells, width: Math.max(lengthOf(column.title), ...widths) }
   })
-  const { beside, below } = fit(natural, style.width)
+  const told = natural.filter(
+    ({ column, cells }) => column.below !== true || cells.some(({ text }) => text !== ''),
+  )
+  const { beside, below } = fit(told, style.width)
   const lines = [style.colours.dim(lineOf(beside, ({ column }) => ({ text: column.title })))]
   for (const [i] of rows.entries()) {
     lines.push(lineOf(beside, ({ cells }) => cells[i] ?? { text: '' }))
@@ -67,8 +73,8 @@ function fit<Row>(natural: readonly Fitted<Row>[], width: number): Layout<Row> {
   let beside = natural
   let below: readonly Fitted<Row>[] = []
   for (;;) {
-    const cut = cutTo(beside, width)
-    if (cut !== null) return { beside: cut, below }
+    const fitting = cutTo(beside, width)
+    if (fitting !== null) return { beside: fitting, below }
     const last = beside.find(({ column }) => column.below === true)
     if (last !== undefined) {
       below = [last]
