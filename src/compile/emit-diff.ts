@@ -44,7 +44,7 @@ export function emitDiff(parts: DiffParts): string {
   const isNew = `difference.${names.isNew}`
   const place = `difference.${names.place}`
   const written = parts.uniqueBesidesKey ? isNew : `${isNew} and ${place} is null`
-  const removed = parts.uniqueBesidesKey ? '' : ` and ${isNew} is null`
+  const removed = parts.uniqueBesidesKey ? `${names.place} is not null` : `${names.isNew} is null`
   const changed = parts.uniqueBesidesKey
     ? `${changedIsReplaced}
   changed as (
@@ -54,7 +54,9 @@ export function emitDiff(parts: DiffParts): string {
     update ${state} as stored
     set ${list.map((name) => `${name} = difference.${name}`).join(', ')}
     from difference
-    where stored.ctid = ${place} and ${isNew}
+    where stored.ctid = any (array(select ${names.place} from difference where ${names.isNew}))
+      and stored.ctid = ${place}
+      and ${isNew}
     returning 1
   ),`
   return `with
@@ -65,17 +67,11 @@ ${parts.sql}
 ${pairing(parts, names, list)}
   -- Pairs of a new row and a stored row that differ, and rows that found no partner.
   difference as materialized (
-    select stored.${names.place}, fresh.${names.isNew}, ${from('fresh')}
-    from new_row as fresh
-    full join stored_row as stored on ${joinCondition(parts, names)}
-    where fresh.${names.isNew} is null
-       or stored.${names.place} is null
-       or row(${from('fresh')})::record *<> row(${from('stored')})::record
+${differences(parts, names, list)}
   ),
   removed as (
     delete from ${state} as stored
-    using difference
-    where stored.ctid = ${place}${removed}
+    where stored.ctid = any (array(select ${names.place} from difference where ${removed}))
     returning 1
   ),
 ${changed}
@@ -184,17 +180,74 @@ function pairing(parts: DiffParts, names: Names, list: readonly string[]): strin
   ),`
 }
 
-function joinCondition(parts: DiffParts, names: Names): string {
+/**
+ * The joins that make `difference`. `is not distinct from` would let NULL agree with NULL, but a FULL
+ * JOIN wants conditions that can be hashed or merged, and what stands for it hides the statistics of
+ * the columns: 8.2 s instead of 3.5 s for a million texts. So keys with a NULL in them, which are few,
+ * are joined apart. (`is null` would take a composite of NULLs for one.)
+ */
+function differences(parts: DiffParts, names: Names, list: readonly string[]): string {
   const { key } = parts
   if (key === null) {
-    return `fresh.${names.hash} = stored.${names.hash} and fresh.${names.ordinal} = stored.${names.ordinal}`
+    const agree = [names.hash, names.ordinal].map((name) => `fresh.${name} = stored.${name}`)
+    return differing({ list, names, agree })
   }
-  return key
-    .map((name) => {
-      const type = parts.columns.find((column) => column.name === name)?.type ?? ''
-      return keyAgrees(sqlName(name), type)
-    })
-    .join('\n      and ')
+  const keys = key.map((name) => ({
+    name: sqlName(name),
+    type: parts.columns.find((column) => column.name === name)?.type ?? '',
+  }))
+  const whole = differing({
+    list,
+    names,
+    agree: keys.map(({ name, type }) => agrees(name, type)),
+    only: keys.map(({ name }) => `${name} is distinct from null`).join(' and '),
+  })
+  const withNull = differing({
+    list,
+    names,
+    agree: keys.map(({ name, type }) => agreesWithNull(name, type)),
+    only: keys.map(({ name }) => `${name} is not distinct from null`).join(' or '),
+  })
+  return `${whole}
+    union all
+${withNull}`
+}
+
+interface Join {
+  readonly list: readonly string[]
+  readonly names: Names
+  readonly agree: readonly string[]
+  /** The rows of both sides that take part. */
+  readonly only?: string
+}
+
+function differing({ list, names, agree, only }: Join): string {
+  const from = (alias: string): string => list.map((name) => `${alias}.${name}`).join(', ')
+  const side = (rows: string): string =>
+    only === undefined ? rows : `(select * from ${rows} where ${only})`
+  return `    select stored.${names.place}, fresh.${names.isNew}, ${from('fresh')}
+    from ${side('new_row')} as fresh
+    full join ${side('stored_row')} as stored
+      on ${agree.join('\n      and ')}
+    where fresh.${names.isNew} is null
+       or stored.${names.place} is null
+       or row(${from('fresh')})::record *<> row(${from('stored')})::record`
+}
+
+/**
+ * The operator of a type outside pg_catalog is not found under the function's search_path: citext
+ * would be compared as text. Arrays compare their elements by the type's own equality.
+ */
+function agrees(name: string, type: string): string {
+  const own = type.includes('.') && !type.endsWith('[]')
+  return own ? `array[fresh.${name}] = array[stored.${name}]` : `fresh.${name} = stored.${name}`
+}
+
+/** Arrays compare NULLs in them as equal. An array in an array would become one of more dimensions. */
+function agreesWithNull(name: string, type: string): string {
+  if (!type.endsWith('[]')) return `array[fresh.${name}] = array[stored.${name}]`
+  return `coalesce(fresh.${name}, '{}') = coalesce(stored.${name}, '{}')
+      and (fresh.${name} is null) = (stored.${name} is null)`
 }
 
 function distinctKeys(key: readonly string[] | null, names: Names): string {
@@ -208,27 +261,4 @@ function distinctKeys(key: readonly string[] | null, names: Names): string {
           group by ${key.map(sqlName).join(', ')}
         ) as keys
       ) as keys_unpaired`
-}
-
-/** Some value of each common type, to stand where NULL is; which one does not matter. */
-const standIns: readonly (readonly [RegExp, string])[] = [
-  [/\[\]$/, `'{}'`],
-  [/^(smallint|integer|bigint|numeric|real|double precision)$/, '0'],
-  [/^(text|character varying|character)$/, `''`],
-  [/^boolean$/, 'false'],
-  [/^(date|timestamp with(out)? time zone)$/, `'epoch'`],
-  [/^uuid$/, `'00000000-0000-0000-0000-000000000000'`],
-]
-
-/**
- * Agreement in a key column, NULL agreeing with NULL. `is not distinct from` would say it, but a FULL
- * JOIN wants conditions that can be hashed or merged. Arrays compare NULLs as equal, so types that are
- * not in the list are wrapped in one.
- */
-function keyAgrees(name: string, type: string): string {
-  const plain = type.replace(/\(\d+(,-?\d+)?\)/, '')
-  const standIn = standIns.find(([pattern]) => pattern.test(plain))?.[1]
-  if (standIn === undefined) return `array[fresh.${name}] = array[stored.${name}]`
-  return `coalesce(fresh.${name}, ${standIn}) = coalesce(stored.${name}, ${standIn})
-      and (fresh.${name} is null) = (stored.${name} is null)`
 }
