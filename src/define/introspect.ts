@@ -144,8 +144,11 @@ async function readCatalogue(
 ): Promise<Readonly<Record<DeclaredTable, readonly CatalogueRow[]>>> {
   const read = async (table: DeclaredTable): Promise<readonly CatalogueRow[]> => {
     if (!installed || !(await exists(queryable, `tidemark.${table}`))) return []
+    // Which table a source is: its name may be that of another one by now.
+    const more =
+      table === 'source' ? ` || jsonb_build_object('relation_oid', t.relation::oid::int8)` : ''
     const rows = await queryable.query<{ row: CatalogueRow }>(
-      `select to_jsonb(t) as row from tidemark.${table} t order by to_jsonb(t)::text`,
+      `select to_jsonb(t)${more} as row from tidemark.${table} t order by to_jsonb(t)::text`,
     )
     return rows.map(({ row }) => row)
   }

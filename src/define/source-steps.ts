@@ -16,7 +16,8 @@ export function captureSteps(
 ): readonly PlanStep[] {
   const { source } = program
   const row = actual.catalogue.source.find(({ name }) => name === source)
-  const problem = actual.captureProblems.get(source)
+  const another = row !== undefined && row['relation_oid'] !== wish.shape.oid
+  const problem = another ? 'another table has its name now' : actual.captureProblems.get(source)
   if (row?.['digest'] === program.digest && problem === undefined) return []
   const events = wish.events.length === 0 ? '' : `, ${wish.events.length} event rules`
   const what =
@@ -33,6 +34,7 @@ export function captureSteps(
       expectedMs: 20,
       ownTransaction: true,
       sql: [
+        ...formerCapture(wish.shape.oid, source, actual),
         ...program.install,
         upsert(
           'source',
@@ -46,6 +48,7 @@ export function captureSteps(
           ['name'],
         ),
         `select tidemark.trust(${literal(source)}, ${gapOf(row, problem)})`,
+        ...(row === undefined || problem === undefined ? [] : [refreshReaders(source)]),
         noteArtifact({
           kind: 'source',
           name: source,
@@ -59,9 +62,31 @@ export function captureSteps(
   ]
 }
 
+/**
+ * Takes the capture away that the table has under a former name, in the transaction that captures it
+ * under its new one: both share functions over the row of the table, and no writer may meet one without
+ * the other.
+ */
+function formerCapture(oid: number, source: string, actual: Actual): readonly string[] {
+  const former = actual.catalogue.source.filter(
+    (row) => row['relation_oid'] === oid && row['name'] !== source,
+  )
+  return former.flatMap(({ name }) => uninstallOf(String(name), actual))
+}
+
+const uninstallOf = (source: string, { artifacts }: Actual): readonly string[] =>
+  artifacts.find(({ kind, name }) => kind === 'source' && name === source)?.restore ?? []
+
 /** What was done while capture did not hold is not in the log. */
 const gapOf = (row: CatalogueRow | undefined, problem: string | undefined): string =>
   row === undefined || problem === undefined ? 'null' : literal(`captured again: ${problem}`)
+
+/** Served after this transaction has committed, so with a snapshot that sees the gap. */
+const refreshReaders = (
+  source: string,
+): string => `select tidemark.enqueue(r.group_name, 'manual', 'apply', 1::smallint, now(), true)
+from (select distinct v.group_name from tidemark.view_source s join tidemark.view v on v.name = s.view
+      where s.source = ${literal(source)}) r`
 
 const listed = (columns: readonly string[]): string => {
   if (columns.length === 0) return 'any column'
@@ -78,9 +103,6 @@ export function releaseSteps(
     .filter(({ name }) => !wanted.has(name))
     .map((row) => {
       const name = String(row['name'])
-      const made = actual.artifacts.find(
-        (artifact) => artifact.kind === 'source' && artifact.name === name,
-      )
       return stepOf({
         kind: 'drop',
         noun: 'source',
@@ -90,7 +112,7 @@ export function releaseSteps(
         expectedMs: 20,
         ownTransaction: true,
         sql: [
-          ...(made?.restore ?? []),
+          ...uninstallOf(name, actual),
           `delete from tidemark.source where name = ${literal(name)}`,
           forgetArtifact('source', name),
         ],

@@ -231,6 +231,51 @@ describe('plan and apply', () => {
     ])
   })
 
+  test('a renamed table is followed', async () => {
+    await planAndApply(db.database, config, { populate: true })
+    await db.sql(
+      'alter table orders rename to purchases; insert into purchases values (101, $$r0$$, 1)',
+    )
+    expect(await db.sql('select distinct state from tidemark.freshness')).toEqual([
+      { state: 'fresh' },
+    ])
+    const renamed = changed({
+      sql: 'select region, sum(amount) as total from purchases group by region',
+      events: [{ on: 'purchases', when: 'amount >= 10000', priority: 'critical' }],
+    })
+    const plan = await planAndApply(db.database, renamed, { populate: true })
+    expect(titles(plan)).toEqual([
+      '+ source public.purchases',
+      '~ view public.by_region',
+      '+ event public.by_region public.purchases 1',
+      '- event public.by_region public.orders 1',
+      '- source public.orders',
+    ])
+    expect(await replan(renamed)).toEqual([])
+    expect(await db.sql('select total from total')).toEqual([{ total: '5051.00' }])
+    await db.sql('insert into purchases values (102, $$r0$$, 10000)')
+    expect(await db.sql('select rule from tidemark.event')).toHaveLength(1)
+    expect(await db.sql('select distinct state, reason from tidemark.freshness')).toEqual([
+      { state: 'fresh', reason: null },
+    ])
+  })
+
+  test('a table that took the name of a captured one is captured instead', async () => {
+    await planAndApply(db.database, config, { populate: true })
+    await db.sql(`alter table orders rename to former;
+      create table orders (id int primary key, region text, amount numeric(10,2));
+      insert into orders values (1, 'new', 5)`)
+    const plan = await planAndApply(db.database, config, { populate: true })
+    expect(titles(plan)).toEqual(['~ source public.orders'])
+    expect(plan.steps[0]?.detail).toMatch(/^another table has its name now/)
+    expect(await replan(config)).toEqual([])
+    expect(await db.sql('select region from by_region')).toEqual([{ region: 'new' }])
+    const [row] = await db.sql(
+      `select count(*)::int as n from pg_trigger where tgrelid = 'former'::regclass and not tgisinternal`,
+    )
+    expect(row).toEqual({ n: 0 })
+  })
+
   test('nobody writes a state table but its refresh', async () => {
     await planAndApply(db.database, config, { populate: true })
     for (const write of [
