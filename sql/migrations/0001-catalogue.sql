@@ -136,6 +136,7 @@ create table tidemark.view_state (
   snapshot pg_snapshot,
   refreshed_at timestamptz,
   row_count bigint,
+  refreshes bigint not null default 0,
   checks bigint not null default 0,
   mismatches bigint not null default 0
 );
@@ -211,6 +212,7 @@ create table tidemark.run (
 create index run_view on tidemark.run (view, run_id desc);
 create index run_running on tidemark.run (group_name) where status = 'running';
 create index run_started on tidemark.run (started_at);
+create index run_group on tidemark.run (group_name, request_id desc);
 
 create table tidemark.schedule (
   schedule_id int primary key generated always as identity,

@@ -412,7 +412,7 @@ begin
 end $$;
 
 -- Bounded memory: looks are kept at full density for two hours and every ten seconds for two days,
--- gaps while some view still has to see them, runs and decided slots for 35 days.
+-- gaps while some view still has to see them, runs and decided slots for 35 days, of a view no more than 100,000 runs.
 create function tidemark.forget() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -428,6 +428,13 @@ begin
      and not exists (select from tidemark.tidemark t
                       where t.source = g.source and not pg_visible_in_snapshot(g.xid, t.snapshot));
   delete from tidemark.run r where r.started_at < now() - interval '35 days' and r.status <> 'running';
+  -- Counting is dear, so it is done now and then.
+  if random() < 0.05 then
+    delete from tidemark.run r using (
+      select v.name, (select o.run_id from tidemark.run o where o.view = v.name order by o.run_id desc offset 100000 limit 1) as last_id
+        from tidemark.view v) b
+     where r.view = b.name and r.run_id <= b.last_id;
+  end if;
   delete from tidemark.slot s where s.slot_at < now() - interval '35 days';
   delete from tidemark.target_window w where w.ends_at < now() - interval '1 day';
   -- a database set back in time is found by this

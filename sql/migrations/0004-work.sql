@@ -180,7 +180,7 @@ declare
   began timestamptz;
   verify_now boolean;
   outcome record;
-  runs_done int;
+  runs_done bigint;
   refreshed int := 0;
 begin
   select r.* into q from tidemark.request r where r.request_id = request and r.status = 'running' and r.token = fence;
@@ -219,8 +219,8 @@ begin
   loop
     began := clock_timestamp();
     snap := tidemark.snapshot_now();
-    select count(*) into runs_done from tidemark.run r where r.view = v.name and r.status = 'completed';
     insert into tidemark.view_state (view) values (v.name) on conflict do nothing;
+    select s.refreshes into runs_done from tidemark.view_state s where s.view = v.name;
     if not q.force and tidemark.nothing_changed(v.name) then
       perform tidemark.move_tidemark(v.name, snap);
       update tidemark.view_state s set snapshot = snap, as_of = greatest(s.as_of, now()) where s.view = v.name;
@@ -240,7 +240,7 @@ begin
     perform tidemark.move_tidemark(v.name, snap);
     update tidemark.view_state s
        set populated = true, snapshot = snap, as_of = greatest(s.as_of, now()), refreshed_at = clock_timestamp(),
-           row_count = outcome.rows_total,
+           row_count = outcome.rows_total, refreshes = s.refreshes + 1,
            checks = s.checks + (outcome.differing is not null)::int,
            mismatches = s.mismatches + (coalesce(outcome.differing, 0) > 0)::int,
            let_go_reason = case when outcome.differing > 0 and not v.time_dependent and exact
@@ -540,7 +540,6 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(percentile_disc(0.95) within group (order by d.total), 1000)::bigint
   from (select sum(r.duration_ms) as total from tidemark.run r
          where r.group_name = one_group and r.status = 'completed' and r.request_id is not null
-           and r.started_at > now() - interval '7 days'
          group by r.request_id order by r.request_id desc limit 20) d
 $$;
 
