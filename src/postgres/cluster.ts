@@ -78,6 +78,8 @@ export async function startCluster(
   cluster: Cluster,
   options: StartOptions,
 ): Promise<RunningServer> {
+  // A server that was killed leaves its file behind, which calls it ready.
+  const left = await readPostmaster(cluster.dataFolder)
   const child = spawnServer(cluster, options)
   const log: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
@@ -105,7 +107,8 @@ export async function startCluster(
   for (;;) {
     const postmaster = await readPostmaster(cluster.dataFolder)
     if (state.over) throw new Error(log.join('\n'))
-    if (postmaster?.ready === true && postmaster.port === options.port) {
+    const isNew = postmaster?.pid !== left?.pid || postmaster?.startedAt !== left?.startedAt
+    if (postmaster?.ready === true && postmaster.port === options.port && isNew) {
       return runningServer(postmaster.pid, ended)
     }
     if (Date.now() > deadline) {
@@ -117,13 +120,19 @@ export async function startCluster(
 }
 
 /** What `postmaster.pid` says; undefined when there is none. A crash leaves it behind. */
-export async function readPostmaster(
-  dataFolder: string,
-): Promise<{ readonly pid: number; readonly port: number; readonly ready: boolean } | undefined> {
+export async function readPostmaster(dataFolder: string): Promise<Postmaster | undefined> {
   const text = await readFile(join(dataFolder, 'postmaster.pid'), 'utf8').catch(() => '')
-  const [pid, , , port, , , , status] = text.split('\n')
+  const [pid, , startedAt = '', port, , , , status] = text.split('\n')
   if (pid === undefined || !/^\d+$/.test(pid)) return undefined
-  return { pid: Number(pid), port: Number(port), ready: status?.trim() === 'ready' }
+  return { pid: Number(pid), startedAt, port: Number(port), ready: status?.trim() === 'ready' }
+}
+
+interface Postmaster {
+  readonly pid: number
+  /** In seconds: numbers of processes come again, in a container often the same. */
+  readonly startedAt: string
+  readonly port: number
+  readonly ready: boolean
 }
 
 /** A port of 127.0.0.1 that nobody uses at the moment. */
