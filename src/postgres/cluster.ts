@@ -107,8 +107,7 @@ export async function startCluster(
   for (;;) {
     const postmaster = await readPostmaster(cluster.dataFolder)
     if (state.over) throw new Error(log.join('\n'))
-    const isNew = postmaster?.pid !== left?.pid || postmaster?.startedAt !== left?.startedAt
-    if (postmaster?.ready === true && postmaster.port === options.port && isNew) {
+    if (postmaster?.ready === true && isSuccessor(postmaster, left, options.port)) {
       return runningServer(postmaster.pid, ended)
     }
     if (Date.now() > deadline) {
@@ -125,6 +124,11 @@ export async function readPostmaster(dataFolder: string): Promise<Postmaster | u
   const [pid, , startedAt = '', port, , , , status] = text.split('\n')
   if (pid === undefined || !/^\d+$/.test(pid)) return undefined
   return { pid: Number(pid), startedAt, port: Number(port), ready: status?.trim() === 'ready' }
+}
+
+function isSuccessor(postmaster: Postmaster, left: Postmaster | undefined, port: number): boolean {
+  const same = postmaster.pid === left?.pid && postmaster.startedAt === left.startedAt
+  return postmaster.port === port && !same
 }
 
 interface Postmaster {

@@ -63,7 +63,9 @@ function writeOrders(url: string): { readonly stop: () => Promise<ReadonlySet<nu
     await writing
     return acknowledged
   }
-  onTestFinished(async () => void (await stop()))
+  onTestFinished(async () => {
+    await stop()
+  })
   return { stop }
 }
 
