@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { must } from '../../base/assert.ts'
 import { pause } from '../../base/clock.ts'
 import { identifier, qualified } from '../../engine/demo-support.ts'
@@ -44,19 +45,22 @@ export class Twins {
     }))
   }
 
-  /** Makes those that are missing, filled, each with its unique index. */
+  /** Makes those that are missing or of another query, filled, each with its unique index. */
   async create(database: Database): Promise<void> {
     await database.query(`create schema if not exists ${identifier(schema)}`)
     for (const { declaration, relation } of this.#twins) {
-      const [there] = await database.query<{ found: boolean }>(
-        'select to_regclass($1) is not null as found',
+      const digest = createHash('sha256').update(declaration.sql).digest('hex')
+      const [there] = await database.query<{ digest: string | null }>(
+        `select obj_description(to_regclass($1), 'pg_class') as digest`,
         [relation],
       )
-      if (there?.found === true) continue
+      if (there?.digest === digest) continue
       await database.transaction(async (transaction) => {
+        await transaction.query(`drop materialized view if exists ${relation}`)
         await transaction.query(`create materialized view ${relation} as ${declaration.sql}`)
         const columns = declaration.key.map(identifier).join(', ')
         await transaction.query(`create unique index on ${relation} (${columns})`)
+        await transaction.query(`comment on materialized view ${relation} is '${digest}'`)
       })
     }
   }
