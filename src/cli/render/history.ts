@@ -4,7 +4,7 @@ import type { Colours, Style } from '../surroundings.ts'
 import { counted, grouped, relative, tookText } from './figures.ts'
 import { nameOf } from './status.ts'
 import type { Cell, Column } from './table.ts'
-import { renderTable } from './table.ts'
+import { renderTable, wrap } from './table.ts'
 
 /** The run log as a table, the newest first, and what all of the period add up to. */
 export function renderHistory(history: History, style: Style): readonly string[] {
@@ -15,7 +15,7 @@ export function renderHistory(history: History, style: Style): readonly string[]
       ? [`No such run in the last ${period}.`]
       : renderTable(runColumns(now, style.colours), runs, style)),
     '',
-    totalsLine(history, period),
+    ...wrap(totalsLine(history, period), style.width),
   ]
 }
 

@@ -38,9 +38,7 @@ function renderStep(step: PlanStep, style: Style): readonly string[] {
     ...(step.expectedMs === null ? [] : [`takes about ${formatDuration(step.expectedMs)}`]),
     ...(step.ownTransaction ? ['a transaction of its own'] : []),
   ].join(' · ')
-  const destructive = step.destructive
-    ? ` ${colours.red('takes away what is yours: needs --allow-destructive')}`
-    : ''
+  const destructive = step.destructive ? ` ${colours.red('needs --allow-destructive')}` : ''
   const title = `${paint(stepSigns[step.kind].padStart(4))}  ${paint(step.noun)} ${colours.bold(oneLine(step.name))}`
   const detail = oneLine(step.detail)
   const short = facts === '' && destructive === '' && lengthOf(detail) <= detailLengthShort

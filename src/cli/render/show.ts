@@ -32,7 +32,7 @@ export function renderShow(page: ViewPage, style: Style): readonly string[] {
       page.schedules.flatMap((one) => renderSchedule(one, page.now, style)),
       style,
     ),
-    ...titled('Event rules', eventLines(page), style),
+    ...titled('Event rules', eventLines(page, style), style),
     ...titled('Last runs', runLines(page, style), style),
   ]
 }
@@ -138,10 +138,13 @@ function sourceLines({ sources, now }: ViewPage, style: Style): readonly string[
   return renderTable(columns, sources, style)
 }
 
-function eventLines({ events }: ViewPage): readonly string[] {
-  return events.map(({ name, source, condition, changes, lane, batchMs }) => {
+function eventLines({ events }: ViewPage, style: Style): readonly string[] {
+  return events.flatMap(({ name, source, condition, changes, lane, batchMs }) => {
     const batch = batchMs === 0 ? 'at once' : `in batches of ${formatDuration(batchMs)}`
-    return `${name}: ${changes.join(' or ')} of ${nameOf(source)} when ${condition.replaceAll('($1).', '')}, ${batch}, lane ${laneWords[lane] ?? String(lane)}`
+    return wrap(
+      `${name}: ${changes.join(' or ')} of ${nameOf(source)} when ${condition.replaceAll('($1).', '')}, ${batch}, lane ${laneWords[lane] ?? String(lane)}`,
+      style.width,
+    )
   })
 }
 

@@ -8,6 +8,8 @@ import type { Cell, Column } from './table.ts'
 import { renderTable } from './table.ts'
 
 const barCells = 8
+/** Titles are shorter below. */
+const widthUsual = 100
 
 /** The status of views as a table, worst first, and one line that sums it up. */
 export function renderStatus(status: Status, style: Style): readonly string[] {
@@ -16,18 +18,19 @@ export function renderStatus(status: Status, style: Style): readonly string[] {
   }
   const now = status.at
   return [
-    ...renderTable(columns(now, style.colours), status.views, style),
+    ...renderTable(columns(now, style), status.views, style),
     '',
     summary(status, style.colours),
   ]
 }
 
-function columns(now: Date, colours: Colours): readonly Column<ViewStatus>[] {
+function columns(now: Date, style: Style): readonly Column<ViewStatus>[] {
+  const { colours } = style
   return [
     { title: 'VIEW', cell: ({ freshness }) => nameOf(freshness.view), widthMin: 16 },
     { title: 'STATE', cell: ({ freshness }) => stateCell(freshness.state, colours) },
     {
-      title: 'STALENESS / TARGET',
+      title: style.width < widthUsual ? 'STALE / TARGET' : 'STALENESS / TARGET',
       align: 'right',
       cell: ({ freshness }) => {
         const { stalenessMs, targetMs } = freshness

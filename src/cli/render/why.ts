@@ -19,9 +19,15 @@ export function renderWhy(facts: WhyFacts, style: Style): readonly string[] {
   const { colours } = style
   const { view, state } = facts.view.freshness
   const { sign, word } = stateWords[state]
-  const title = `${colours.bold(nameOf(view))} is ${paintOf(state, colours)(`${sign} ${word}`)}: ${sentence(facts)}`
+  const head = `${nameOf(view)} is ${sign} ${word}:`
+  const painted = `${colours.bold(nameOf(view))} is ${paintOf(state, colours)(`${sign} ${word}`)}:`
+  const [first = '', ...more] = wrap(
+    `${head} ${oneLine(sentence(facts))}`,
+    Math.max(style.width, 60),
+  )
   return [
-    ...wrap(title, Math.max(style.width, 60)),
+    first.replace(head, () => painted),
+    ...more,
     ...section('Now', nowLinks(facts), style),
     ...(facts.last === null
       ? ['', 'It has never been refreshed.']
