@@ -16,6 +16,7 @@ import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
 import { parseExpression, placeInExpression } from './parse.ts'
+import { nodesOf } from './walk.ts'
 
 /** An event rule's condition and the table whose rows it is asked of. */
 export interface EventCondition {
@@ -130,11 +131,30 @@ function comparison(binding: Binding, node: A_Expr): string {
   if (emit === undefined || (node.kind === 'AEXPR_OP' && !comparisonSigns.includes(sign))) {
     throw operatorRefused(binding, node, sign)
   }
-  return emit(operandOf(binding, node.lexpr), sign, {
+  const left = operandOf(binding, node.lexpr)
+  return emit(needsCollation(binding, node) ? `${left} collate pg_catalog."default"` : left, sign, {
     operand: () => operandOf(binding, node.rexpr),
     list: () => listOf(binding, node.rexpr),
     pattern: () => patternOf(binding, node.rexpr),
   })
+}
+
+const collated = /^(text|character varying|character|name|citext|.*\.citext)(\(\d+\))?$/
+
+/**
+ * Two columns of different collations cannot be compared, nor one of a nondeterministic collation be
+ * matched with LIKE, and PostgreSQL says so only when it meets a row. A collation that is named wins.
+ */
+function needsCollation(binding: Binding, node: A_Expr): boolean {
+  const texts = new Set<string>()
+  for (const { kind, node: reference } of nodesOf([node.lexpr, node.rexpr])) {
+    if (kind === 'A_Expr' && signOf(reference) === '->>') texts.add('->>')
+    if (kind !== 'ColumnRef') continue
+    const { name, baseType } = columnOf(binding, reference, { ColumnRef: reference })
+    if (collated.test(baseType)) texts.add(name)
+  }
+  const matches = node.kind === 'AEXPR_LIKE' || node.kind === 'AEXPR_ILIKE'
+  return texts.size > (matches ? 0 : 1)
 }
 
 /** A node that stands for a value. */
