@@ -8,6 +8,7 @@ import {
   resolveDatabaseUrl,
 } from '../engine/connect.ts'
 import type { Database } from '../engine/connect.ts'
+import { usage } from './option-values.ts'
 import { asJson } from './render/json.ts'
 import { styleOf } from './surroundings.ts'
 import type { Style, Surroundings } from './surroundings.ts'
@@ -145,6 +146,7 @@ export function makeCommand<Options extends object>(shape: CommandShape<Options>
       .helpOption('-h, --help', 'show this')
       .addHelpText('after', examplesText(shape.examples))
       .action(async () => {
+        refuseOptionsAsValues(command)
         const words = command.processedArgs
           .flat()
           .filter((word) => word !== undefined)
@@ -152,6 +154,18 @@ export function makeCommand<Options extends object>(shape: CommandShape<Options>
         onDone(await shape.run(new Call(command.opts(), words, surroundings)))
       })
     return command
+  }
+}
+
+/** `--out --json` forgets the value of the first: commander takes the second for it. */
+function refuseOptionsAsValues(command: Command): void {
+  for (const option of command.options) {
+    const value: unknown = command.getOptionValue(option.attributeName())
+    if (typeof value !== 'string' || !value.startsWith('--')) continue
+    throw usage(
+      `${option.flags} needs a value`,
+      `'tidemark ${command.name()} --help' shows what there is.`,
+    )
   }
 }
 

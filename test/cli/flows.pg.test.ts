@@ -37,6 +37,22 @@ afterEach(async () => {
   await db.drop()
 })
 
+interface JsonLine {
+  readonly kind: string
+  readonly status?: string
+}
+
+const doneStep = ({ kind, status }: JsonLine): boolean => kind === 'apply_step' && status === 'done'
+
+const until = async (condition: string): Promise<void> => {
+  for (let look = 0; look < 1_000; look += 1) {
+    const [row] = await db.sql<{ met: boolean }>(`select (${condition}) as met`)
+    if (row?.met === true) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error(`never met: ${condition}`)
+}
+
 const applied = async (): Promise<void> => {
   const { status, err } = await shell.run(['apply', '--yes'])
   expect(err).toBe('')
@@ -82,9 +98,16 @@ describe('plan, apply, destroy', () => {
 
   test('apply --json prints a line for each step and one that sums up', async () => {
     const ran = await shell.run(['apply', '--yes', '--json'])
-    const lines = ran.out.trimEnd().split('\n').map((line) => JSON.parse(line) as { kind: string })
-    expect(lines.at(-1)).toMatchObject({ version: 1, kind: 'apply', populated: expect.anything() })
-    expect(lines.filter(({ kind }) => kind === 'apply_step').length).toBeGreaterThan(4)
+    const lines = ran.out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as JsonLine)
+    expect(lines.at(-1)).toMatchObject({
+      version: 1,
+      kind: 'apply',
+      steps: lines.filter(doneStep).length,
+    })
+    expect(lines.filter(doneStep).length).toBeGreaterThan(4)
   })
 
   test('--no-populate leaves the first refreshes to the engine', async () => {
@@ -191,7 +214,34 @@ describe('status and why', () => {
     expect(out).toMatch(/after the commit/)
   })
 
-  test('why names a paused view, and a lock that is waited for', async () => {
+  test('why names the lock that a refresh waits for, and who holds it', async () => {
+    await applied()
+    const holder = await db.session()
+    await holder.query('begin')
+    await holder.query('lock table orders in access exclusive mode')
+    const refresh = shell.run(['refresh', 'sales', '--force'])
+    await until(`exists (select from pg_locks where relation = 'orders'::regclass and not granted)`)
+    const { out } = await shell.run(['why', 'sales'])
+    expect(out).toContain(`waits     its refresh waits for pid ${holder.pid}`)
+    expect((await shell.run(['status', 'sales'])).out).toContain('running')
+    await holder.query('rollback')
+    expect((await refresh).status).toBe(0)
+  })
+
+  test('cancel stops the refresh that runs, and the log says so', async () => {
+    await applied()
+    const holder = await db.session()
+    await holder.query('begin')
+    await holder.query('lock table orders in access exclusive mode')
+    const refresh = shell.run(['refresh', 'sales', '--force'])
+    await until(`exists (select from pg_locks where relation = 'orders'::regclass and not granted)`)
+    expect((await shell.run(['cancel', 'sales', '--reason', 'not now'])).status).toBe(0)
+    expect((await refresh).err).toContain('TIDEMARK_REFRESH_FAILED')
+    await holder.query('rollback')
+    expect((await shell.run(['history', '--failed'])).out).toContain('✗ cancelled')
+  })
+
+  test('why names the reason of a paused view', async () => {
     await applied()
     await shell.run(['pause', 'sales', '--reason', 'month end'])
     await db.sql(`update tidemark.view set target_ms = 0, very_stale_ms = 0`)
@@ -261,7 +311,13 @@ describe('by hand', () => {
   test('show is a page about a view', async () => {
     await applied()
     const { out } = await shell.run(['show', 'sales'])
-    for (const text of ['staleness', 'key         region', 'orders', 'nightly sales', 'amount >= 10000']) {
+    for (const text of [
+      'staleness',
+      'key         region',
+      'orders',
+      'nightly sales',
+      'amount >= 10000',
+    ]) {
       expect(out).toContain(text)
     }
     expect(jsonOf(await shell.run(['show', 'sales', '--json']))).toMatchObject({
@@ -298,7 +354,9 @@ describe('init', () => {
   })
 
   test('adopts the materialized views that it finds, in a configuration that plans', async () => {
-    await db.sql('create materialized view mv as select region, count(*) as n from orders group by 1')
+    await db.sql(
+      'create materialized view mv as select region, count(*) as n from orders group by 1',
+    )
     const empty = await openShell(db.url)
     expect(jsonOf(await empty.run(['init', '--yes', '--json']))).toMatchObject({ adopted: 1 })
     const plan = await empty.run(['plan'])
@@ -316,6 +374,7 @@ test('every command shows an example under --help', async () => {
     const help = await shell.run([name, '--help'])
     expect(help.status).toBe(0)
     expect(help.out).toMatch(/Examples:\n {2}\S/)
-    for (const option of ['--json', '--database-url', '--config']) expect(help.out).toContain(option)
+    for (const option of ['--json', '--database-url', '--config'])
+      expect(help.out).toContain(option)
   }
 })

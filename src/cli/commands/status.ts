@@ -1,6 +1,7 @@
 import { pause } from '../../base/clock.ts'
 import { readStatus, withinTarget } from '../../engine/status.ts'
 import type { Status } from '../../engine/status.ts'
+import { viewNamed } from '../../engine/named-view.ts'
 import type { Database } from '../../engine/connect.ts'
 import { makeCommand } from '../command.ts'
 import type { Call, CommandMaker } from '../command.ts'
@@ -34,7 +35,8 @@ export const statusCommand: CommandMaker = makeCommand<StatusOptions>({
   },
   run: (call) =>
     call.installed(async (database) => {
-      const [view] = call.words
+      const [text] = call.words
+      const view = text === undefined ? undefined : await viewNamed(database, text)
       const status =
         call.options.watch === true
           ? await watch(call, database, view)
