@@ -67,9 +67,11 @@ function viewLines(view: ScannedView, parts: ConfigParts): readonly string[] {
 
 function targetLines({ staleness, tidemark, interval }: ScannedView): readonly string[] {
   const today =
-    staleness === null
-      ? 'Nothing in the database tells how stale it is today; write what its readers need.'
-      : `Today up to ${formatDuration(staleness.mostMs)} stale.`
+    staleness !== null
+      ? `Today up to ${formatDuration(staleness.mostMs)} stale.`
+      : interval !== null
+        ? `Today refreshed from outside, every ${formatDuration(interval.longestMs)} on average.`
+        : 'Nothing in the database tells how stale it is today; write what its readers need.'
   const raised =
     interval !== null && tidemark.targetMs > interval.longestMs + 1_000
       ? [comment(indent, sentence(tidemark.advice))]

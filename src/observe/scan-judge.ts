@@ -66,7 +66,8 @@ export function judgeView(view: ViewFact, judging: Judging): ScannedView {
     sources,
     readers: view.readers.map(({ schema, name }) => relationName(schema, name)),
     readsTheClock: detail !== undefined && readsTheClock(detail.definition),
-    staleness: stalenessOf(gaps?.gaps ?? null, cost),
+    // An average promises nothing.
+    staleness: stalenessOf(gaps?.from === 'schedule' ? gaps.gaps : null, cost),
     tidemark: prospectOf({ intervalMs: gaps?.gaps.longestMs ?? null, cost, sources }),
   }
   return { ...judged, warnings: warningsOf(judged, view, judging) }
@@ -86,6 +87,9 @@ function rememberedOf(view: ViewFact, { facts, refreshing }: Judging): Remembere
   return { runs, log: logs.sort((a, b) => b.runs - a.runs)[0] ?? null, refreshing: own }
 }
 
+/** What was counted for a shorter span says nothing of how often. */
+const countedMsMin = 3_600_000
+
 /** Schedules promise an interval; else what was counted in a span of time suggests one. */
 function gapsOfView(
   { refreshing, log, runs }: Remembered,
@@ -101,8 +105,9 @@ function gapsOfView(
     ...refreshing.statements.map(({ calls, since }) => ({ runs: calls, since })),
   ]
   for (const { runs: times, since } of counted) {
-    if (since === null || times < 2) continue
-    const ms = Math.round((head.now.getTime() - since.getTime()) / times)
+    const countedMs = since === null ? 0 : head.now.getTime() - since.getTime()
+    if (countedMs < countedMsMin || times < 2) continue
+    const ms = Math.round(countedMs / times)
     return { gaps: evenGaps(ms), from: 'counted' }
   }
   return null

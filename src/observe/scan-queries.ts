@@ -12,7 +12,7 @@ const notOfExtension = (catalog: 'pg_class' | 'pg_proc', oid: string): string =>
                where e.classid = '${catalog}'::regclass and e.objid = ${oid} and e.deptype = 'e')`
 
 /** Numbers only, so they need no quotes. */
-export const oidList = (oids: readonly Oid[]): string => `'{${oids.join(',')}}'::oid[]`
+const oidList = (oids: readonly Oid[]): string => `'{${oids.join(',')}}'::oid[]`
 
 /** Readable whether or not the role may look into the schema: the question itself never fails. */
 const mayRead = `has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')`

@@ -39,7 +39,7 @@ export async function scanDatabase(database: Database, options: ScanOptions): Pr
 }
 
 /** Judges what was read; pure but for the clock of how long it took. */
-export function reportOf(
+function reportOf(
   facts: ScanFacts,
   options: ScanOptions,
   elapsedMs: () => number,

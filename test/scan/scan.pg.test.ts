@@ -3,13 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { must } from '../../src/base/assert.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { runCli } from '../../src/cli/program.ts'
 import { loadConfiguration } from '../../src/define/config/load-configuration.ts'
 import { scan } from '../../src/engine/scan.ts'
 import type { ScannedView, ScanReport } from '../../src/engine/scan.ts'
 import type { Configuration } from '../../src/model/declaration.ts'
 import { openDatabase } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase, createTestDatabase } from '../support/database.ts'
 import { long } from '../support/random.ts'
 import type { ServerName } from '../support/servers.ts'
 import { addRuns, createCronByHand, createSystems } from './systems.ts'
@@ -230,6 +232,44 @@ describe('a scan of systems A, B and C', () => {
     expect(report.config).toContain('select cron.unschedule(1);')
   })
 
+  it('is one line of JSON for programs, and lines for people that fit their terminal', async () => {
+    const run = async (words: readonly string[], width: number | null): Promise<string> => {
+      let out = ''
+      const status = await runCli(['scan', '--database-url', test.url, ...words], {
+        environment: { NO_COLOR: '1' },
+        folder: tmpdir(),
+        clock: systemClock,
+        out: (text) => (out += text),
+        err: (text) => (out += text),
+        interactive: true,
+        width: () => width,
+        confirm: null,
+        openTerminal: null,
+        onStop: () => () => undefined,
+      })
+      expect(status).toBe(0)
+      return out
+    }
+    const json: unknown = JSON.parse(await run(['--json'], null))
+    expect(json).toMatchObject({
+      version: 1,
+      kind: 'scan',
+      views: expect.arrayContaining([
+        expect.objectContaining({
+          name: 'public.mv_conversaciones_dashboard',
+          unique_index: { name: 'mv_conversaciones_dashboard_id', columns: ['id'] },
+        }) as unknown,
+      ]) as unknown,
+      config: report.config,
+    })
+    for (const width of [80, 120]) {
+      const [text = ''] = (await run([], width)).split('tidemark.config.ts\n')
+      expect(text).toContain('Nothing was changed.')
+      expect(text).not.toContain('\u001B')
+      expect(text.split('\n').filter((line) => Array.from(line).length > width)).toEqual([])
+    }
+  })
+
   it('looks at the schemas that are named, and no others', async () => {
     const mart = await scan(test.database, ['mart'])
     expect(mart.views.map(({ name }) => name)).toEqual(['mart.Ventas 2024', 'mart.sesiones_hoy'])
@@ -244,6 +284,32 @@ describe('a scan', () => {
     const report = await scan(test.database)
     expect(report).toMatchObject({ views: [], caches: [], queues: [], notes: [] })
     expect((await loaded(report.config)).views).toEqual([])
+    await test.drop()
+  })
+
+  it("of a database with Tidemark leaves out what is Tidemark's own", async () => {
+    const test = await createInstalledDatabase()
+    await test.sql('create materialized view mv as select 1 as x')
+    const report = await scan(test.database)
+    expect(report.server.tidemark).toBe(true)
+    expect(report.views.map(({ name }) => name)).toEqual(['public.mv'])
+    expect(report).toMatchObject({ caches: [], queues: [], notes: [] })
+    await test.drop()
+  })
+
+  it('warns of a trigger that refreshes inside of every write', async () => {
+    const test = await createTestDatabase()
+    await test.sql(`
+      create table t (n int);
+      create materialized view mv as select count(*) as n from t;
+      create function refresh_mv() returns trigger language plpgsql as
+        'begin refresh materialized view public.mv; return null; end';
+      create trigger at_once after insert on t for each statement execute function refresh_mv()`)
+    const view = viewOf(await scan(test.database), 'public.mv')
+    expect(view.refreshers).toMatchObject([
+      { kind: 'trigger', name: 'trigger at_once on public.t' },
+    ])
+    expect(view.warnings[0]).toContain('every write waits for it')
     await test.drop()
   })
 
