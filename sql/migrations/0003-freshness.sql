@@ -19,6 +19,17 @@ begin
   if logs is not null then execute 'lock table ' || logs || ' in access share mode'; end if;
 end $$;
 
+-- Why this transaction cannot tell what is not reflected; null when it can. TRUNCATE is not MVCC-safe: of a log emptied
+-- after its snapshot was taken it would see nothing, where it still has to see everything.
+create function tidemark.snapshot_problem() returns text
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select 'snapshot_too_old: a change log was emptied since this transaction began; ask in a new one'
+  where current_setting('transaction_isolation') <> 'read committed'
+    and exists (
+      select from tidemark.source s, unnest(tidemark.log_tables(s.name)) l join pg_class c on c.oid = to_regclass(l)
+       where pg_relation_filenode(c.oid) is distinct from c.relfilenode)
+$$;
+
 -- The target of a view now: of the window of business hours that holds, else the declared one.
 create function tidemark.target_now(view_name text, otherwise bigint) returns bigint
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -30,6 +41,7 @@ $$;
 -- Whom a backend waits for, in words; null when it waits for nobody.
 create function tidemark.waits_for(waiting_pid int) returns text
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  -- On a standby, numbers of backends are those of the primary and mean others here.
   select string_agg(format('pid %s%s%s%s', a.pid,
            coalesce(' (' || nullif(a.application_name, '') || ')', ''),
            coalesce(', its transaction open for ' || date_trunc('second', clock_timestamp() - a.xact_start)::text, ''),
@@ -37,6 +49,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
                        from pg_locks l join pg_locks w on w.relation = l.relation and w.pid = waiting_pid and not w.granted
                       where l.pid = a.pid and l.granted limit 1), '')), '; ')
   from unnest(pg_blocking_pids(waiting_pid)) b join pg_stat_activity a on a.pid = b
+  where not pg_is_in_recovery()
 $$;
 
 create type tidemark.freshness_row as (
@@ -63,6 +76,8 @@ create type tidemark.freshness_row as (
 );
 
 -- One row a view; all views when `view_names` is null. VOLATILE on purpose: every statement looks anew, after the locks.
+-- On a standby nobody knows what the primary has committed since the last look that has arrived here: staleness is
+-- counted from that look, and a view is unknown once the look is older than its target.
 create function tidemark.freshness_of(view_names text[] default null) returns setof tidemark.freshness_row
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -70,6 +85,8 @@ declare
   t record;
   r tidemark.freshness_row;
   whole_problem text;
+  -- on a standby: everything committed before this has arrived
+  arrived_at timestamptz;
   looked_at timestamptz;
   -- xids not reflected, by source and snapshot: views of one group share them
   memo jsonb := '{}';
@@ -81,9 +98,12 @@ declare
   at timestamptz;
 begin
   perform tidemark.hold_logs();
-  whole_problem := tidemark.installation_problem();
+  whole_problem := coalesce(tidemark.installation_problem(), tidemark.snapshot_problem());
+  if pg_is_in_recovery() then
+    select coalesce(max(s.at), '-infinity') into arrived_at from tidemark.sample s;
+  end if;
   for v in
-    select d.*, s.populated, s.as_of, s.refreshed_at, s.row_count, s.let_go_reason,
+    select d.*, s.populated, s.snapshot as reflected, s.as_of, s.refreshed_at, s.row_count, s.let_go_reason,
            g.quarantine_reason, g.quarantined_at
     from tidemark.view d
     join tidemark.refresh_group g on g.name = d.group_name
@@ -120,6 +140,10 @@ begin
     r.reason := whole_problem;
     if r.reason is null and v.unknown_reason is not null then r.reason := v.unknown_reason; end if;
     if r.reason is null and v.let_go_reason is not null then r.reason := v.let_go_reason; end if;
+    if r.reason is null then r.reason := tidemark.definition_problem(v.name); end if;
+    if r.reason is null and v.populated and v.reflected is null then
+      r.reason := 'not_refreshed: not since this database was copied, restored or promoted';
+    end if;
     if r.reason is null and to_regclass(v.relation) is null then
       r.reason := format('view_dropped: %s no longer exists; run tidemark plan', v.name);
     end if;
@@ -175,6 +199,16 @@ begin
         oldest := least(oldest, v.as_of);
         local_oldest := least(local_oldest, v.as_of);
       end if;
+    end if;
+
+    if r.reason is null and arrived_at < looked_at - r.target_ms * interval '1 millisecond'
+       and coalesce(oldest >= looked_at - r.target_ms * interval '1 millisecond', true) then
+      r.reason := format('standby_behind: nothing committed after %s is known to have arrived here',
+                         case when isfinite(arrived_at) then date_trunc('second', arrived_at)::text else 'the beginning' end);
+    end if;
+    if isfinite(arrived_at) then
+      oldest := least(oldest, arrived_at);
+      local_oldest := least(local_oldest, arrived_at);
     end if;
 
     if not coalesce(v.populated, false) then

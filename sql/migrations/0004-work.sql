@@ -82,6 +82,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   q tidemark.request;
 begin
+  -- Snapshots of another database would call unchanged what has changed.
+  if tidemark.installation_problem() is not null then return null; end if;
   select p.* into q
   from tidemark.request p
   join tidemark.refresh_group g on g.name = p.group_name
@@ -131,7 +133,7 @@ begin
   select d.time_dependent, d.unknown_reason, s.* into v
   from tidemark.view d join tidemark.view_state s on s.view = d.name where d.name = view_name;
   if not found or not v.populated or v.time_dependent or v.unknown_reason is not null or v.let_go_reason is not null
-     or v.snapshot is null then
+     or v.snapshot is null or tidemark.definition_problem(view_name) is not null then
     return false;
   end if;
   for t in
@@ -416,6 +418,10 @@ declare
   one_group text;
 begin
   perform tidemark.allow_manual(view_name, trigger_type, caller);
+  if tidemark.installation_problem() is not null then
+    perform tidemark.fail('TIDEMARK_DATABASE_COPIED', format('%s cannot be refreshed: %s', view_name, tidemark.installation_problem()),
+      'Without Node: select tidemark.renew_installation();');
+  end if;
   select v.group_name into one_group from tidemark.view v where v.name = view_name;
   perform tidemark.enqueue(one_group, trigger_type, triggered_by, 0::smallint, clock_timestamp(),
                            trigger_type not in ('cron', 'event', 'target', 'dependency'));

@@ -35,6 +35,7 @@ export const errorCatalogue = {
   TIDEMARK_APPLY_FAILED: 'A step of the plan failed.',
   TIDEMARK_LOCK_TIMEOUT: 'A lock was not granted in time.',
   TIDEMARK_STANDBY: 'The server is a standby and cannot be written.',
+  TIDEMARK_DATABASE_COPIED: 'The database was copied, restored or promoted since it was set up.',
   TIDEMARK_VIEW_PAUSED: 'The view is paused.',
   TIDEMARK_REFRESH_FORBIDDEN: 'The role may not refresh this view by hand.',
   TIDEMARK_REFRESH_LIMITED: 'The hourly limit of manual refreshes is used up.',
