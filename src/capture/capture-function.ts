@@ -51,27 +51,39 @@ as ${dollarQuoted(`\n${body.join('\n')}\n`)}`,
 /** Lines of PL/pgSQL. A name may hold a line break, so text is never cut into lines, only put together from them. */
 type Lines = readonly string[]
 
-/** What the log and the rules get from one kind of change. */
-type Arm = (change: ChangeKind) => Lines
+/*
+ * PL/pgSQL sets up each expression anew in every transaction, and the executor each node of a plan at every
+ * call: that is nearly all that capture costs. So one number says all that has to be known first, few
+ * comparisons follow, and what nearly always tells is asked before what always does. bench/README.md has the
+ * figures.
+ */
+
+/** 0 to 2: the log of this transaction. More: the image function is gone. Null: nothing was changed so far. */
+function bucketOf(wish: CaptureWish, xid: string): string {
+  const gone = `to_regproc(${literal(imageName(wish))}) is null`
+  return `  bucket bigint := (${xid} >> 14) % 3 + case when ${gone} then 3 else 0 end;`
+}
 
 function statementBody(wish: CaptureWish): Lines {
   return [
     'declare',
-    '  -- Null: the transaction has changed nothing so far, so neither has this statement.',
-    '  bucket int := (pg_current_xact_id_if_assigned()::text::bigint >> 14) % 3;',
+    // Not assigned: the transaction has changed nothing so far, so neither has this statement.
+    bucketOf(wish, 'txid_current_if_assigned()'),
     'begin',
-    '  if bucket is null then return null; end if;',
-    `  if to_regproc(${literal(imageName(wish))}) is null then`,
-    `    insert into tidemark.gap (source, reason) values (${gapNote(wish).values});`,
-    '    return null;',
-    '  end if;',
-    ...indented(
-      branches(wish, (change) => [
-        ...(change === 'update' ? updateToLog(wish) : rowsToLog(wish, change)),
-        ...statementEvents(wish, change),
-      ]),
+    ...byBucket(
+      (bucket) =>
+        byChange(logTable(wish, bucket), (log, change) => [
+          ...(change === 'update' ? updateToLog(wish, log) : rowsToLog(wish, log, change)),
+          ...statementEvents(wish, change),
+        ]),
+      [
+        'if bucket is not null then',
+        `  insert into tidemark.gap (source, reason) values (${gapNote(wish).values});`,
+        'end if;',
+        'return null;',
+      ],
     ),
-    ...indented(waking(wish)),
+    ...waking(wish),
     '  return null;',
     'end',
   ]
@@ -80,79 +92,89 @@ function statementBody(wish: CaptureWish): Lines {
 function rowBody(wish: CaptureWish): Lines {
   return [
     'declare',
-    '  bucket int := (pg_current_xact_id()::text::bigint >> 14) % 3;',
+    bucketOf(wish, 'txid_current()'),
     '  place text;',
     '  noted boolean;',
     'begin',
-    `  if to_regproc(${literal(imageName(wish))}) is null then`,
-    ...indented(indented(oncePerTransaction(gapNote(wish)))),
-    '    return null;',
-    '  end if;',
-    ...indented(branches(wish, (change) => rowArm(wish, change))),
-    ...indented(waking(wish)),
+    ...byBucket(
+      (bucket) => byChange(logTable(wish, bucket), (log, change) => rowArm(wish, log, change)),
+      [...oncePerTransaction(gapNote(wish)), 'return null;'],
+    ),
+    ...waking(wish),
     '  return null;',
     'end',
   ]
 }
 
-/** A sequence is read past every snapshot: also a writer of REPEATABLE READ sees that the engine has lain down. */
+function byBucket(lines: (bucket: Bucket) => Lines, otherwise: Lines): Lines {
+  const arms = buckets.map((bucket) => ({
+    condition: `bucket = ${bucket}`,
+    lines: lines(bucket),
+  }))
+  return indented(choice(arms, otherwise))
+}
+
+/** The function of a sequence: one that is read as a table would cost a query in every statement. */
 const waking = (wish: CaptureWish): Lines =>
   wish.wakes
-    ? ['if (select s.last_value from tidemark.asleep s) = 2 then perform tidemark.wake(); end if;']
+    ? [
+        '  -- Read past every snapshot: also a writer of REPEATABLE READ sees that the engine has lain down.',
+        "  if pg_sequence_last_value('tidemark.asleep') = 2 then perform tidemark.wake(); end if;",
+      ]
     : []
 
-function branches(wish: CaptureWish, arm: Arm): Lines {
+function byChange(log: string, arm: (log: string, change: ChangeKind) => Lines): Lines {
   const changes = ['insert', 'update', 'delete'] as const
   const arms = changes.map((change) => ({
     condition: `tg_op = '${change.toUpperCase()}'`,
-    lines: arm(change),
+    lines: arm(log, change),
   }))
   // A TRUNCATE is not described row by row.
-  const truncated = intoLog(wish, (log) => [`insert into ${log} (w) values (0);`])
-  return choice(arms, truncated)
+  return choice(arms, [`insert into ${log} (w) values (0);`])
 }
 
 /** The transition table that has what a change left, or took away. */
 const rowsOf = (change: ChangeKind): string => (change === 'delete' ? 'old_rows' : 'new_rows')
 
-function rowsToLog(wish: CaptureWish, change: ChangeKind): Lines {
+function rowsToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
   const rows = rowsOf(change)
-  if (wish.mode === 'marks')
-    return intoLog(wish, (log) => [`insert into ${log} (w) select 0 from ${rows} limit 1;`])
+  if (wish.mode === 'marks') return [`insert into ${log} (w) select 0 from ${rows} limit 1;`]
   const weight = change === 'delete' ? -1 : 1
-  if (!hasImage(wish))
-    return intoLog(wish, (log) => [`insert into ${log} (w) select ${weight} from ${rows};`])
-  return intoLog(wish, (log) => [
+  if (!hasImage(wish)) return [`insert into ${log} (w) select ${weight} from ${rows};`]
+  return [
     `insert into ${log} (w${fieldList(wish)})`,
     `select ${weight}${fieldsOf(wish, 's.image')}`,
     `from (select ${imageCall(wish, 'row(r.*)')} as image from ${rows} r) s;`,
-  ])
+  ]
 }
 
-function updateToLog(wish: CaptureWish): Lines {
+function updateToLog(wish: CaptureWish, log: string): Lines {
   if (!hasImage(wish)) return []
   if (wish.mode === 'marks') {
-    const mark = (pairs: Lines): Lines =>
-      intoLog(wish, (log) => [`insert into ${log} (w) select 0 from (`, ...pairs, ') p limit 1;'])
+    const first = (rows: string): string =>
+      `(select ${imageCall(wish, 'row(r.*)')} from ${rows} r limit 1)`
     return [
       // The first pair tells nearly always; the rest is looked at only when it does not.
-      ...mark(changedPairs(wish, 'first')),
-      'if not found and exists (select from new_rows offset 1) then',
-      ...indented(mark(changedPairs(wish, 'all'))),
+      `insert into ${log} (w)`,
+      `select 0 where ${first('old_rows')} *<> ${first('new_rows')};`,
+      'if not found then',
+      '  if exists (select from new_rows offset 1) then',
+      `    insert into ${log} (w) select 0 from (`,
+      ...indented(indented(changedPairs(wish, 'many'))),
+      '    ) p limit 1;',
+      '  end if;',
       'end if;',
     ]
   }
-  return oneOrMany((which) =>
-    intoLog(wish, (log) => [
-      `insert into ${log} (w${fieldList(wish)})`,
-      `select e.w${fieldsOf(wish, 'e.image')}`,
-      'from (',
-      ...changedPairs(wish, which),
-      ') p',
-      'cross join lateral (values (-1, p.before), (1, p.after)) e (w, image)',
-      'where e.image is distinct from null;',
-    ]),
-  )
+  return oneOrMany((which) => [
+    `insert into ${log} (w${fieldList(wish)})`,
+    `select e.w${fieldsOf(wish, 'e.image')}`,
+    'from (',
+    ...changedPairs(wish, which),
+    ') p',
+    'cross join lateral (values (-1, p.before), (1, p.after)) e (w, image)',
+    'where e.image is distinct from null;',
+  ])
 }
 
 function statementEvents(wish: CaptureWish, change: ChangeKind): Lines {
@@ -177,12 +199,12 @@ function statementEvents(wish: CaptureWish, change: ChangeKind): Lines {
   ])
 }
 
-type Which = 'first' | 'all'
+type Which = 'one' | 'many'
 
 /**
- * Old and new rows of an update whose images differ: `before, after, match_0 …`. Rows are paired by their
- * place. Whatever the pairing, what it leaves out has equal images on both sides, so the difference of the
- * two bags is right. `*<>` compares what is stored: 1.0 and 1.00 differ, and json can be compared.
+ * Old and new rows of an update whose images differ: `before, after, match_0 …`. Many rows are paired by
+ * their place. Whatever the pairing, what it leaves out has equal images on both sides, so the difference of
+ * the two bags is right. `*<>` compares what is stored: 1.0 and 1.00 differ, and json can be compared.
  * A full join cannot become a nested loop, which for many rows would take their square.
  */
 function changedPairs(wish: CaptureWish, which: Which, events: readonly BoundEvent[] = []): Lines {
@@ -190,40 +212,38 @@ function changedPairs(wish: CaptureWish, which: Which, events: readonly BoundEve
     ({ rule }, at) => `, ${eventFunction(wish.shape.name, rule)}(row(r.*)) as match_${at}`,
   )
   const side = (rows: string, extra: string): string => {
-    const image = `${imageCall(wish, 'row(r.*)')} as image${extra}`
-    return which === 'first'
-      ? `(select ${image} from ${rows} r limit 1)`
-      : `(select row_number() over () as place, ${image} from ${rows} r)`
+    const place = which === 'one' ? '' : 'row_number() over () as place, '
+    return `(select ${place}${imageCall(wish, 'row(r.*)')} as image${extra} from ${rows} r)`
   }
   return [
     `  select o.image as before, n.image as after${matches.map((_, at) => `, n.match_${at}`).join('')}`,
     `  from ${side('old_rows', '')} o`,
-    `  ${which === 'first' ? 'cross join' : 'full join'} ${side('new_rows', matches.join(''))} n`,
-    ...(which === 'first' ? [] : ['  using (place)']),
+    `  ${which === 'one' ? 'cross join' : 'full join'} ${side('new_rows', matches.join(''))} n`,
+    ...(which === 'one' ? [] : ['  using (place)']),
     '  where (o.image *<> n.image) is not false',
   ]
 }
 
 const oneOrMany = (lines: (which: Which) => Lines): Lines =>
   choice(
-    [{ condition: 'exists (select from new_rows offset 1)', lines: lines('all') }],
-    lines('first'),
+    [{ condition: 'exists (select from new_rows offset 1)', lines: lines('many') }],
+    lines('one'),
   )
 
-function rowArm(wish: CaptureWish, change: ChangeKind): Lines {
+function rowArm(wish: CaptureWish, log: string, change: ChangeKind): Lines {
   const row = change === 'delete' ? 'old' : 'new'
-  const lines = [...rowToLog(wish, change), ...rowEvents(wish, change, row)]
+  const lines = [...rowToLog(wish, log, change), ...rowEvents(wish, change, row)]
   if (change !== 'update') return lines
   if (!hasImage(wish)) return []
   const differ = `${imageCall(wish, 'old')} *<> ${imageCall(wish, 'new')}`
   return [`if ${differ} then`, ...indented(lines), 'end if;']
 }
 
-function rowToLog(wish: CaptureWish, change: ChangeKind): Lines {
+function rowToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
   if (wish.mode === 'marks') {
     return oncePerTransaction({
       setting: settingOf(`mark ${wish.shape.name}`),
-      table: (bucket) => logTable(wish, bucket),
+      table: log,
       columns: 'w',
       values: '0',
       mine: 'true',
@@ -234,14 +254,14 @@ function rowToLog(wish: CaptureWish, change: ChangeKind): Lines {
   const images = { insert: [after], delete: [before], update: [before, after] }[change]
   if (!hasImage(wish)) {
     const weights = images.map(({ w }) => `(${w})`).join(', ')
-    return intoLog(wish, (log) => [`insert into ${log} (w) values ${weights};`])
+    return [`insert into ${log} (w) values ${weights};`]
   }
   const rows = images.map(({ w, row }) => `select ${w} as w, ${imageCall(wish, row)} as image`)
   // The offset keeps the planner from computing the image once for every column.
-  return intoLog(wish, (log) => [
+  return [
     `insert into ${log} (w${fieldList(wish)})`,
     `select e.w${fieldsOf(wish, 'e.image')} from (${rows.join(' union all ')} offset 0) e;`,
-  ])
+  ]
 }
 
 function rowEvents(wish: CaptureWish, change: ChangeKind, row: string): Lines {
@@ -250,7 +270,7 @@ function rowEvents(wish: CaptureWish, change: ChangeKind, row: string): Lines {
     ...indented(
       oncePerTransaction({
         setting: settingOf(`event ${rule}`),
-        table: () => 'tidemark.event',
+        table: 'tidemark.event',
         columns: 'rule',
         values: literal(rule),
         mine: `t.rule = ${literal(rule)}`,
@@ -264,7 +284,7 @@ function rowEvents(wish: CaptureWish, change: ChangeKind, row: string): Lines {
 interface Note {
   /** Where the transaction remembers the place of its row. */
   readonly setting: string
-  readonly table: (bucket: Bucket) => string
+  readonly table: string
   readonly columns: string
   readonly values: string
   /** That row `t` is the one noted, beside being of this transaction. */
@@ -277,25 +297,19 @@ interface Note {
  * only a hint, which anybody may forge: the row counts when it is there.
  */
 function oncePerTransaction(note: Note): Lines {
-  const inBucket = (bucket: Bucket): Lines => {
-    const table = note.table(bucket)
-    return [
-      'if noted then',
-      `  noted := exists (select from ${table} t`,
-      `    where t.ctid = place::tid and t.xid = pg_current_xact_id() and ${note.mine});`,
-      'end if;',
-      'if not noted then',
-      `  insert into ${table} as t (${note.columns}) values (${note.values})`,
-      '  returning t.ctid::text into place;',
-      `  perform set_config(${literal(note.setting)}, place, true);`,
-      'end if;',
-    ]
-  }
-  const split = note.table(0) !== note.table(1)
+  const { setting, table, columns, values, mine } = note
   return [
-    `place := current_setting(${literal(note.setting)}, true);`,
+    `place := current_setting(${literal(setting)}, true);`,
     "noted := coalesce(place ~ '^\\([0-9]{1,9},[0-9]{1,4}\\)$', false);",
-    ...(split ? byBucket(inBucket) : inBucket(0)),
+    'if noted then',
+    `  noted := exists (select from ${table} t`,
+    `    where t.ctid = place::tid and t.xid = pg_current_xact_id() and ${mine});`,
+    'end if;',
+    'if not noted then',
+    `  insert into ${table} as t (${columns}) values (${values})`,
+    '  returning t.ctid::text into place;',
+    `  perform set_config(${literal(setting)}, place, true);`,
+    'end if;',
   ]
 }
 
@@ -304,7 +318,7 @@ function gapNote(wish: CaptureWish): Note {
   const reason = `column_dropped: a captured column of ${source} was dropped; run tidemark plan`
   return {
     setting: settingOf(`gap ${source}`),
-    table: () => 'tidemark.gap',
+    table: 'tidemark.gap',
     columns: 'source, reason',
     values: `${literal(source)}, ${literal(reason)}`,
     mine: `t.source = ${literal(source)}`,
@@ -337,18 +351,6 @@ const fieldsOf = (wish: CaptureWish, image: string): string =>
 
 const logTable = (wish: CaptureWish, bucket: Bucket): string =>
   qualified('tidemark', captureNames.log(wish.shape.name, bucket))
-
-const intoLog = (wish: CaptureWish, lines: (log: string) => Lines): Lines =>
-  byBucket((bucket) => lines(logTable(wish, bucket)))
-
-const byBucket = (lines: (bucket: Bucket) => Lines): Lines =>
-  choice(
-    [
-      { condition: 'bucket = 0', lines: lines(0) },
-      { condition: 'bucket = 1', lines: lines(1) },
-    ],
-    lines(2),
-  )
 
 function choice(
   arms: readonly { readonly condition: string; readonly lines: Lines }[],

@@ -1,0 +1,190 @@
+/**
+ * What does capture cost a writer? Single-row inserts and updates of a table that three views read, against
+ * the same table without capture: 8 clients, synchronous_commit on, the two interleaved, the median of pairs.
+ *
+ *   npm run bench -- capture [--pairs 5] [--seconds 6] [--mode marks] [--driver pgbench] [--json]
+ *
+ * Drives with pgbench where it is installed, else with pg from this process, whose own time then weighs in.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { captureProgram } from '../src/capture/program.ts'
+import { readSourceShape } from '../src/capture/shape.ts'
+import { migrate } from '../src/define/migrate.ts'
+import { relationName } from '../src/model/ids.ts'
+import { captureNames } from '../src/model/names.ts'
+import type { Database } from '../src/postgres/connection.ts'
+import { openDatabase, openSession } from '../src/postgres/connection.ts'
+import { startEmbedded } from '../src/postgres/embedded.ts'
+import { qualified } from '../src/postgres/identifier.ts'
+
+const { values } = parseArgs({
+  options: {
+    pairs: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '6' },
+    mode: { type: 'string', default: 'marks' },
+    driver: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+})
+
+const clients = 8
+const rowCount = 100_000
+const seconds = Number(values.seconds)
+const mode = values.mode === 'rows' ? 'rows' : 'marks'
+const driver =
+  values.driver ?? (spawnSync('pgbench', ['--version']).status === 0 ? 'pgbench' : 'node')
+const captured = relationName('public', 'captured')
+
+/** What three views of a shop read: sales by day, by customer, and open orders. */
+const columns = ['customer_id', 'status', 'total', 'placed_at']
+
+const workloads = [
+  {
+    name: 'insert',
+    sql: (table: string) =>
+      `insert into ${table} (customer_id, status, total, note) values (7, 'new', 12.50, 'from the bench')`,
+  },
+  {
+    name: 'update',
+    sql: (table: string, id: string) => `update ${table} set total = total + 1 where id = ${id}`,
+  },
+  {
+    name: 'update of a column that no view reads',
+    sql: (table: string, id: string) => `update ${table} set note = 'other' where id = ${id}`,
+  },
+] as const
+
+type Workload = (typeof workloads)[number]
+
+async function prepareTables(database: Database): Promise<void> {
+  await migrate(database)
+  for (const table of ['plain', 'captured']) {
+    await database.query(
+      `create table public.${table} (id bigint generated always as identity primary key, customer_id int,
+         status text, total numeric, placed_at timestamptz default now(), note text);
+       insert into public.${table} (customer_id, status, total, note)
+       select g % 1000, 'new', g, 'note' from generate_series(1, ${rowCount}) g;`,
+    )
+    await database.query(`vacuum analyze public.${table}`)
+  }
+  await database.transaction(async (transaction) => {
+    const shape = await readSourceShape(transaction, captured)
+    const program = captureProgram({ shape, mode, columns, events: [], wakes: false })
+    for (const statement of program.install) await transaction.query(statement)
+  })
+}
+
+/** Both tables begin a run alike: nothing to vacuum, an empty log, a fresh checkpoint. */
+async function settle(database: Database): Promise<void> {
+  for (const bucket of [0, 1, 2] as const)
+    await database.query(`truncate ${qualified('tidemark', captureNames.log(captured, bucket))}`)
+  for (const table of ['plain', 'captured']) await database.query(`vacuum public.${table}`)
+  await database.query('checkpoint')
+}
+
+async function tps(
+  url: string,
+  folder: string,
+  workload: Workload,
+  table: string,
+): Promise<number> {
+  return driver === 'pgbench'
+    ? tpsByPgbench(url, folder, workload.sql(`public.${table}`, ':id'))
+    : tpsByNode(url, (id) => workload.sql(`public.${table}`, String(id)))
+}
+
+async function tpsByPgbench(url: string, folder: string, sql: string): Promise<number> {
+  const script = join(folder, 'script.sql')
+  await writeFile(script, `\\set id random(1, ${rowCount})\n${sql};\n`)
+  const { hostname, port, username, password, pathname } = new URL(url)
+  const run = spawnSync(
+    'pgbench',
+    ['-n', '-M', 'prepared', '-c', String(clients), '-j', '2', '-T', String(seconds)].concat([
+      '-f',
+      script,
+      '-h',
+      hostname,
+      '-p',
+      port,
+      '-U',
+      username,
+      pathname.slice(1),
+    ]),
+    { encoding: 'utf8', env: { ...process.env, PGPASSWORD: decodeURIComponent(password) } },
+  )
+  const found = /tps = ([0-9.]+)/.exec(run.stdout)
+  if (found === null) throw new Error(`pgbench failed: ${run.stderr}`)
+  return Number(found[1])
+}
+
+async function tpsByNode(url: string, sql: (id: number) => string): Promise<number> {
+  const end = performance.now() + seconds * 1000
+  const counts = await Promise.all(
+    Array.from({ length: clients }, async () => {
+      const session = await openSession(url)
+      let count = 0
+      for (; performance.now() < end; count += 1)
+        await session.query(sql(1 + Math.floor(Math.random() * rowCount)))
+      await session.close()
+      return count
+    }),
+  )
+  return counts.reduce((total, count) => total + count, 0) / seconds
+}
+
+const median = (numbers: readonly number[]): number =>
+  [...numbers].sort((one, other) => one - other)[Math.floor(numbers.length / 2)] ?? 0
+
+async function measure(database: Database, url: string, folder: string, workload: Workload) {
+  const pairs: { plain: number; captured: number }[] = []
+  for (let pair = 0; pair < Number(values.pairs); pair += 1) {
+    // Whoever goes second goes first in the next pair.
+    const order =
+      pair % 2 === 0 ? (['plain', 'captured'] as const) : (['captured', 'plain'] as const)
+    const found = { plain: 0, captured: 0 }
+    for (const table of order) {
+      await settle(database)
+      found[table] = await tps(url, folder, workload, table)
+    }
+    pairs.push(found)
+    process.stderr.write(
+      `${workload.name}: plain ${found.plain.toFixed(0)} tps, captured ${found.captured.toFixed(0)} tps\n`,
+    )
+  }
+  return {
+    workload: workload.name,
+    mode,
+    clients,
+    driver,
+    plain_tps: Math.round(median(pairs.map(({ plain }) => plain))),
+    captured_tps: Math.round(median(pairs.map((pair) => pair.captured))),
+    ratio: Number(median(pairs.map((pair) => pair.captured / pair.plain)).toFixed(3)),
+    ratios: pairs.map((pair) => Number((pair.captured / pair.plain).toFixed(3))),
+  }
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'tidemark-bench-'))
+const server = await startEmbedded({
+  dataFolder: join(folder, 'data'),
+  settings: { max_wal_size: '4GB', shared_buffers: '256MB', synchronous_commit: 'on' },
+})
+try {
+  const database = openDatabase(server.url)
+  await prepareTables(database)
+  const rows = []
+  for (const workload of workloads) rows.push(await measure(database, server.url, folder, workload))
+  await database.close()
+  if (values.json) process.stdout.write(`${JSON.stringify({ rows })}\n`)
+  else
+    for (const row of rows)
+      process.stdout.write(
+        `${row.workload}: ${row.captured_tps} of ${row.plain_tps} tps with capture, ratio ${row.ratio} (median of ${row.ratios.length} pairs)\n`,
+      )
+} finally {
+  await server.stop()
+  await rm(folder, { recursive: true, force: true })
+}
