@@ -1,6 +1,8 @@
 import { nearest } from '../base/nearest.ts'
 import type { ViewDeclaration } from '../model/declaration.ts'
 import { TidemarkError } from '../model/errors.ts'
+import type { RelationName } from '../model/ids.ts'
+import { viewNames } from '../model/names.ts'
 import type { CanonicalQuery, CompiledView } from '../model/view.ts'
 import { digestOfQuery } from './digest.ts'
 import type { MaintenanceParts } from './emit-maintain.ts'
@@ -10,6 +12,7 @@ import { timeCalls } from './functions.ts'
 import { inferKey } from './key.ts'
 import type { ParsedQuery } from './parse.ts'
 import { parseQuery } from './parse.ts'
+import { sqlName } from './sql-text.ts'
 
 /** A view as declared and as the server understood it. */
 export interface ViewToCompile {
@@ -34,7 +37,7 @@ export async function compileView(view: ViewToCompile): Promise<CompiledView> {
   const method = declaration.as === 'matview' ? 'refresh' : 'diff'
   const parts: MaintenanceParts = {
     view: name,
-    sql: query.sql,
+    sql: liveQuery(name, query),
     columns: query.columns,
     volatile: query.volatile,
     timeZone,
@@ -56,6 +59,13 @@ export async function compileView(view: ViewToCompile): Promise<CompiledView> {
         : emitRefreshFunction(parts),
   }
 }
+
+/**
+ * The program reads the live view of the query, which PostgreSQL binds to objects: a table, column or schema that is
+ * renamed stays the one that is captured.
+ */
+const liveQuery = (view: RelationName, { columns }: CanonicalQuery): string =>
+  `select ${columns.map(({ name }) => sqlName(name)).join(', ')}\nfrom tidemark_state.${sqlName(viewNames.fallback(view))}`
 
 const factsOf = ({ columns, returnsSets }: CanonicalQuery): Parameters<typeof inferKey>[1] => ({
   columns: columns.map(({ name }) => name),

@@ -130,6 +130,8 @@ export interface Actual {
   readonly relations: ReadonlyMap<RelationName, RelationTree>
   /** Why capture of a source cannot be believed, by source. */
   readonly captureProblems: ReadonlyMap<string, string>
+  /** Views whose query would be bound to other objects now than when its live view was made. */
+  readonly movedDefinitions: ReadonlySet<string>
   /** Objects of users that use Tidemark's own schema, in PostgreSQL's words. */
   readonly outsiders: readonly string[]
 }

@@ -49,6 +49,7 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
     artifacts: head.installed ? await readArtifacts(queryable) : [],
     relations: await readTrees(queryable, [...names].sort()),
     captureProblems: await readCaptureProblems(queryable, head.installed),
+    movedDefinitions: await readMovedDefinitions(queryable),
     outsiders: head.installed ? await readOutsiders(queryable) : [],
   }
 }
@@ -128,6 +129,14 @@ async function readHead(queryable: Queryable): Promise<Head> {
     installer: row?.installer ?? '',
     roles: row?.roles ?? [],
   }
+}
+
+async function readMovedDefinitions(queryable: Queryable): Promise<ReadonlySet<string>> {
+  if (!(await exists(queryable, 'tidemark.definition_moved(text)'))) return new Set()
+  const rows = await queryable.query<{ view: string }>(
+    'select d.view from tidemark.definition d where tidemark.definition_moved(d.view)',
+  )
+  return new Set(rows.map(({ view }) => view))
 }
 
 async function exists(queryable: Queryable, name: string): Promise<boolean> {

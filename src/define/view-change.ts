@@ -23,12 +23,12 @@ import {
   amongState,
   carriedOver,
   columnsDigest,
-  createFallback,
+  createLiveView,
   createIndex,
   createMaintain,
   createPresentation,
   declaredIndexes,
-  dropFallback,
+  dropLiveView,
   dropGuard,
   guardTrigger,
   swapMark,
@@ -71,7 +71,7 @@ export function changeSteps(
     ...presentationChange(desired, found, progress),
     ...maintainChange(desired, found, progress),
     ...indexChanges(desired, found),
-    ...fallbackChange(desired, found, progress),
+    ...liveViewChange(desired, found, progress),
     ...declarationChange(desired, found, progress),
   ]
   if (changes.length === 0) return []
@@ -153,7 +153,7 @@ function remakeStep(desired: DesiredView, found: Found, why: string, progress: P
     ownTransaction: parts.build.length > 0,
     sql: amongState(owner, progress.actual, [
       ...parts.build,
-      ...dropFallback(view),
+      ...dropLiveView(view),
       ...readers.drop,
       ...dropRelation(found, view),
       ...parts.make,
@@ -205,7 +205,7 @@ function remadeObjects({ desired, found, progress, restore, owner }: Remaking): 
     restore.length > 0
   ) {
     const { build, swap } = splitRestore(restore)
-    const live = declaration.fallback === 'source' ? createFallback(desired, owner, role) : []
+    const live = createLiveView(desired, owner, role)
     const made = declaredIndexes(desired).flatMap((index) => createIndex(compiled.name, index))
     const maintain = createMaintain(desired, owner, { role, installer })
     return { build, make: [...swap, ...forget, ...noIndexes, ...made, ...maintain, ...live] }
@@ -311,21 +311,21 @@ function indexChanges(desired: DesiredView, found: Found): readonly Change[] {
   ]
 }
 
-function fallbackChange(desired: DesiredView, found: Found, progress: Progress): readonly Change[] {
+function liveViewChange(desired: DesiredView, found: Found, progress: Progress): readonly Change[] {
   const view = desired.compiled.name
-  const wanted = desired.declaration.fallback === 'source'
   const made = artifactOf(found, 'view', qualifiedName(viewObjects(view).fallback))
   const lost = progress.lostFallbacks.has(view)
-  if (!wanted) {
-    if (made === undefined) return []
-    return [{ told: 'its live view of the sources is dropped', sql: dropFallback(view) }]
-  }
-  if (made?.exists === true && made.digest === desired.compiled.digest && !lost) return []
+  const same = made?.exists === true && made.digest === desired.compiled.digest && !lost
+  const moved = progress.actual.movedDefinitions.has(view)
+  if (same && !moved) return []
   const owner = ownerOf(view, progress)
   return [
     {
-      told: 'its live view of the sources is made',
-      sql: [...dropFallback(view), ...createFallback(desired, owner, progress.actual.role)],
+      told: moved
+        ? 'what it reads was renamed or replaced'
+        : 'its live view of the sources is made',
+      sql: [...dropLiveView(view), ...createLiveView(desired, owner, progress.actual.role)],
+      repopulates: moved,
     },
   ]
 }

@@ -11,7 +11,7 @@ import {
   carriedOver,
   carriedStatistics,
   copyState,
-  createFallback,
+  createLiveView,
   createIndex,
   createMaintain,
   createMatview,
@@ -67,7 +67,7 @@ export function createObjects(
   return [
     ...rows,
     ...createMaintain(desired, owner, { role, installer }),
-    ...(desired.declaration.fallback === 'source' ? createFallback(desired, owner, role) : []),
+    ...createLiveView(desired, owner, role),
   ]
 }
 
@@ -92,7 +92,6 @@ export function adoptStep(
   const pages = progress.measures.pages.get(matview.name) ?? 0
   // Its inputs may be adopted after it; the live view is then made with the last of them.
   const early = desired.compiled.query.inputs.every((input) => progress.declared.has(input))
-  const live = desired.declaration.fallback === 'source' && early
   progress.gone.add(matview.name)
   return stepOf({
     kind: 'replace',
@@ -113,7 +112,7 @@ export function adoptStep(
       ...carriedOver(matview, columnNames(desired)),
       ...carriedStatistics(matview, role),
       ...readers.again,
-      ...(live ? createFallback(desired, matview.owner, role) : []),
+      ...(early ? createLiveView(desired, matview.owner, role) : []),
       ...notePresentation(desired, restore),
       ...declare(desired, place, restore.length > 0, progress),
       ...askForRefresh(place.group),
@@ -142,9 +141,7 @@ export function takeOverStep(
     sql: amongState(relation.owner, progress.actual, [
       ...declaredIndexes(desired).flatMap((index) => createIndex(relation.name, index)),
       ...createMaintain(desired, relation.owner, { role, installer }),
-      ...(desired.declaration.fallback === 'source'
-        ? createFallback(desired, relation.owner, role)
-        : []),
+      ...createLiveView(desired, relation.owner, role),
       ...declare(desired, place, true, progress),
       ...askForRefresh(place.group),
     ]),

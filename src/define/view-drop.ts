@@ -9,7 +9,7 @@ import { inOrder } from './groups.ts'
 import { targetName } from './recreate.ts'
 import { forgetView } from './view-catalogue.ts'
 import { splitRestore } from './view-change.ts'
-import { dropFallback, viewObjects } from './view-objects.ts'
+import { dropLiveView, viewObjects } from './view-objects.ts'
 import type { Progress } from './view-steps.ts'
 import { moveReaders, readersOf, stepOf } from './view-steps.ts'
 
@@ -31,7 +31,7 @@ export function dropSteps(rows: readonly CatalogueRow[], progress: Progress): re
   const leaving = inOrder(rows.map((row) => leavingOf(row, progress)))
   const first = leaving.flatMap(({ name }) => {
     progress.gone.add(viewObjects(name).fallback)
-    return dropFallback(name)
+    return dropLiveView(name)
   })
   const created = leaving.filter(({ ours, restore }) => ours && restore.length === 0).toReversed()
   const rest = leaving.filter((view) => !created.includes(view))
@@ -128,8 +128,8 @@ function restoreStep(view: Leaving, progress: Progress): PlanStep {
       ...readers.drop,
       ...dropObjects(view, tree !== undefined),
       ...swap,
-      ...readers.again,
       ...forgetView(view.name),
+      ...readers.again,
     ],
   })
 }

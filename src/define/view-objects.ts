@@ -168,11 +168,15 @@ export function createMaintain({ compiled }: DesiredView, owner: string, as: Ins
   ]
 }
 
-/** The live view of the same query, for readers when the view is not fresh. */
-export function createFallback({ compiled }: DesiredView, owner: string, role: string): string[] {
+/**
+ * The live view of the same query: PostgreSQL records by object what it reads, so that a swap of names is
+ * noticed; and readers may use it when the view is not fresh, with `fallback: 'source'`.
+ */
+export function createLiveView({ compiled }: DesiredView, owner: string, role: string): string[] {
   const { fallback } = viewObjects(compiled.name)
   const target = targetNamed(fallback, 'view')
   return [
+    `drop view if exists ${qualifiedName(fallback)}`,
     `create view ${qualifiedName(fallback)} as\n${compiled.query.sql}`,
     ...ownership(owner, target, role),
     noteArtifact({
@@ -181,11 +185,12 @@ export function createFallback({ compiled }: DesiredView, owner: string, role: s
       name: qualifiedName(fallback),
       digest: compiled.digest,
     }),
+    `select tidemark.note_definition(${literal(compiled.name)})`,
   ]
 }
 
 /** Takes the live view away. */
-export function dropFallback(view: RelationName): string[] {
+export function dropLiveView(view: RelationName): string[] {
   const name = qualifiedName(viewObjects(view).fallback)
   return [`drop view if exists ${name}`, forgetArtifact('view', name)]
 }

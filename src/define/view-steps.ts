@@ -15,7 +15,7 @@ import {
   writeInputs,
   writeSources,
 } from './view-catalogue.ts'
-import { createFallback, viewObjects } from './view-objects.ts'
+import { createLiveView, viewObjects } from './view-objects.ts'
 
 /** What the steps of views share while a plan is made; it moves with every step. */
 export interface Progress {
@@ -74,7 +74,7 @@ export function moveReaders(
     const desired = view === undefined ? undefined : progress.views.get(view)
     const { role } = progress.actual
     if (view === undefined || desired === undefined) again.push(...recreate(reader, role))
-    else if (leaving) again.push(...createFallback(desired, ownerOf(view, progress), role))
+    else if (leaving) again.push(...createLiveView(desired, ownerOf(view, progress), role))
     else progress.lostFallbacks.add(view)
   }
   const moved = readers.filter(({ name }) => !fallbacks.has(name)).map(({ name }) => name)
@@ -146,9 +146,7 @@ function settleWaiting(input: RelationName, progress: Progress): readonly string
     sql.push(
       `update tidemark.view set unknown_reason = ${reason === null ? 'null' : literal(reason)} where name = ${literal(view)}`,
     )
-    if (desired.declaration.fallback === 'source') {
-      sql.push(...createFallback(desired, ownerOf(view, progress), role))
-    }
+    sql.push(...createLiveView(desired, ownerOf(view, progress), role))
   }
   return sql
 }
