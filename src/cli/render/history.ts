@@ -42,7 +42,7 @@ export function runColumns(now: Date, colours: Colours): readonly Column<History
       importance: 1,
       cell: ({ triggerType, triggeredBy }) => `${triggerType}: ${nameOf(triggeredBy)}`,
     },
-    { title: 'MESSAGE', below: true, widthMin: 30, cell: messageOf },
+    { title: 'MESSAGE', below: true, cell: messageOf },
   ]
 }
 

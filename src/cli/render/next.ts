@@ -70,7 +70,6 @@ const slotColumns = (zone: string, now: Date, { colours }: Style): readonly Colu
   {
     title: 'CLOCKS CHANGE',
     below: true,
-    widthMin: 30,
     cell: ({ note }) => ({ text: note ?? '', paint: colours.yellow }),
   },
 ]

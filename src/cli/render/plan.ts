@@ -39,10 +39,13 @@ function renderStep(step: PlanStep, style: Style): readonly string[] {
     ...(step.ownTransaction ? ['a transaction of its own'] : []),
   ].join(' · ')
   const destructive = step.destructive ? ` ${colours.red('needs --allow-destructive')}` : ''
-  const title = `${paint(stepSigns[step.kind].padStart(4))}  ${paint(step.noun)} ${colours.bold(oneLine(step.name))}`
+  const sign = stepSigns[step.kind].padStart(4)
+  const name = oneLine(step.name)
+  const title = `${paint(sign)}  ${paint(step.noun)} ${colours.bold(name)}`
   const detail = oneLine(step.detail)
-  const short = facts === '' && destructive === '' && lengthOf(detail) <= detailLengthShort
-  if (short) return [`${title}: ${detail}`]
+  const besideLength = lengthOf(`${sign}  ${step.noun} ${name}: ${detail}`)
+  const short = lengthOf(detail) <= detailLengthShort && besideLength <= style.width
+  if (short && facts === '' && destructive === '') return [`${title}: ${detail}`]
   return [
     title + destructive,
     ...indented(detail, style, (line) => line),

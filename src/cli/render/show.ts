@@ -131,7 +131,6 @@ function sourceLines({ sources, now }: ViewPage, style: Style): readonly string[
     {
       title: 'PROBLEM',
       below: true,
-      widthMin: 30,
       cell: ({ problem }) => ({ text: problem ?? '', paint: colours.red }),
     },
   ]

@@ -57,7 +57,6 @@ function columns(now: Date, style: Style): readonly Column<ViewStatus>[] {
     {
       title: 'WHY',
       below: true,
-      widthMin: 40,
       cell: ({ freshness }) => ({
         text: freshness.reason ?? '',
         ...(freshness.state === 'fresh' ? {} : { paint: paintOf(freshness.state, colours) }),

@@ -17,8 +17,8 @@ export interface Column<Row> {
   /** May be left out when the line is too short; the lowest goes first. */
   readonly importance?: number
   /**
-   * Stands below its row, indented, when it would have fewer characters than `widthMin` beside it;
-   * is left out where no row has anything to say.
+   * A sentence that nothing is to be cut off of: it stands below its row, indented, where the line is
+   * too short for all columns, and is left out where no row has anything to say.
    */
   readonly below?: boolean
 }
@@ -33,8 +33,8 @@ interface Fitted<Row> {
 }
 
 /**
- * Draws a table no wider than the style allows. A line that is too short first cuts the columns that may
- * be cut, then moves the last one below its row if it may, then leaves out the least important ones.
+ * Draws a table no wider than the style allows. Where a line is too short, sentences go below their
+ * rows first, then columns that may be cut are cut, then the least important ones are left out.
  */
 export function renderTable<Row>(
   columns: readonly Column<Row>[],
@@ -70,22 +70,21 @@ interface Layout<Row> {
 }
 
 function fit<Row>(natural: readonly Fitted<Row>[], width: number): Layout<Row> {
-  let beside = natural
-  let below: readonly Fitted<Row>[] = []
+  if (excessOf(natural, width) <= 0) return { beside: natural, below: [] }
+  const below = natural.filter(({ column }) => column.below === true)
+  let beside = natural.filter(({ column }) => column.below !== true)
   for (;;) {
     const fitting = cutTo(beside, width)
     if (fitting !== null) return { beside: fitting, below }
-    const last = beside.find(({ column }) => column.below === true)
-    if (last !== undefined) {
-      below = [last]
-      beside = beside.filter((one) => one !== last)
-      continue
-    }
     const least = leastImportant(beside)
     if (least === undefined) return { beside, below }
     beside = beside.filter((one) => one !== least)
   }
 }
+
+/** Characters by which columns are too wide together. */
+const excessOf = <Row>(columns: readonly Fitted<Row>[], width: number): number =>
+  columns.reduce((sum, column) => sum + column.width, gap.length * (columns.length - 1)) - width
 
 function leastImportant<Row>(columns: readonly Fitted<Row>[]): Fitted<Row> | undefined {
   return columns
@@ -99,7 +98,7 @@ function cutTo<Row>(columns: readonly Fitted<Row>[], width: number): readonly Fi
   const mins = columns.map(({ column, width: natural }) =>
     Math.min(natural, Math.max(column.widthMin ?? natural, lengthOf(column.title))),
   )
-  let excess = sum(widths) + gap.length * (columns.length - 1) - width
+  let excess = excessOf(columns, width)
   while (excess > 0) {
     const room = widths.map((one, i) => one - (mins[i] ?? one))
     const most = room.indexOf(Math.max(...room))
@@ -109,8 +108,6 @@ function cutTo<Row>(columns: readonly Fitted<Row>[], width: number): readonly Fi
   }
   return columns.map((column, i) => ({ ...column, width: widths[i] ?? column.width }))
 }
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
 /** Characters as a terminal counts them, near enough: what people write in names. */
 export const lengthOf = (text: string): number => Array.from(text).length
