@@ -54,12 +54,12 @@ create function shop_generator.pick(words text[], unit float8) returns text
   language sql immutable parallel safe
   return words[1 + floor(unit * cardinality(words))::int];
 
--- How many lines an order has: most have one or two, few have many.
+-- How many lines an order has: most have a few, some have many.
 create function shop_generator.line_count(unit float8) returns int
   language sql immutable parallel safe
   return case
-    when unit < 0.36 then 1 when unit < 0.60 then 2 when unit < 0.76 then 3 when unit < 0.86 then 4
-    when unit < 0.92 then 5 when unit < 0.96 then 6 when unit < 0.98 then 7 else 9 end;
+    when unit < 0.20 then 1 when unit < 0.38 then 2 when unit < 0.54 then 3 when unit < 0.67 then 4
+    when unit < 0.78 then 5 when unit < 0.86 then 6 when unit < 0.92 then 7 when unit < 0.96 then 8 else 10 end;
 
 insert into shop_generator.city
 select city, region, sum(weight) over (order by region, city) / (sum(weight) over ())::float8
@@ -104,7 +104,7 @@ begin
     from (
       select order_id, shop_generator.line_count(shop_generator.unit(order_id, salt + 1)) as line_count
       from generate_series(1, lines) as order_id
-      -- An order has 2.6 lines in the mean; half as many orders as lines are always enough from 200 on.
+      -- An order has 3.7 lines in the mean; half as many orders as lines are always enough from 200 on.
       where order_id <= greatest(200, lines / 2)
     ) as counted
   ) as reached
@@ -114,7 +114,7 @@ begin
 
   insert into shop_generator.setting
     (seed, lines, orders, last_order_lines, customers, products, first_day, last_day)
-  values (seed, lines, order_count, lines - lines_before, greatest(200, lines / 25), 1200, first_day, last_day);
+  values (seed, lines, order_count, lines - lines_before, greatest(200, lines / 30), 1200, first_day, last_day);
   insert into shop_generator.progress default values;
 
   -- Trade grows by half over the two years, peaks before Christmas, and rests in August and on Sundays.
@@ -139,7 +139,7 @@ begin
       || ' ' || shop_generator.pick(nouns, shop_generator.unit(id, salt + 4)) || ' ' || (10 + id % 90),
     category,
     -- Prices lie close together at the low end and end in .90 or .49.
-    floor(price_min * (price_max / price_min) ^ (shop_generator.unit(id, salt + 5) ^ 1.4))
+    floor(price_min * (price_max / price_min) ^ (shop_generator.unit(id, salt + 5) ^ 2))
       + case when shop_generator.unit(id, salt + 6) < 0.7 then 0.90 else 0.49 end
   from generate_series(1, 1200) as id
   join (select *, row_number() over (order by category) as number from shop_generator.category) as kind
@@ -187,6 +187,9 @@ begin
   with numbered as materialized (
     select order_id, day.day,
       (order_id - 1)::float8 / setting.orders as age,
+      -- Prices were 8 % lower two years ago.
+      (0.92 + 0.08 * (order_id - 1)::float8 / setting.orders)::numeric as price_level,
+      (day.day - setting.first_day)::float8 / 730 as elapsed,
       setting.last_day - day.day as days_ago
     from shop_generator.day
     cross join lateral generate_series(
@@ -195,8 +198,7 @@ begin
     where day.last_order > progress.orders and day.first_order <= progress.orders + batch
   ), line as materialized (
     select order_id, line_no, product_id, quantity,
-      -- Prices were 8 % lower two years ago.
-      round(price * (0.92 + 0.08 * age)::numeric, 2) as unit_price
+      round(price * price_level, 2) as unit_price
     from numbered
     cross join lateral generate_series(1, case when order_id = setting.orders then setting.last_order_lines
       else shop_generator.line_count(shop_generator.unit(order_id, salt + 1)) end) as line_no
@@ -210,7 +212,7 @@ begin
   ), placed as materialized (
     select order_id,
       -- Regulars order often: low numbers, of those who had joined by then.
-      1 + floor(setting.customers * (0.4 + 0.6 * age) * shop_generator.unit(order_id, salt + 13) ^ 1.25)::bigint as customer_id,
+      1 + floor(setting.customers * (0.4 + 0.6 * elapsed) * shop_generator.unit(order_id, salt + 13) ^ 1.25)::bigint as customer_id,
       day + make_interval(secs => floor(25200 + 28800 * (shop_generator.unit(order_id, salt + 14) + shop_generator.unit(order_id, salt + 15)))) as ordered_at,
       shop_generator.unit(order_id, salt + 16) as channel_unit,
       case

@@ -10,9 +10,8 @@ export default defineConfig({
     payments_by_month: {
       sql: `
         select date_trunc('month', p.paid_at at time zone 'UTC')::date as month, p.method,
-          count(*) as payments, sum(p.amount) as paid, coalesce(sum(r.amount), 0) as refunded
+          count(*) as payments, sum(p.amount) as paid
         from payments p
-        left join refunds r using (payment_id)
         group by 1, 2`,
       policy: 'eager',
       key: ['month', 'method'],

@@ -16,7 +16,7 @@ import type { ShopServer, Step } from './prepare-stage.ts'
 import { renderLine } from './render-line.ts'
 import { renderScreen } from './render-screen.ts'
 
-const batchOrders = 4_000
+const batchOrders = 3_000
 const twinsEveryMs = 60_000
 const drawEveryMs = 1_000
 const lineEveryMs = 3_000
