@@ -294,7 +294,16 @@ describe('plan and apply', () => {
 describe('another database with the same content', () => {
   test.each([
     ['a copy', copyOf, ['~ schema tidemark']],
-    ['a dump that was restored', restoredFrom, ['~ schema tidemark', '~ source public.orders']],
+    [
+      'a dump that was restored',
+      restoredFrom,
+      [
+        '~ schema tidemark',
+        '~ source public.orders',
+        '~ view public.by_region',
+        '~ view public.total',
+      ],
+    ],
   ])('%s is recognised, and one apply mends it', async (_, make, steps) => {
     await planAndApply(db.database, config, { populate: true })
     await db.database.close()
