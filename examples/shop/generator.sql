@@ -212,7 +212,7 @@ begin
   ), placed as materialized (
     select order_id,
       -- Regulars order often: low numbers, of those who had joined by then.
-      1 + floor(setting.customers * (0.4 + 0.6 * elapsed) * shop_generator.unit(order_id, salt + 13) ^ 1.25)::bigint as customer_id,
+      1 + floor((setting.customers * (0.4 + 0.6 * elapsed) - 1) * shop_generator.unit(order_id, salt + 13) ^ 1.25)::bigint as customer_id,
       day + make_interval(secs => floor(25200 + 28800 * (shop_generator.unit(order_id, salt + 14) + shop_generator.unit(order_id, salt + 15)))) as ordered_at,
       shop_generator.unit(order_id, salt + 16) as channel_unit,
       case
