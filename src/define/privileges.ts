@@ -47,6 +47,7 @@ const rights = {
       'is_idle',
       'is_working',
       'lie_down',
+      'log_bytes',
       'mark_stopped',
       'next_due',
       'overdue',

@@ -100,6 +100,24 @@ async function hasMigrations(database: Queryable): Promise<boolean> {
   return found !== undefined
 }
 
+/**
+ * Refuses a role that may not run the engine, whose every look would fail.
+ * Throws `TIDEMARK_PRIVILEGE_MISSING`.
+ */
+export async function checkMayRun(database: Queryable): Promise<void> {
+  const [row] = await database.query<{ role: string; may: boolean }>(
+    `select current_user::text as role,
+            has_schema_privilege('tidemark', 'usage')
+              and has_function_privilege('tidemark.tick()', 'execute') as may`,
+  )
+  if (row?.may !== false) return
+  throw new TidemarkError({
+    code: 'TIDEMARK_PRIVILEGE_MISSING',
+    what: `Role ${row.role} may not run the engine`,
+    mend: `Name it in the configuration, database: { runtimeRole: '${row.role}' }, and run 'tidemark apply' as the role that applies.`,
+  })
+}
+
 /** Refuses a database in which Tidemark is not installed, or in another version. */
 export async function checkSchema(database: Queryable): Promise<void> {
   const state = await schemaState(database)

@@ -1,4 +1,5 @@
 import { formatDuration } from '../base/duration.ts'
+import { TidemarkError } from '../model/errors.ts'
 import { readFreshness } from '../observe/freshness.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { serverVersion } from '../postgres/connection.ts'
@@ -42,7 +43,7 @@ export async function examine(database: Queryable): Promise<readonly Check[]> {
             "Run 'tidemark apply'.",
           )
         : check('schema', 'ok', 'Tidemark is installed in the version of this program')
-  const own = state === 'current' ? await installedChecks(database) : []
+  const own = state === 'absent' || state === 'older' ? [] : await installedChecks(database)
   return [...server, installed, ...own, ...(await activityChecks(database))]
 }
 
@@ -106,8 +107,30 @@ async function serverChecks(database: Queryable): Promise<readonly Check[]> {
   ]
 }
 
-/** Checks of the schema and of what it keeps. */
+/** Checks of the schema and of what it keeps, as far as the role may see it. */
 async function installedChecks(database: Queryable): Promise<readonly Check[]> {
+  const parts: readonly (readonly [string, (on: Queryable) => Promise<readonly Check[]>])[] = [
+    ['installation', installationCheck],
+    ['capture', sourceChecks],
+    ['views', viewChecks],
+    ['engine', tickerCheck],
+    ['slots', slotsCheck],
+    ['change logs', logCheck],
+  ]
+  const checks: Check[] = []
+  for (const [name, part] of parts) {
+    try {
+      checks.push(...(await part(database)))
+    } catch (error) {
+      const unseen = error instanceof TidemarkError && error.code === 'TIDEMARK_PRIVILEGE_MISSING'
+      if (!unseen) throw error
+      checks.push(check(name, 'note', 'This role may not see it', 'Ask as the role that applies.'))
+    }
+  }
+  return checks
+}
+
+async function installationCheck(database: Queryable): Promise<readonly Check[]> {
   const [installation] = await database.query<{ problem: string | null }>(
     'select tidemark.installation_problem() as problem',
   )
@@ -116,11 +139,6 @@ async function installedChecks(database: Queryable): Promise<readonly Check[]> {
     problem === null
       ? check('installation', 'ok', 'The database is the one that was set up')
       : check('installation', 'fail', withoutMend(problem), "Run 'tidemark apply'."),
-    ...(await sourceChecks(database)),
-    ...(await viewChecks(database)),
-    await tickerCheck(database),
-    await slotsCheck(database),
-    await logCheck(database),
   ]
 }
 
@@ -174,7 +192,7 @@ async function viewChecks(database: Queryable): Promise<readonly Check[]> {
 }
 
 /** Ticks look at the clock; when the last look is old, nobody decides what is due. */
-async function tickerCheck(database: Queryable): Promise<Check> {
+async function tickerCheck(database: Queryable): Promise<readonly Check[]> {
   const [row] = await database.query<{ ago: number | null; asleep: boolean }>(
     `select (extract(epoch from clock_timestamp() - max(s.at)) * 1000)::int8 as ago,
             tidemark.is_asleep() as asleep
@@ -182,45 +200,49 @@ async function tickerCheck(database: Queryable): Promise<Check> {
   )
   const ago = row?.ago ?? null
   if (row?.asleep === true)
-    return check('engine', 'ok', 'The engine sleeps until something changes')
+    return [check('engine', 'ok', 'The engine sleeps until something changes')]
   if (ago === null || ago > 90_000) {
     const since = ago === null ? 'yet' : `for ${formatDuration(ago)}`
-    return check(
-      'engine',
-      'warn',
-      `Nobody has decided what is due ${since}`,
-      "Start 'tidemark up', or 'tidemark tick' from cron.",
-    )
+    return [
+      check(
+        'engine',
+        'warn',
+        `Nobody has decided what is due ${since}`,
+        "Start 'tidemark up', or 'tidemark tick' from cron.",
+      ),
+    ]
   }
-  return check('engine', 'ok', `Somebody decided what is due ${formatDuration(ago)} ago`)
+  return [check('engine', 'ok', `Somebody decided what is due ${formatDuration(ago)} ago`)]
 }
 
-async function slotsCheck(database: Queryable): Promise<Check> {
+async function slotsCheck(database: Queryable): Promise<readonly Check[]> {
   const rows = await database.query<{ warning: string }>(
     'select warning from tidemark.health_check() where warning is not null',
   )
-  if (rows.length === 0) return check('slots', 'ok', 'Every schedule has its slots ahead')
+  if (rows.length === 0) return [check('slots', 'ok', 'Every schedule has its slots ahead')]
   const told = [...new Set(rows.map(({ warning }) => withoutMend(warning)))].join('; ')
-  return check('slots', 'warn', told, "Start 'tidemark up' or run 'tidemark apply'.")
+  return [check('slots', 'warn', told, "Start 'tidemark up' or run 'tidemark apply'.")]
 }
 
-async function logCheck(database: Queryable): Promise<Check> {
+async function logCheck(database: Queryable): Promise<readonly Check[]> {
   const [row] = await database.query<{ bytes: number; most: string | null; bound: number }>(
     `select coalesce(sum(l.bytes), 0)::int8 as bytes,
             (array_agg(l.name order by l.bytes desc))[1] as most,
-            tidemark.number_setting('max_log_bytes') as bound
+            (select value::int8 from tidemark.setting where name = 'max_log_bytes') as bound
        from (select name, tidemark.log_bytes(name) as bytes from tidemark.source) l`,
   )
   const bytes = row?.bytes ?? 0
   const bound = row?.bound ?? 1
   const told = `${megabytes(bytes)} of change logs, ${megabytes(bound)} allowed for each`
-  if (bytes < bound / 2) return check('change logs', 'ok', told)
-  return check(
-    'change logs',
-    'warn',
-    `${told}; most of it for ${row?.most ?? '?'}`,
-    'Find the view that is not refreshed, or raise maxLogSize.',
-  )
+  if (bytes < bound / 2) return [check('change logs', 'ok', told)]
+  return [
+    check(
+      'change logs',
+      'warn',
+      `${told}; most of it for ${row?.most ?? '?'}`,
+      'Find the view that is not refreshed, or raise maxLogSize.',
+    ),
+  ]
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(1)} MB`

@@ -76,7 +76,8 @@ const monthMs = 35 * 86_400_000
 export async function readView(database: Queryable, view: RelationName): Promise<ViewPage | null> {
   const [details] = await database.query<ViewDetails>(
     `select v.query, v.presentation, v.adopted, v.key_columns as key, v.relation, v.state,
-            pg_total_relation_size(to_regclass(v.state)) as "stateBytes",
+            (select pg_total_relation_size(c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              where format('"%s"."%s"', replace(n.nspname, '"', '""'), replace(c.relname, '"', '""')) = v.state) as "stateBytes",
             v.business_target as "businessTarget", v.very_stale_ms as "veryStaleMs",
             v.budget_seconds_per_hour::float8 as "budgetSecondsPerHour", v.verify,
             coalesce(s.checks, 0) as checks, coalesce(s.mismatches, 0) as mismatches,

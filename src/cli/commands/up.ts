@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import type { Configuration } from '../../model/declaration.ts'
-import { checkSchema } from '../../engine/connect.ts'
+import { checkMayRun, checkSchema } from '../../engine/connect.ts'
 import { runEngine } from '../../engine/engine.ts'
 import { makeCommand } from '../command.ts'
 import type { Call, CommandMaker } from '../command.ts'
@@ -42,7 +42,10 @@ export const upCommand: CommandMaker = makeCommand<UpOptions>({
     if (configuration !== null && call.options.apply === true) {
       await applyBeforehand(call, configuration)
     }
-    await call.database(checkSchema, configuration)
+    await call.database(async (database) => {
+      await checkSchema(database)
+      await checkMayRun(database)
+    }, configuration)
     await keep(call, { databaseUrl, ...settings(configuration), ...shape })
     return 0
   },
