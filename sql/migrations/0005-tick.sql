@@ -284,6 +284,18 @@ create view tidemark.schedules as
          (select max(x.slot_at) from tidemark.slot x where x.schedule_id = c.schedule_id) as slots_until
   from tidemark.schedule c;
 
--- Nothing is for everybody: apply grants to the roles that the configuration names.
-revoke all on all functions in schema tidemark from public;
-revoke all on all procedures in schema tidemark from public;
+-- Nothing is for everybody: apply grants to the roles that the configuration names. Each migration ends with this. Functions
+-- that are closed already are not touched: their row version is part of what is watched of capture.
+create procedure tidemark.close_to_public()
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare open_routine regprocedure;
+begin
+  for open_routine in
+    select p.oid::regprocedure from pg_proc p
+    where p.pronamespace = 'tidemark'::regnamespace
+      and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a where a.grantee = 0)
+  loop
+    execute format('revoke all on routine %s from public', open_routine);
+  end loop;
+end $$;
+call tidemark.close_to_public();

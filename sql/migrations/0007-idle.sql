@@ -61,4 +61,4 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
     union all select min(x.slot_at) from tidemark.slot x where x.outcome is null) n
 $$;
 
-revoke all on all functions in schema tidemark from public;
+call tidemark.close_to_public();

@@ -74,4 +74,4 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where d.view = view_name and d.digest is distinct from tidemark.definition_digest(view_name)
 $$;
 
-revoke all on all functions in schema tidemark from public;
+call tidemark.close_to_public();
