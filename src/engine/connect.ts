@@ -9,8 +9,8 @@ import { TidemarkError } from '../model/errors.ts'
 import { openDatabase } from '../postgres/connection.ts'
 import type { Database, DatabaseOptions, Queryable } from '../postgres/connection.ts'
 
-export { configFileNames, findConfigFile, loadConfiguration }
-export { openDatabase, serverVersion } from '../postgres/connection.ts'
+export { configFileNames, loadConfiguration }
+export { openDatabase } from '../postgres/connection.ts'
 export type { Database, Queryable } from '../postgres/connection.ts'
 
 /** Where the name of a database may come from, in the order in which they are asked. */

@@ -1,5 +1,5 @@
 /** Version of every JSON that the command line prints: a change that breaks readers raises it. */
-export const jsonVersion = 1
+const jsonVersion = 1
 
 /**
  * What a command prints with `--json`, in one line: its kind first, then its body. Keys are in
