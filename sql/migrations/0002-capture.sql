@@ -357,19 +357,28 @@ create function tidemark.bucket_consumed(bucket text, source_name text) returns 
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   needed boolean;
-  horizon record;
+  horizon pg_snapshot;
 begin
-  for horizon in select distinct t.snapshot from tidemark.tidemark t where t.source = source_name loop
+  -- as text: snapshots know no equality
+  for horizon in select distinct t.snapshot::text from tidemark.tidemark t where t.source = source_name loop
     execute format('select exists (select from %s where xid >= pg_snapshot_xmax($1) or xid = any ($2))', bucket)
-    into needed using horizon.snapshot, array(select pg_snapshot_xip(horizon.snapshot));
+    into needed using horizon, array(select pg_snapshot_xip(horizon));
     if needed then return false; end if;
   end loop;
   return true;
 end $$;
 
+-- Bytes of the change log of a source that some view has still to see: what is beyond them, the cleaner empties.
+create function tidemark.needed_log_bytes(source_name text) returns bigint
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(sum(pg_total_relation_size(to_regclass(l))), 0)::bigint
+  from unnest(tidemark.log_tables(source_name)) l where not tidemark.bucket_consumed(l, source_name)
+$$;
+
 -- Empties buckets that nobody needs. Each in a transaction of its own: waits 20 ms at most for its lock, during
 -- which new writers of that bucket queue behind it, and looks again in a new snapshot once it has the lock.
 -- Readers of a log hold ACCESS SHARE on all of it before they take their snapshot, so none can be surprised.
+-- READ COMMITTED whatever the default of the role is: elsewhere the second look would be that of before the lock.
 create procedure tidemark.clean(inout cleaned int default 0)
 language plpgsql as $$
 declare
@@ -377,25 +386,30 @@ declare
 begin
   cleaned := 0;
   for todo in select * from tidemark.dirty_buckets() loop
+    commit;
+    set transaction isolation level read committed;
     begin
       if tidemark.empty_bucket(todo.bucket, todo.source) then cleaned := cleaned + 1; end if;
     exception when lock_not_available or query_canceled then null;  -- a writer is at work; next time
     end;
-    commit;
   end loop;
+  commit;
+  set transaction isolation level read committed;
   perform tidemark.forget();
   commit;
 end $$;
 
+-- The bucket that writers write now is left to grow a little, so that they seldom meet the cleaner.
 create function tidemark.dirty_buckets() returns table (bucket text, source text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   current_bucket int := (pg_snapshot_xmax(pg_current_snapshot())::text::bigint >> 14) % 3;
+  left_bytes bigint := least(4194304, (select x.value::bigint / 4 from tidemark.setting x where x.name = 'max_log_bytes'));
 begin
   return query
     select l, s.name
     from tidemark.source s, unnest(tidemark.log_tables(s.name)) with ordinality as logs (l, n)
-    where pg_relation_size(to_regclass(l)) > case when n - 1 = current_bucket then 4194304 else 0 end
+    where pg_relation_size(to_regclass(l)) > case when n - 1 = current_bucket then left_bytes else 0 end
       and tidemark.bucket_consumed(l, s.name);
 end $$;
 

@@ -358,6 +358,7 @@ begin
     get stacked diagnostics failure_state = returned_sqlstate, failure_message = message_text;
   end;
   if failure_state is null then commit; else rollback; end if;
+  set transaction isolation level read committed;
   outcome := tidemark.settle(request, fence, failure_state, failure_message);
   commit;
   if failure_state is not null and outcome <> 'taken_over' then outcome := outcome || ': ' || failure_message; end if;
@@ -373,6 +374,9 @@ declare
 begin
   done := '[]';
   for step in 1 .. most loop
+    commit;
+    -- Whatever the default of the role is: elsewhere every race for a request would end in an error.
+    set transaction isolation level read committed;
     q := tidemark.claim(coalesce(worker, 'pid ' || pg_backend_pid()), lane_max);
     exit when q.request_id is null;
     call tidemark.execute_request(q.request_id, q.token, outcome);

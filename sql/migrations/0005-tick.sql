@@ -151,24 +151,27 @@ begin
   return asked;
 end $$;
 
--- Lets go of the idlest view of a log that grew beyond its bound; of the log itself when nobody is left to let go.
+-- Lets go of the idlest view of a log that grew beyond its bound: of one view at a time, and of none as long as what
+-- is needed is within the bound, for then the cleaner is to blame, or a transaction that keeps it out. A view that is
+-- being refreshed is about to move on by itself, and letting go of a less idle one would free nothing.
 create function tidemark.bound_logs() returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  bytes_max bigint := tidemark.number_setting('max_log_bytes');
   s record;
   idlest text;
   released int := 0;
 begin
-  for s in select x.name from tidemark.source x
-            where x.status = 'captured' and tidemark.log_bytes(x.name) > tidemark.number_setting('max_log_bytes')
+  for s in select x.name from tidemark.source x where x.status = 'captured' and tidemark.log_bytes(x.name) > bytes_max
   loop
+    continue when tidemark.needed_log_bytes(s.name) <= bytes_max;
     select t.view into idlest from tidemark.tidemark t where t.source = s.name order by t.as_of limit 1;
-    if idlest is not null then
-      delete from tidemark.tidemark t where t.view = idlest and t.source = s.name;
-      update tidemark.view_state st
-         set let_go_reason = format('log_released: the change log of %s grew beyond maxLogSize before this view was refreshed', s.name)
-       where st.view = idlest;
-    end if;
+    perform from tidemark.view_state st where st.view = idlest for update skip locked;
+    continue when not found;
+    delete from tidemark.tidemark t where t.view = idlest and t.source = s.name;
+    update tidemark.view_state st
+       set let_go_reason = format('log_released: the change log of %s grew beyond maxLogSize before this view was refreshed', s.name)
+     where st.view = idlest;
     released := released + 1;
   end loop;
   return released;
