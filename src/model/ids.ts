@@ -6,9 +6,6 @@ export type RelationName = Brand<string, 'RelationName'>
 /** The name of a refresh group; a view that shares none has a group of its own name. */
 export type GroupName = Brand<string, 'GroupName'>
 
-/** A run in the run log. A bigint in PostgreSQL, carried as text so that no digit is lost. */
-export type RunId = Brand<string, 'RunId'>
-
 /**
  * Mints a {@link RelationName} from its two parts.
  * Guarantees nothing about existence; parts are kept as written (case is significant).
@@ -20,13 +17,13 @@ export const relationName = (schema: string, name: string): RelationName =>
  * Splits a {@link RelationName} at its first dot.
  * A schema whose name contains a dot is refused earlier, by the configuration.
  */
-export function partsOf(relation: RelationName): { readonly schema: string; readonly name: string } {
+export function partsOf(relation: RelationName): {
+  readonly schema: string
+  readonly name: string
+} {
   const dot = relation.indexOf('.')
   return { schema: relation.slice(0, dot), name: relation.slice(dot + 1) }
 }
 
 /** Mints a {@link GroupName}. */
 export const groupName = (text: string): GroupName => text as GroupName
-
-/** Mints a {@link RunId} from what the database returned. */
-export const runId = (text: string): RunId => text as RunId

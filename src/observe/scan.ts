@@ -39,11 +39,7 @@ export async function scanDatabase(database: Database, options: ScanOptions): Pr
 }
 
 /** Judges what was read; pure but for the clock of how long it took. */
-function reportOf(
-  facts: ScanFacts,
-  options: ScanOptions,
-  elapsedMs: () => number,
-): ScanReport {
+function reportOf(facts: ScanFacts, options: ScanOptions, elapsedMs: () => number): ScanReport {
   const { head } = facts
   const { slotsOf, schemas } = options
   const actors = new Actors(facts)

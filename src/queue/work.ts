@@ -2,7 +2,7 @@ import type { Lane } from '../model/declaration.ts'
 import type { Queryable } from '../postgres/connection.ts'
 
 /** Lanes as the database numbers them: lower is served first. */
-export const laneNumbers: Readonly<Record<Lane, number>> = {
+const laneNumbers: Readonly<Record<Lane, number>> = {
   critical: 0,
   normal: 1,
   background: 2,

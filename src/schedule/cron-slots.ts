@@ -78,7 +78,7 @@ function nextFrom(calculator: Cron, wall: number): number {
  * every instant at which the clocks show a time that matches: twice where a time occurs twice, not at
  * all where it is jumped over.
  */
-export function nextSlot(cron: WallCron, clock: readonly OffsetSpan[], from: number): number {
+function nextSlot(cron: WallCron, clock: readonly OffsetSpan[], from: number): number {
   for (const span of clock) {
     if (from >= span.endsAt) continue
     const wall = cron.nextFrom(wallFrom(cron, span, from))

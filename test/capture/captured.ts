@@ -1,6 +1,6 @@
 import type { CaptureProgram, CaptureWish, SourceShape } from '../../src/model/capture.ts'
 import type { RelationName } from '../../src/model/ids.ts'
-import { partsOf } from '../../src/model/ids.ts'
+
 import { captureNames } from '../../src/model/names.ts'
 import { captureProgram } from '../../src/capture/program.ts'
 import { readSourceShape } from '../../src/capture/shape.ts'
@@ -117,7 +117,7 @@ interface Weighted {
   readonly w: number
 }
 
-export function toBag(rows: readonly Weighted[]): Bag {
+function toBag(rows: readonly Weighted[]): Bag {
   const bag = new Map<string, number>()
   for (const { row, w } of rows) bag.set(row, (bag.get(row) ?? 0) + w)
   return withoutZeros(bag)
@@ -171,6 +171,3 @@ export async function outcomeOf(
     described,
   }
 }
-
-/** The schema of a relation, quoted. */
-export const schemaOf = (relation: RelationName): string => identifier(partsOf(relation).schema)

@@ -17,7 +17,7 @@ beforeEach(async () => {
     insert into orders values (1, 'north', 5), (2, 'south', 7);
     create function weighed(amount int) returns int language sql immutable as 'select amount * 10';
     create view paid as select region, amount from orders`)
-  configuration = await configurationOf(
+  configuration = configurationOf(
     {
       views: {
         totals: { sql: 'select region, sum(weighed(amount)) as total from paid group by region' },

@@ -59,7 +59,7 @@ export async function createInstalledDatabase(
 }
 
 /** The URL of a server's database `postgres`, as superuser; starts the server if need be. */
-export async function serverFor(name: ServerName = inject('serverName')): Promise<string> {
+async function serverFor(name: ServerName = inject('serverName')): Promise<string> {
   const response = await fetch(`${inject('serversUrl')}/${name}`)
   const text = await response.text()
   if (!response.ok) throw new Error(text)

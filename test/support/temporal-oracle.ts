@@ -52,7 +52,7 @@ function valuesOf(field: string, low: number, high: number): Set<number> {
 }
 
 /** A cron expression of six fields that can be asked whether it matches a wall time. */
-export function matcher(expression: string): {
+function matcher(expression: string): {
   readonly day: (wall: Date) => boolean
   readonly time: (secondOfDay: number) => boolean
 } {
