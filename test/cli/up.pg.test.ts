@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createInstalledDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
+import { openShell } from './run.ts'
 import { installHandMade } from '../support/hand-made.ts'
 
 /** `tidemark up` as a process of its own, which gets real signals. */
@@ -142,4 +144,25 @@ describe('tidemark up', () => {
     expect(await ended).toBe(1)
     expect(output()).toContain('TIDEMARK_NOT_INSTALLED')
   })
+})
+
+test('up --apply applies first, tells the steps in its log, and keeps what it applied', async () => {
+  const shell = await openShell(db.url)
+  await shell.write(
+    'tidemark.config.ts',
+    `export default { views: { by_id: { sql: 'select id, amount from public.orders', key: ['id'], target: '1s' } } }`,
+  )
+  await db.sql(`drop schema tidemark cascade; drop schema tidemark_state cascade;
+                drop trigger if exists capture on orders`)
+  const { child, ended, log } = start(
+    '--apply',
+    '--config',
+    join(shell.folder, 'tidemark.config.ts'),
+  )
+  await until(`to_regclass('public.by_id') is not null`)
+  await until(`(select count(*) = 10 from public.by_id)`)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  expect(log().map(({ msg }) => msg)).toContain('applied + view public.by_id')
+  await shell.remove()
 })

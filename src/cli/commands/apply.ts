@@ -1,11 +1,9 @@
-import { applyConfiguration, planConfiguration } from '../../engine/define.ts'
+import { planConfiguration } from '../../engine/define.ts'
 import { readPlanFile } from '../../engine/plan-files.ts'
-import type { Configuration } from '../../model/declaration.ts'
 import { makeCommand } from '../command.ts'
-import type { Call, CommandMaker } from '../command.ts'
+import type { CommandMaker } from '../command.ts'
 import { performPlan } from '../perform-plan.ts'
 import type { PerformOptions } from '../perform-plan.ts'
-import { applyTeller } from '../perform-plan.ts'
 
 interface ApplyOptions extends PerformOptions {
   /** Commander's word for `--no-populate`. */
@@ -41,19 +39,3 @@ export const applyCommand: CommandMaker = makeCommand<ApplyOptions>({
     }, configuration)
   },
 })
-
-/** Applies a configuration before the engine starts: without a question, and nothing is dropped. */
-export async function applyBeforehand(
-  call: Call<object>,
-  configuration: Configuration,
-): Promise<void> {
-  const teller = applyTeller(call)
-  await call.database(
-    (database) =>
-      applyConfiguration(database, configuration, {
-        populate: false,
-        onProgress: teller.onProgress,
-      }),
-    configuration,
-  )
-}

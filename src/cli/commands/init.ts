@@ -110,8 +110,13 @@ async function askForDraft(call: Call<InitOptions>): Promise<Draft | null> {
     looking.error('The look failed')
     throw error
   })
-  const found = counted(draft.adopted, 'materialized view')
-  looking.stop(draft.adopted === 0 ? 'Nothing to adopt: a template' : `Found ${found} to adopt`)
+  looking.stop(foundText(url, draft.adopted))
   const agreed = await confirm({ message: `Write ${fileName}?` })
   return agreed === true ? draft : null
+}
+
+function foundText(url: string | undefined, adopted: number): string {
+  if (url === undefined) return 'A template'
+  if (adopted === 0) return 'Nothing to adopt there: a template'
+  return `Found ${counted(adopted, 'materialized view')} to adopt`
 }

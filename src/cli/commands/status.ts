@@ -5,6 +5,9 @@ import { viewNamed } from '../../engine/named-view.ts'
 import type { Database } from '../../engine/connect.ts'
 import { makeCommand } from '../command.ts'
 import type { Call, CommandMaker } from '../command.ts'
+import type { Terminal } from '../demo/terminal.ts'
+import { faultIn } from '../render/fault.ts'
+import { oneLine } from '../render/figures.ts'
 import { renderStatus, statusBody } from '../render/status.ts'
 
 interface StatusOptions {
@@ -49,7 +52,10 @@ export const statusCommand: CommandMaker = makeCommand<StatusOptions>({
     }),
 })
 
-/** Shows the status each second until somebody ends it, and returns the last. */
+/**
+ * Shows the status each second until somebody ends it, and returns the last. A database that goes away
+ * is told below what was known last, and asked again.
+ */
 async function watch(
   call: Call<StatusOptions>,
   database: Database,
@@ -62,25 +68,48 @@ async function watch(
   const deaf = call.surroundings.onStop(stop, stop)
   // Asked once before the terminal is taken over, so that a fault is told where it stays.
   let status = await readStatus(database, view)
+  let problem: string | null = null
   const terminal = call.json ? null : (call.surroundings.openTerminal?.() ?? null)
   terminal?.onKey((key) => {
     if (key === 'q') stop()
   })
   try {
     for (;;) {
-      if (terminal === null) {
-        call.answer('status', statusBody(status), (style) => [...renderStatus(status, style), ''])
-      } else {
-        const { colours } = call.style
-        const hint = terminal.hasKeys ? colours.dim('q quits') : ''
-        terminal.draw([...renderStatus(status, call.style), '', hint])
-      }
+      show(call, terminal, status, problem)
       await pause(drawEveryMs, end.signal)
       if (end.signal.aborted) return status
-      status = await readStatus(database, view)
+      const looked = await look(database, view)
+      problem = typeof looked === 'string' ? looked : null
+      if (typeof looked !== 'string') status = looked
     }
   } finally {
     terminal?.close()
     deaf()
   }
+}
+
+/** The status, or in words why it cannot be read now. */
+async function look(database: Database, view: string | undefined): Promise<Status | string> {
+  try {
+    return await readStatus(database, view)
+  } catch (error) {
+    return faultIn(error)?.what ?? String(error)
+  }
+}
+
+function show(
+  call: Call<StatusOptions>,
+  terminal: Terminal | null,
+  status: Status,
+  problem: string | null,
+): void {
+  if (terminal === null) {
+    if (problem !== null) call.surroundings.err(`error: ${oneLine(problem)}; trying again\n`)
+    else call.answer('status', statusBody(status), (style) => [...renderStatus(status, style), ''])
+    return
+  }
+  const { colours } = call.style
+  const hint = terminal.hasKeys ? colours.dim('q quits') : ''
+  const told = problem === null ? '' : colours.red(`✗ ${oneLine(problem)}; trying again`)
+  terminal.draw([...renderStatus(status, call.style), told, hint])
 }

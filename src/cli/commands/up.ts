@@ -1,12 +1,14 @@
 import { hostname } from 'node:os'
 import type { Configuration } from '../../model/declaration.ts'
 import { checkMayRun, checkSchema } from '../../engine/connect.ts'
+import { applyConfiguration } from '../../engine/define.ts'
 import { runEngine } from '../../engine/engine.ts'
+import { titleOf } from '../../engine/plan-files.ts'
 import { makeCommand } from '../command.ts'
 import type { Call, CommandMaker } from '../command.ts'
 import { engineLog } from '../engine-log.ts'
+import type { EngineLog } from '../engine-log.ts'
 import { duration, wholeNumber } from '../option-values.ts'
-import { applyBeforehand } from './apply.ts'
 
 interface UpOptions {
   readonly workers?: string
@@ -36,20 +38,39 @@ export const upCommand: CommandMaker = makeCommand<UpOptions>({
   },
   run: async (call) => {
     const shape = shapeOf(call)
+    const log = engineLog(call)
     const configuration =
       call.options.apply === true ? await call.configuration() : await call.configurationIfThere()
     const databaseUrl = await call.databaseUrl(configuration)
     if (configuration !== null && call.options.apply === true) {
-      await applyBeforehand(call, configuration)
+      await applyBeforehand(call, configuration, log)
     }
     await call.database(async (database) => {
       await checkSchema(database)
       await checkMayRun(database)
     }, configuration)
-    await keep(call, { databaseUrl, ...settings(configuration), ...shape })
+    await keep(call, log, { databaseUrl, ...settings(configuration), ...shape })
     return 0
   },
 })
+
+/** Applies a configuration before the engine starts: without a question, and nothing is dropped. */
+async function applyBeforehand(
+  call: Call<UpOptions>,
+  configuration: Configuration,
+  log: EngineLog,
+): Promise<void> {
+  await call.database(
+    (database) =>
+      applyConfiguration(database, configuration, {
+        populate: false,
+        onProgress: ({ kind, step }) => {
+          if (kind === 'done') log.info(`applied ${titleOf(step)}`)
+        },
+      }),
+    configuration,
+  )
+}
 
 interface EngineShape {
   readonly workers?: number
@@ -78,9 +99,9 @@ const settings = (configuration: Configuration | null): EngineSettings => ({
 /** Runs the engine until a signal; refreshes that run are waited for, a second signal ends at once. */
 async function keep(
   call: Call<UpOptions>,
+  log: EngineLog,
   engine: EngineSettings & { readonly databaseUrl: string },
 ): Promise<void> {
-  const log = engineLog(call)
   const end = new AbortController()
   const stop = (): void => {
     if (end.signal.aborted) return
