@@ -58,31 +58,18 @@ type Lines = readonly string[]
  * figures.
  */
 
-/** 0 to 2: the log of this transaction. More: the image function is gone. Null: nothing was changed so far. */
-function bucketOf(wish: CaptureWish, xid: string): string {
-  const gone = `to_regproc(${literal(imageName(wish))}) is null`
-  return `  bucket bigint := (${xid} >> 14) % 3 + case when ${gone} then 3 else 0 end;`
-}
-
 function statementBody(wish: CaptureWish): Lines {
+  const arm = (log: string, change: ChangeKind): Lines => [
+    ...(change === 'update' ? updateToLog(wish, log) : rowsToLog(wish, log, change)),
+    ...statementEvents(wish, change),
+  ]
+  const gap = [`insert into tidemark.gap (source, reason) values (${gapNote(wish).values});`]
   return [
     'declare',
-    // Not assigned: the transaction has changed nothing so far, so neither has this statement.
-    bucketOf(wish, 'txid_current_if_assigned()'),
+    '  -- Null: the transaction has changed nothing so far, so neither has this statement.',
+    `  turn bigint := txid_current_if_assigned() % ${xidsInRound};`,
     'begin',
-    ...byBucket(
-      (bucket) =>
-        byChange(logTable(wish, bucket), (log, change) => [
-          ...(change === 'update' ? updateToLog(wish, log) : rowsToLog(wish, log, change)),
-          ...statementEvents(wish, change),
-        ]),
-      [
-        'if bucket is not null then',
-        `  insert into tidemark.gap (source, reason) values (${gapNote(wish).values});`,
-        'end if;',
-        'return null;',
-      ],
-    ),
+    ...byBucket((bucket) => byChange(wish, logTable(wish, bucket), arm, gap)),
     ...waking(wish),
     '  return null;',
     'end',
@@ -90,28 +77,32 @@ function statementBody(wish: CaptureWish): Lines {
 }
 
 function rowBody(wish: CaptureWish): Lines {
+  const arm = (log: string, change: ChangeKind): Lines => rowArm(wish, log, change)
+  const gap = oncePerTransaction(gapNote(wish))
   return [
     'declare',
-    bucketOf(wish, 'txid_current()'),
+    `  turn bigint := txid_current() % ${xidsInRound};`,
     '  place text;',
     '  noted boolean;',
     'begin',
-    ...byBucket(
-      (bucket) => byChange(logTable(wish, bucket), (log, change) => rowArm(wish, log, change)),
-      [...oncePerTransaction(gapNote(wish)), 'return null;'],
-    ),
+    ...byBucket((bucket) => byChange(wish, logTable(wish, bucket), arm, gap)),
     ...waking(wish),
     '  return null;',
     'end',
   ]
 }
 
-function byBucket(lines: (bucket: Bucket) => Lines, otherwise: Lines): Lines {
+/** Transactions in a row that write to one bucket; then it is the next one's turn. */
+const xidsInTurn = 2 ** 14
+const xidsInRound = xidsInTurn * buckets.length
+
+/** The same bucket as `(xid >> 14) % 3`, told by fewer operators. */
+function byBucket(lines: (bucket: Bucket) => Lines): Lines {
   const arms = buckets.map((bucket) => ({
-    condition: `bucket = ${bucket}`,
+    condition: `turn < ${xidsInTurn * (bucket + 1)}`,
     lines: lines(bucket),
   }))
-  return indented(choice(arms, otherwise))
+  return indented(choice(arms, ['return null;']))
 }
 
 /** The function of a sequence: one that is read as a table would cost a query in every statement. */
@@ -123,22 +114,47 @@ const waking = (wish: CaptureWish): Lines =>
       ]
     : []
 
-function byChange(log: string, arm: (log: string, change: ChangeKind) => Lines): Lines {
-  const changes = ['insert', 'update', 'delete'] as const
-  const arms = changes.map((change) => ({
-    condition: `tg_op = '${change.toUpperCase()}'`,
-    lines: arm(log, change),
-  }))
+/**
+ * What happens on each kind of change. Where the image is needed and its function is gone, a gap is left: an
+ * insert or a delete can be marked without it.
+ */
+function byChange(
+  wish: CaptureWish,
+  log: string,
+  arm: (log: string, change: ChangeKind) => Lines,
+  gap: Lines,
+): Lines {
+  const held = `to_regproc(${literal(imageName(wish))}) is not null`
+  const arms = (['insert', 'update', 'delete'] as const).map((change) => {
+    const is = `tg_op = '${change.toUpperCase()}'`
+    return {
+      condition: needsImage(wish, change) ? `${is} and ${held}` : is,
+      lines: arm(log, change),
+    }
+  })
   // A TRUNCATE is not described row by row.
-  return choice(arms, [`insert into ${log} (w) values (0);`])
+  const truncate = {
+    condition: `tg_op = 'TRUNCATE'`,
+    lines: [`insert into ${log} (w) values (0);`],
+  }
+  return choice([...arms, truncate], gap)
 }
+
+const needsImage = (wish: CaptureWish, change: ChangeKind): boolean =>
+  hasImage(wish) &&
+  (wish.mode === 'rows' || change === 'update' || eventsOn(wish, change).length > 0)
 
 /** The transition table that has what a change left, or took away. */
 const rowsOf = (change: ChangeKind): string => (change === 'delete' ? 'old_rows' : 'new_rows')
 
+/** A row of the log that says: something changed. */
+const mark = 'pg_current_xact_id(), 0::smallint'
+
 function rowsToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
   const rows = rowsOf(change)
-  if (wish.mode === 'marks') return [`insert into ${log} (w) select 0 from ${rows} limit 1;`]
+  // The columns of the log as they are: else the limit would be a subquery to scan.
+  if (wish.mode === 'marks')
+    return [`insert into ${log} (xid, w) select ${mark} from ${rows} limit 1;`]
   const weight = change === 'delete' ? -1 : 1
   if (!hasImage(wish)) return [`insert into ${log} (w) select ${weight} from ${rows};`]
   return [
@@ -155,11 +171,11 @@ function updateToLog(wish: CaptureWish, log: string): Lines {
       `(select ${imageCall(wish, 'row(r.*)')} from ${rows} r limit 1)`
     return [
       // The first pair tells nearly always; the rest is looked at only when it does not.
-      `insert into ${log} (w)`,
-      `select 0 where ${first('old_rows')} *<> ${first('new_rows')};`,
+      `insert into ${log} (xid, w)`,
+      `select ${mark} where ${first('old_rows')} *<> ${first('new_rows')};`,
       'if not found then',
       '  if exists (select from new_rows offset 1) then',
-      `    insert into ${log} (w) select 0 from (`,
+      `    insert into ${log} (xid, w) select ${mark} from (`,
       ...indented(indented(changedPairs(wish, 'many'))),
       '    ) p limit 1;',
       '  end if;',

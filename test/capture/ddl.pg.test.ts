@@ -3,7 +3,16 @@ import type { RelationName } from '../../src/model/ids.ts'
 import { relationName } from '../../src/model/ids.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
-import { bagOf, capture, entries, outcomeOf, sum, sumOfChanges, negated } from './captured.ts'
+import {
+  bagOf,
+  capture,
+  entries,
+  logOf,
+  outcomeOf,
+  sum,
+  sumOfChanges,
+  negated,
+} from './captured.ts'
 
 const shapes = [
   ['marks', 'statement'],
@@ -109,14 +118,16 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
     expect(await gaps()).toEqual([])
   })
 
-  test('a captured column that is dropped by CASCADE leaves a gap, and writers do not notice', async () => {
+  test('a captured column that is dropped by CASCADE leaves gaps, and writers do not notice', async () => {
     await sql('alter table shop.orders drop column total cascade')
     await inTurn(
       `insert into shop.orders (id) values (20), (21); update shop.orders set note = 'm'; delete from shop.orders;
        truncate shop.orders`,
     )
     const reasons = await gaps()
-    expect(reasons.length).toBe(4)
+    const logged = await db.sql<{ w: number }>(`select w from ${logOf(orders)} l`)
+    // What needs no image is marked as ever: nothing goes missing.
+    expect([reasons.length, logged.length]).toEqual(mode === 'rows' ? [3, 1] : [1, 3])
     expect(reasons[0]).toMatch(/^column_dropped: .* run tidemark plan$/)
   })
 
@@ -131,7 +142,7 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
     await sql('drop type shop.mood cascade')
     await sql(`begin; insert into shop.orders (id) select generate_series(1, 500);
                update shop.orders set note = 'x'; commit`)
-    expect((await gaps()).length).toBe(firing === 'row' ? 1 : 2)
+    expect((await gaps()).length).toBe(mode === 'rows' && firing === 'statement' ? 2 : 1)
   })
 
   test('a table dropped by CASCADE takes its triggers with it', async () => {
