@@ -78,7 +78,7 @@ interface ApplyTeller {
 const restOfLine = '\u001B[K'
 
 /** Tells each step when it is done; on a terminal also the one that runs, in place. */
-export function applyTeller(call: Call<object>): ApplyTeller {
+function applyTeller(call: Call<object>): ApplyTeller {
   const { surroundings, style } = call
   const { colours } = style
   const inPlace = surroundings.interactive && !call.json
