@@ -113,6 +113,8 @@ async function compiledOf(
   const query = await db.database.transaction((transaction) =>
     canonicalise(transaction, { name, sql: given.sql }, []),
   )
+  const live = qualified('tidemark_state', viewNames.fallback(name))
+  await db.sql(`drop view if exists ${live} cascade; create view ${live} as ${query.sql}`)
   return compileView({
     declaration: {
       name,
