@@ -32,6 +32,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
       },
     )
   })
+  // A test must not meet a connection in the instant in which it is closed for having been idle.
+  desk.keepAliveTimeout = 3_600_000
   await new Promise<void>((resolve) => desk.listen(0, '127.0.0.1', resolve))
   const address = desk.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
