@@ -269,8 +269,9 @@ end $$;
 
 -- Takes note of how the work ended. Errors are classed by SQLSTATE: what passes by itself is tried again soon and
 -- does not count; the rest counts against the group, backs off, and after `quarantine_after` times quarantines it.
+-- Who has asked for the group in a transaction left open is waited for 5 s; then the next tick finds what was left.
 create function tidemark.settle(request bigint, fence bigint, failure_state text, failure_message text) returns text
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   q tidemark.request;
   g tidemark.refresh_group;

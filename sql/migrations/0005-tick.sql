@@ -25,14 +25,31 @@ begin
             for update skip locked
   loop
     continue when tidemark.is_working(q);
-    update tidemark.run r
-       set status = coalesce(q.stop_status, 'lost'), finished_at = clock_timestamp(), error = 'the backend that worked on it ended',
-           duration_ms = extract(epoch from clock_timestamp() - r.started_at) * 1000
-     where r.request_id = q.request_id and r.status = 'running';
-    perform tidemark.put_back(q, clock_timestamp());
-    reaped := reaped + 1;
+    begin
+      update tidemark.run r
+         set status = coalesce(q.stop_status, 'lost'), finished_at = clock_timestamp(), error = 'the backend that worked on it ended',
+             duration_ms = extract(epoch from clock_timestamp() - r.started_at) * 1000
+       where r.request_id = q.request_id and r.status = 'running';
+      -- A refresh that takes its backend down takes the server with it: after three times it waits ever longer.
+      perform tidemark.put_back(q, clock_timestamp()
+        + case when q.attempt < 3 then 0 else least(600, 2 ^ (q.attempt - 2)) end * interval '1 second');
+      reaped := reaped + 1;
+    exception when lock_not_available then null;  -- somebody has asked in a transaction that is open; next time
+    end;
   end loop;
   return reaped;
+end $$;
+
+-- Asks like enqueue, but does not wait for whoever has asked in a transaction that is still open: null then.
+-- One such transaction must not keep everything else from being decided.
+create function tidemark.try_enqueue(
+  group_name text, trigger_type text, triggered_by text, lane smallint, due timestamptz, force boolean default false,
+  deadline timestamptz default null)
+returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '20ms' as $$
+begin
+  return tidemark.enqueue($1, $2, $3, $4, $5, $6, $7);
+exception when lock_not_available then return null;
 end $$;
 
 -- Decides the slots that are due. The newest of a schedule fires, older ones collapse into it; beyond catch_up they are missed.
@@ -55,6 +72,10 @@ begin
     continue when newest is null;
     blocked := case when not c.active then 'schedule paused: ' || coalesce(c.pause_reason, 'no reason given')
                     when c.view_pause is not null then 'view paused: ' || c.view_pause end;
+    if blocked is null and newest >= now() - c.catch_up then
+      continue when tidemark.try_enqueue(c.group_name, 'cron', c.name, c.lane, now(), c.force) is null;
+      fired := fired + 1;
+    end if;
     update tidemark.slot x
        set decided_at = clock_timestamp(), decided_by = coalesce(nullif(current_setting('application_name'), ''), 'tick'),
            outcome = case when blocked is not null then 'skipped'
@@ -64,10 +85,6 @@ begin
                          when newest < now() - c.catch_up then 'nobody ticked within ' || c.catch_up
                          when x.slot_at < newest then 'one run serves the slot of ' || newest end
      where x.schedule_id = c.schedule_id and x.outcome is null and x.slot_at <= now();
-    if blocked is null and newest >= now() - c.catch_up then
-      perform tidemark.enqueue(c.group_name, 'cron', c.name, c.lane, now(), c.force);
-      fired := fired + 1;
-    end if;
   end loop;
   return fired;
 end $$;
@@ -84,13 +101,16 @@ begin
       delete from tidemark.event x
       where x.ctid = any (array(select y.ctid from tidemark.event y limit 10000 for update skip locked))
       returning x.rule, x.at)
-    select r.name, v.group_name, v.paused_at, r.lane, min(g.at) + r.batch_ms * interval '1 millisecond' as due, count(*) as events
+    select r.name, v.group_name, v.paused_at, r.lane, min(g.at) as first_at,
+           min(g.at) + r.batch_ms * interval '1 millisecond' as due, count(*) as events
     from gone g join tidemark.event_rule r on r.name = g.rule join tidemark.view v on v.name = r.view
     group by 1, 2, 3, 4, r.batch_ms
   loop
     taken := taken + e.events;
     continue when e.paused_at is not null;
-    perform tidemark.enqueue(e.group_name, 'event', e.name, e.lane, e.due);
+    if tidemark.try_enqueue(e.group_name, 'event', e.name, e.lane, e.due) is null then
+      insert into tidemark.event (rule, at) values (e.name, e.first_at);
+    end if;
   end loop;
   return taken;
 end $$;
@@ -137,11 +157,15 @@ begin
     continue when due_at > clock_timestamp();
     -- What runs now may serve it; ask again once it has ended.
     continue when exists (select from tidemark.request q where q.group_name = n.group_name and q.status = 'running');
-    perform tidemark.enqueue(n.group_name, 'target', case when n.eager then 'eager' when n.broken or n.oldest is null then 'unknown' else 'deadline' end,
-                             1::smallint, clock_timestamp(), n.broken or n.blind_deadline is not null, n.deadline);
+    -- Refreshed since we looked.
+    continue when (select max(st.refreshed_at) from tidemark.view_state st join tidemark.view v on v.name = st.view
+                    where v.group_name = n.group_name and v.paused_at is null) is distinct from n.last_refresh_at;
+    continue when tidemark.try_enqueue(
+      n.group_name, 'target', case when n.eager then 'eager' when n.broken or n.oldest is null then 'unknown' else 'deadline' end,
+      1::smallint, clock_timestamp(), n.broken or n.blind_deadline is not null, n.deadline) is null;
     asked := asked + 1;
     -- Inputs in other groups come first.
-    perform tidemark.enqueue(d.group_name, 'dependency', n.group_name, 1::smallint, clock_timestamp(), false, n.deadline)
+    perform tidemark.try_enqueue(d.group_name, 'dependency', n.group_name, 1::smallint, clock_timestamp(), false, n.deadline)
     from (select distinct input.group_name
             from tidemark.view reader join tidemark.view_input i on i.view = reader.name
             join tidemark.view input on input.name = i.input
@@ -177,10 +201,21 @@ begin
   return released;
 end $$;
 
+-- Follows the partitions of a source: what it did, '' when somebody is at work on one of them, null when it cannot.
+create function tidemark.try_follow(source_name text) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '20ms' as $$
+begin
+  return tidemark.follow(source_name);
+exception
+  when lock_not_available then return '';
+  when insufficient_privilege then return null;
+end $$;
+
 create function tidemark.tick() returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
   s record;
+  did text;
   followed int := 0;
   reaped int;
   fired int;
@@ -199,8 +234,9 @@ begin
   for s in select x.name from tidemark.source x
             where x.status = 'captured' and tidemark.source_problem(x.name) is not null for update skip locked
   loop
-    if tidemark.follow(s.name) is not null then
-      followed := followed + 1;
+    did := tidemark.try_follow(s.name);
+    if did is not null then
+      followed := followed + (did <> '')::int;
     else
       update tidemark.source x set status = 'broken', status_reason = tidemark.source_problem(s.name) where x.name = s.name;
       insert into tidemark.gap (source, reason) values (s.name, 'broken: ' || (select x.status_reason from tidemark.source x where x.name = s.name));
