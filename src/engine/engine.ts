@@ -2,13 +2,13 @@ import { backoffMs } from '../base/backoff.ts'
 import { Bell } from '../base/bell.ts'
 import { pause, systemClock } from '../base/clock.ts'
 import type { Lane } from '../model/declaration.ts'
-import { listen, openDatabase } from '../postgres/connection.ts'
-import type { Database } from '../postgres/connection.ts'
+import { listen, openDatabase, openSession } from '../postgres/connection.ts'
+import type { Database, Session } from '../postgres/connection.ts'
 import { allEnded, getUp, isIdle, lieDown, nextDue } from '../queue/sleep.ts'
 import { clean, stopOverdue, tick } from '../queue/tick.ts'
 import type { TickOutcome } from '../queue/tick.ts'
-import { work } from '../queue/work.ts'
-import type { WorkDone } from '../queue/work.ts'
+import { isAtWork, work } from '../queue/work.ts'
+import type { WorkDone, WorkOrder } from '../queue/work.ts'
 import { extendSlots } from './extend-slots.ts'
 
 /** How an engine runs. */
@@ -20,6 +20,11 @@ export interface EngineOptions {
   readonly pollMs: number
   /** Lies down after this long without a change, and sends no query until woken. Null: never. */
   readonly idleAfterMs: number | null
+  /**
+   * A short call that takes longer has lost its connection. A refresh may take as long as it needs, but when
+   * the database twice knows nothing of it any more, so has that. 30 s unless told.
+   */
+  readonly silenceMsMax?: number
   /** Told in log lines and run rows. */
   readonly name: string
   readonly onEvent: (event: EngineEvent) => void
@@ -41,6 +46,9 @@ const slotsEveryMs = 15 * 60_000
 const watchEveryMs = 1_000
 /** Node's timers end at 2^31 ms; a day is soon enough to look at the clock again. */
 const sleepMsMax = 86_400_000
+const silenceMsMaxDefault = 30_000
+/** Beside one session a worker: for ticks, the watch, the cleaner and the slots. */
+const connectionsMax = 4
 const retry = { baseMs: 100, maxMs: 5_000 }
 
 /**
@@ -52,7 +60,10 @@ const retry = { baseMs: 100, maxMs: 5_000 }
  * Ends when all that it began has ended.
  */
 export async function runEngine(options: EngineOptions, signal: AbortSignal): Promise<void> {
-  const database = openDatabase(options.databaseUrl, { connectionsMax: options.workers + 4 })
+  const database = openDatabase(options.databaseUrl, {
+    connectionsMax,
+    answerWithinMs: silenceOf(options),
+  })
   const engine: Engine = { database, options, signal, woken: new Bell() }
   const listening = options.idleAfterMs === null ? Promise.resolve() : hear(engine)
   options.onEvent({ kind: 'started', name: options.name })
@@ -208,16 +219,59 @@ interface WorkerShape {
   readonly laneMax: Lane
 }
 
-/** Works until nothing is due, then waits to be rung; looks by itself every second. */
+/**
+ * Works until nothing is due, then waits to be rung; looks by itself every second. On a session of its own:
+ * nobody knows how long a refresh may take.
+ */
 async function workerLoop(context: LoopContext, shape: WorkerShape): Promise<void> {
-  const { options } = context
+  const { options, signal } = context
   const order = { worker: `${options.name} ${shape.name}`, groupsMax: 1, laneMax: shape.laneMax }
+  let session: Session | undefined
+  const workOnce = async (): Promise<readonly WorkDone[]> => {
+    session ??= await openSession(options.databaseUrl)
+    try {
+      return await workWatched(context, session, order)
+    } catch (error) {
+      await session.close()
+      session = undefined
+      throw error
+    }
+  }
   await loop(context, { ...shape, everyMs: watchEveryMs }, async () => {
     for (;;) {
-      if (context.signal.aborted) return
-      const done = await work(context.database, order)
+      if (signal.aborted) return
+      const done = await workOnce()
       if (done.length === 0) return
       options.onEvent({ kind: 'worked', done })
     }
   })
+  await session?.close()
 }
+
+/** Works, and gives the session up when it does not answer although the database knows of no such work any more. */
+async function workWatched(
+  context: LoopContext,
+  session: Session,
+  order: WorkOrder,
+): Promise<readonly WorkDone[]> {
+  const answered = new AbortController()
+  const watch = async (): Promise<void> => {
+    for (let strange = 0; strange < 2;) {
+      await pause(silenceOf(context.options), answered.signal)
+      if (answered.signal.aborted) return
+      // Who cannot ask knows nothing.
+      const atWork = await isAtWork(context.database, order.worker).catch(() => true)
+      strange = atWork ? 0 : strange + 1
+    }
+    await session.close()
+  }
+  const watching = watch()
+  try {
+    return await work(session, order)
+  } finally {
+    answered.abort()
+    await watching
+  }
+}
+
+const silenceOf = (options: EngineOptions): number => options.silenceMsMax ?? silenceMsMaxDefault

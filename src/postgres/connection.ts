@@ -60,6 +60,11 @@ export interface DatabaseOptions {
   /** Connections at most; who comes then waits. */
   readonly connectionsMax?: number
   readonly connectTimeoutMs?: number
+  /**
+   * An answer that takes longer fails, and its connection is given up: for calls of which it is known that
+   * they are short. A network that is cut can leave a connection open that never answers again.
+   */
+  readonly answerWithinMs?: number
   /** Notices and warnings of the server, as text. */
   readonly onNotice?: (message: string) => void
 }
@@ -67,6 +72,10 @@ export interface DatabaseOptions {
 const connectionsMaxDefault = 8
 const connectTimeoutMsDefault = 10_000
 const idleMsMax = 30_000
+/** A connection at rest for this long is asked by the system whether the other side is still there. */
+const keepAliveAfterMs = 10_000
+/** How long the server may take to end a connection that we have ended. */
+const goodbyeMsMax = 2_000
 const reconnect: Backoff = { baseMs: 100, maxMs: 10_000 }
 const oldestServer = 140_000
 
@@ -78,6 +87,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   const place = placeOf(url)
   const pool = new pg.Pool({
     ...configOf(url, options),
+    ...(options.answerWithinMs === undefined ? {} : { query_timeout: options.answerWithinMs }),
     max: options.connectionsMax ?? connectionsMaxDefault,
     idleTimeoutMillis: idleMsMax,
   })
@@ -85,6 +95,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   pool.on('error', ignore)
   pool.on('connect', (client) => {
     hearNotices(client, options)
+    boundGoodbye(client)
     // Lost while lent: the query that runs, or the next one, says so.
     client.on('error', ignore)
   })
@@ -122,6 +133,7 @@ export async function openSession(url: string, options: DatabaseOptions = {}): P
   // Asked, not taken from the protocol: a pooler between gives its own number there.
   const [row] = await run<{ pid: number }>(client, place, {
     text: 'select pg_backend_pid() as pid',
+    withinMs: options.connectTimeoutMs ?? connectTimeoutMsDefault,
   }).catch(async (error: unknown) => {
     await client.end().catch(ignore)
     throw error
@@ -175,7 +187,10 @@ async function listenOnce(listening: Listening, onReady: () => void): Promise<vo
     client.on('notification', (message) => {
       onNotify(message.payload ?? '')
     })
-    await run(client, place, { text: `listen ${client.escapeIdentifier(channel)}` })
+    await run(client, place, {
+      text: `listen ${client.escapeIdentifier(channel)}`,
+      withinMs: connectTimeoutMsDefault,
+    })
     onReady()
     onNotify('')
     if (!signal.aborted) await translated(place, () => ended)
@@ -224,6 +239,7 @@ interface Rows<Row> {
 interface Statement {
   readonly text: string
   readonly values?: readonly unknown[] | undefined
+  readonly withinMs?: number
 }
 
 async function run<Row extends object>(
@@ -232,9 +248,14 @@ async function run<Row extends object>(
   statement: Statement,
 ): Promise<Row[]> {
   return translated(place, async () => {
-    const { text, values } = statement
+    const { text, values, withinMs } = statement
+    const config = {
+      text,
+      ...(values === undefined ? {} : { values: [...values] }),
+      ...(withinMs === undefined ? {} : { query_timeout: withinMs }),
+    }
     // Several statements give several results, which the types of pg do not say.
-    const result = (await client.query(text, values && [...values])) as Rows<Row> | Rows<Row>[]
+    const result = (await client.query(config)) as Rows<Row> | Rows<Row>[]
     return (Array.isArray(result) ? result.at(-1)?.rows : result.rows) ?? []
   })
 }
@@ -273,7 +294,19 @@ async function connect(url: string, place: Place, options: DatabaseOptions): Pro
   client.on('error', ignore)
   hearNotices(client, options)
   await translated(place, () => client.connect())
+  boundGoodbye(client)
   return client
+}
+
+/** Cuts off a connection that we have ended, if the other side does not end it too. */
+function boundGoodbye(client: pg.Client): void {
+  const { stream } = client.connection
+  stream.once('finish', () => {
+    const late = setTimeout(() => stream.destroy(), goodbyeMsMax)
+    stream.once('close', () => {
+      clearTimeout(late)
+    })
+  })
 }
 
 function configOf(url: string, options: DatabaseOptions): pg.ClientConfig {
@@ -282,6 +315,7 @@ function configOf(url: string, options: DatabaseOptions): pg.ClientConfig {
     application_name: 'tidemark',
     connectionTimeoutMillis: options.connectTimeoutMs ?? connectTimeoutMsDefault,
     keepAlive: true,
+    keepAliveInitialDelayMillis: keepAliveAfterMs,
     types: { getTypeParser: parserOf },
   }
 }

@@ -62,8 +62,10 @@ function networkFault(error: Error, place: Place): Fault | undefined {
     (connectionLost.includes(code)
       ? 'It starts, stops or has just restarted: try again soon.'
       : undefined) ??
-    // pg words these two without a code.
-    (/timeout expired|connection timeout|timeout exceeded when trying/i.test(error.message)
+    // pg words these without a code.
+    (/timeout expired|connection timeout|timeout exceeded when trying|read timeout/i.test(
+      error.message,
+    )
       ? networkMends['ETIMEDOUT']
       : undefined) ??
     (/^Connection terminated|^Client has encountered a connection error/.test(error.message)

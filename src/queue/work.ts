@@ -35,3 +35,12 @@ export async function work(connection: Queryable, order: WorkOrder): Promise<rea
   )
   return row?.done ?? []
 }
+
+/** True while a request is in the hands of this worker, as the database sees it. */
+export async function isAtWork(database: Queryable, worker: string): Promise<boolean> {
+  const [row] = await database.query<{ at_work: boolean }>(
+    `select exists (select from tidemark.request where worker = $1 and status = 'running') as at_work`,
+    [worker],
+  )
+  return row?.at_work ?? false
+}
