@@ -2,7 +2,9 @@
  * What does capture cost a writer? Single-row inserts and updates of a table that three views read, against
  * the same table without capture: 8 clients, synchronous_commit on, the two interleaved, the median of pairs.
  *
- *   npm run bench -- capture [--pairs 5] [--seconds 6] [--mode marks] [--driver pgbench] [--json]
+ *   npm run bench -- capture [--pairs 5] [--slices 4] [--seconds 2] [--mode marks] [--driver pgbench] [--json]
+ *
+ * A pair is so many slices of each table in turn, so that whatever else the machine does meets both alike.
  *
  * Drives with pgbench where it is installed, else with pg from this process, whose own time then weighs in.
  */
@@ -24,7 +26,8 @@ import { qualified } from '../src/postgres/identifier.ts'
 const { values } = parseArgs({
   options: {
     pairs: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '6' },
+    slices: { type: 'string', default: '4' },
+    seconds: { type: 'string', default: '2' },
     mode: { type: 'string', default: 'marks' },
     driver: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -37,6 +40,7 @@ const seconds = Number(values.seconds)
 const mode = values.mode === 'rows' ? 'rows' : 'marks'
 const driver =
   values.driver ?? (spawnSync('pgbench', ['--version']).status === 0 ? 'pgbench' : 'node')
+const tables = ['plain', 'captured'] as const
 const captured = relationName('public', 'captured')
 
 /** What three views of a shop read: sales by day, by customer, and open orders. */
@@ -62,7 +66,7 @@ type Workload = (typeof workloads)[number]
 
 async function prepareTables(database: Database): Promise<void> {
   await migrate(database)
-  for (const table of ['plain', 'captured']) {
+  for (const table of tables) {
     await database.query(
       `create table public.${table} (id bigint generated always as identity primary key, customer_id int,
          status text, total numeric, placed_at timestamptz default now(), note text);
@@ -78,11 +82,11 @@ async function prepareTables(database: Database): Promise<void> {
   })
 }
 
-/** Both tables begin a run alike: nothing to vacuum, an empty log, a fresh checkpoint. */
+/** Both tables begin a pair alike: nothing to vacuum, an empty log, a fresh checkpoint. */
 async function settle(database: Database): Promise<void> {
   for (const bucket of [0, 1, 2] as const)
     await database.query(`truncate ${qualified('tidemark', captureNames.log(captured, bucket))}`)
-  for (const table of ['plain', 'captured']) await database.query(`vacuum public.${table}`)
+  for (const table of tables) await database.query(`vacuum public.${table}`)
   await database.query('checkpoint')
 }
 
@@ -142,13 +146,13 @@ const median = (numbers: readonly number[]): number =>
 async function measure(database: Database, url: string, folder: string, workload: Workload) {
   const pairs: { plain: number; captured: number }[] = []
   for (let pair = 0; pair < Number(values.pairs); pair += 1) {
-    // Whoever goes second goes first in the next pair.
-    const order =
-      pair % 2 === 0 ? (['plain', 'captured'] as const) : (['captured', 'plain'] as const)
     const found = { plain: 0, captured: 0 }
-    for (const table of order) {
-      await settle(database)
-      found[table] = await tps(url, folder, workload, table)
+    await settle(database)
+    for (let slice = 0; slice < Number(values.slices); slice += 1) {
+      // Whoever goes second goes first in the next slice.
+      const forward = (pair + slice) % 2 === 0
+      for (const table of forward ? tables : tables.toReversed())
+        found[table] += (await tps(url, folder, workload, table)) / Number(values.slices)
     }
     pairs.push(found)
     process.stderr.write(

@@ -82,6 +82,8 @@ function rowBody(wish: CaptureWish): Lines {
   return [
     'declare',
     `  turn bigint := txid_current() % ${xidsInRound};`,
+    '  before record;',
+    '  after record;',
     '  place text;',
     '  noted boolean;',
     'begin',
@@ -247,13 +249,22 @@ const oneOrMany = (lines: (which: Which) => Lines): Lines =>
   )
 
 function rowArm(wish: CaptureWish, log: string, change: ChangeKind): Lines {
-  const row = change === 'delete' ? 'old' : 'new'
-  const lines = [...rowToLog(wish, log, change), ...rowEvents(wish, change, row)]
-  if (change !== 'update') return lines
-  if (!hasImage(wish)) return []
-  const differ = `${imageCall(wish, 'old')} *<> ${imageCall(wish, 'new')}`
-  return [`if ${differ} then`, ...indented(lines), 'end if;']
+  if (change === 'update' && !hasImage(wish)) return []
+  // Images go through variables: an expression that used one twice would compute it twice.
+  const images = rowImages[change]
+  const set = images.map(({ image, row }) => `${image} := ${imageCall(wish, row)};`)
+  const lines = [
+    ...rowToLog(wish, log, change),
+    ...rowEvents(wish, change, change === 'delete' ? 'old' : 'new'),
+  ]
+  if (change === 'update')
+    return [...set, 'if before *<> after then', ...indented(lines), 'end if;']
+  return wish.mode === 'rows' && hasImage(wish) ? [...set, ...lines] : lines
 }
+
+const before = { w: -1, row: 'old', image: 'before' }
+const after = { w: 1, row: 'new', image: 'after' }
+const rowImages = { insert: [after], delete: [before], update: [before, after] }
 
 function rowToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
   if (wish.mode === 'marks') {
@@ -265,19 +276,11 @@ function rowToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
       mine: 'true',
     })
   }
-  const before = { w: -1, row: 'old' }
-  const after = { w: 1, row: 'new' }
-  const images = { insert: [after], delete: [before], update: [before, after] }[change]
-  if (!hasImage(wish)) {
-    const weights = images.map(({ w }) => `(${w})`).join(', ')
-    return [`insert into ${log} (w) values ${weights};`]
-  }
-  const rows = images.map(({ w, row }) => `select ${w} as w, ${imageCall(wish, row)} as image`)
-  // The offset keeps the planner from computing the image once for every column.
-  return [
-    `insert into ${log} (w${fieldList(wish)})`,
-    `select e.w${fieldsOf(wish, 'e.image')} from (${rows.join(' union all ')} offset 0) e;`,
-  ]
+  const rows = rowImages[change].map(({ w, image }) => {
+    const fields = imageColumns(wish).map(({ logged }) => `, ${image}.${identifier(logged)}`)
+    return `(${w}${fields.join('')})`
+  })
+  return [`insert into ${log} (w${fieldList(wish)}) values ${rows.join(', ')};`]
 }
 
 function rowEvents(wish: CaptureWish, change: ChangeKind, row: string): Lines {
