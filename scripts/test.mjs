@@ -11,6 +11,21 @@ import { provideServices } from './services.mjs'
 const tallyFile = join(root, 'node_modules/.tidemark-tests.json')
 const reportFile = join(root, 'node_modules/.tidemark-vitest.json')
 
+/** Suites that start servers of their own, of the same versions whatever the default is: once is enough. */
+const ownServers = [
+  'src/cli/demo/**',
+  'src/postgres/binaries*',
+  'src/postgres/embedded*',
+  'test/define/versions*',
+  'test/outages/copies-debian*',
+  'test/outages/every-version*',
+  'test/outages/pgbouncer*',
+  'test/outages/power-loss*',
+  'test/outages/tickers-pg-cron*',
+  'test/scan/scan-pg-cron*',
+  'test/support/servers*',
+]
+
 await main(async () => {
   const started = performance.now()
   const args = process.argv.slice(2).filter((arg) => arg !== '--long')
@@ -31,7 +46,8 @@ await main(async () => {
   } else {
     process.stdout.write("\nOnce more on Debian's PostgreSQL 15:\n")
     const onDebian = { ...env, TIDEMARK_TEST_SERVER: 'debian15' }
-    runs.push(await counted([...words, '--project=pg'], onDebian))
+    const once = ownServers.map((suite) => `--exclude=${suite}`)
+    runs.push(await counted([...words, ...once, '--project=pg'], onDebian))
   }
   const tally = {
     passed: runs.reduce((sum, run) => sum + run.passed, 0),
