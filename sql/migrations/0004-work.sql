@@ -267,8 +267,9 @@ begin
   return jsonb_build_object('group', q.group_name, 'refreshed', refreshed);
 end $$;
 
--- Takes note of how the work ended. Errors are classed by SQLSTATE: what passes by itself is tried again soon and
--- does not count; the rest counts against the group, backs off, and after `quarantine_after` times quarantines it.
+-- Takes note of how the work ended. Errors are classed by SQLSTATE: what passes by itself is tried again soon and does
+-- not count; what the server lacks (room on the disk, memory) does not count either, but is waited for; the rest counts
+-- against the group, backs off, and after `quarantine_after` times quarantines it.
 -- Who has asked for the group in a transaction left open is waited for 5 s; then the next tick finds what was left.
 create function tidemark.settle(request bigint, fence bigint, failure_state text, failure_message text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
@@ -276,6 +277,8 @@ declare
   q tidemark.request;
   g tidemark.refresh_group;
   passing boolean;
+  -- no room on the disk or in memory: no fault of the view, and not over soon
+  lacking boolean := failure_state in ('53100', '53200');
   outcome text;
   retry_at timestamptz;
 begin
@@ -292,11 +295,16 @@ begin
   end if;
 
   outcome := case when q.stop_status is not null then q.stop_status
-                  when failure_state = '57014' and failure_message ilike '%statement timeout%' then 'timed_out'
+                  -- messages may be in any language: cancelled is what cannot be the timeout
+                  when failure_state = '57014' and current_setting('statement_timeout') <> '0'
+                       and failure_message not ilike '%user request%' then 'timed_out'
                   when failure_state = '57014' then 'cancelled' else 'failed' end;
   update tidemark.run r
      set status = outcome, finished_at = clock_timestamp(), error = failure_message, error_code = failure_state,
-         reason = q.stop_reason, waited_for = case when failure_state = '55P03' then failure_message end,
+         reason = coalesce(q.stop_reason, case when outcome = 'timed_out' then format(
+           'statement_timeout of role %s is %s; a refresh takes longer: alter role %s set statement_timeout = 0',
+           session_user, current_setting('statement_timeout'), quote_ident(session_user)) end),
+         waited_for = case when failure_state = '55P03' then failure_message end,
          duration_ms = extract(epoch from clock_timestamp() - r.started_at) * 1000
    where r.request_id = request and r.status = 'running';
   if outcome = 'cancelled' then
@@ -309,6 +317,8 @@ begin
   if passing then
     -- full jitter: 0.2 s doubling to 30 s
     retry_at := clock_timestamp() + (0.2 * 2 ^ least(q.attempt, 8)) * (0.5 + random() / 2) * interval '1 second';
+  elsif lacking then
+    retry_at := clock_timestamp() + least(600, 5 * 2 ^ least(q.attempt, 8)) * (0.5 + random() / 2) * interval '1 second';
   else
     retry_at := clock_timestamp() + least(600, 5 * 2 ^ least(g.failures, 8)) * (0.5 + random() / 2) * interval '1 second';
     update tidemark.refresh_group rg

@@ -8,6 +8,8 @@ export interface EngineProcess {
   readonly kill: () => Promise<void>
   /** SIGTERM, and waits until the process has ended; its exit code. */
   readonly stop: () => Promise<number | null>
+  /** Freezes the process and thaws it. */
+  readonly signal: (name: 'SIGSTOP' | 'SIGCONT') => void
   /** What it wrote to stderr so far. */
   readonly errors: () => string
 }
@@ -39,6 +41,7 @@ export async function spawnEngine(databaseUrl: string, name: string): Promise<En
       await exited
       return child.exitCode
     },
+    signal: (which) => child.kill(which),
     errors: () => errors,
   }
 }
