@@ -2,6 +2,7 @@
 export function dollarQuoted(text: string): string {
   for (let attempt = 0; ; attempt += 1) {
     const tag = attempt === 0 ? '$tidemark$' : `$tidemark${attempt}$`
-    if (!text.includes(tag)) return `${tag}${text}${tag}`
+    // Together, for the end of a text and the begin of its tag may make a tag.
+    if (`${text}${tag}`.indexOf(tag) === text.length) return `${tag}${text}${tag}`
   }
 }

@@ -3,6 +3,8 @@ import { captureProgram } from '../../src/capture/program.ts'
 import type { CaptureWish } from '../../src/model/capture.ts'
 import type { RelationName } from '../../src/model/ids.ts'
 import { relationName } from '../../src/model/ids.ts'
+import { captureNames } from '../../src/model/names.ts'
+import { identifier } from '../../src/postgres/identifier.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import type { Mode } from './captured.ts'
@@ -190,4 +192,28 @@ test('installing waits for no reader', async () => {
     for (const statement of program.install) await transaction.query(statement)
   })
   await reader.query('commit')
+})
+
+test('a transaction writes to the bucket whose turn it is, which the cleaner reckons with', async () => {
+  const table = relationName('public', 'turns')
+  await db.sql('create table public.turns (id int)')
+  await capture(db.database, table, { mode: 'marks' })
+  const session = await db.session()
+  await session.query('set synchronous_commit = off')
+  const found = new Set<number>()
+  for (let burnt = 0; found.size < 3; burnt += 1) {
+    expect(burnt).toBeLessThan(20)
+    await session.query(
+      `do $$ begin for i in 1..4000 loop perform pg_current_xact_id(); commit; end loop; end $$`,
+    )
+    await session.query('insert into public.turns values (1)')
+    for (const bucket of [0, 1, 2] as const) {
+      const rows = await session.query<{ bucket: number }>(
+        `select ((xid::text::bigint >> 14) % 3)::int as bucket
+         from tidemark.${identifier(captureNames.log(table, bucket))}`,
+      )
+      for (const row of rows) expect(row.bucket).toBe(bucket)
+      if (rows.length > 0) found.add(bucket)
+    }
+  }
 })

@@ -53,6 +53,10 @@ describe.each([
       for (const bucket of [0, 1, 2] as const) {
         const log = `tidemark.${identifier(captureNames.log(orders, bucket))}`
         await expect(session.query(`select from ${log}`)).rejects.toThrow(/permission denied/)
+        // Whatever the default privileges of the installer say.
+        expect(
+          await db.sql('select has_table_privilege($1, $2, $3) as may', [writer, log, 'select']),
+        ).toEqual([{ may: false }])
       }
       const [rights] = await db.sql<{ usage: boolean; functions: number }>(
         `select has_schema_privilege($1, 'tidemark', 'usage') as usage,
