@@ -440,7 +440,9 @@ begin
   delete from tidemark.gap g
    where g.at < now() - interval '1 hour'
      and not exists (select from tidemark.tidemark t
-                      where t.source = g.source and not pg_visible_in_snapshot(g.xid, t.snapshot));
+                      where t.source = g.source and not pg_visible_in_snapshot(g.xid, t.snapshot))
+     -- nor a refresh that began before it: its snapshot may not see the gap
+     and not exists (select from tidemark.request q where q.status = 'running' and q.claimed_at < g.at);
   delete from tidemark.run r where r.started_at < now() - interval '35 days' and r.status <> 'running';
   -- Counting is dear, so it is done now and then.
   if random() < 0.05 then

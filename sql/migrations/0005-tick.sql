@@ -122,6 +122,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   n record;
   usual bigint;
+  margin interval;
   due_at timestamptz;
   asked int := 0;
 begin
@@ -134,6 +135,7 @@ begin
              (array['gap:%', 'not_refreshed:%', 'log_released:%', 'verification_failed:%'])) as broken,
            -- its commits are not seen: as often as the target asks, changed or not
            min(f.last_refresh_at + f.target_ms * interval '1 millisecond') filter (where f.state = 'unknown') as blind_deadline,
+           min(f.last_refresh_at + f.target_ms / 2 * interval '1 millisecond') filter (where f.state = 'unknown') as blind_from,
            bool_and(f.policy = 'budget') as budgeted,
            min(v.budget_seconds_per_hour) as budget,
            max(f.last_refresh_at) as last_refresh_at
@@ -152,7 +154,9 @@ begin
       due_at := coalesce(n.last_refresh_at, '-infinity')
                 + (usual / greatest(coalesce(n.budget, 3600), 0.001) * 3600) * interval '1 millisecond';
     else
-      due_at := least(n.deadline, n.blind_deadline) - (usual * 1.5 + 1000) * interval '1 millisecond';
+      margin := (usual * 1.5 + 1000) * interval '1 millisecond';
+      -- A target shorter than the margin must not make a blind view be refreshed without end.
+      due_at := least(n.deadline - margin, greatest(n.blind_deadline - margin, n.blind_from));
     end if;
     continue when due_at > clock_timestamp();
     -- What runs now may serve it; ask again once it has ended.
