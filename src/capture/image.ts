@@ -18,7 +18,8 @@ export interface ImageColumn {
  * What a column is called in a change log, whose own columns are `xid` and `w`: its own name, with a dot
  * before it where that is taken. No two columns get one name.
  */
-export const loggedName = (column: string): string => (/^\.*(xid|w)$/.test(column) ? `.${column}` : column)
+export const loggedName = (column: string): string =>
+  /^\.*(xid|w)$/.test(column) ? `.${column}` : column
 
 /**
  * The columns of a wish as they can be read in a trigger, in the order of the table: in place of a column
