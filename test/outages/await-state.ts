@@ -43,7 +43,7 @@ export function until(
 }
 
 /** Nothing asked for, and every view reflects every commit. */
-export const allFresh = `not exists (select from tidemark.request)
+const allFresh = `not exists (select from tidemark.request)
   and not exists (select from tidemark.freshness f where f.staleness_ms is distinct from 0)`
 
 /** Law 8: every view is fresh and equal to its query, and no run is without an end. */

@@ -29,7 +29,7 @@ export const testOnce: ReturnType<typeof test.runIf> = test.runIf(
 )
 
 /** Where Debian's PostgreSQL 15 keeps its programs. */
-export const debianBinFolder = '/usr/lib/postgresql/15/bin'
+const debianBinFolder = '/usr/lib/postgresql/15/bin'
 
 type Settings = Readonly<Record<string, string | number>>
 
