@@ -376,12 +376,14 @@ begin
 end $$;
 
 -- Works off what is due: up to `most` groups, then returns what it did. For engines, pg_cron and OS cron alike.
+-- Called without a name, as from a cron, it empties the change logs as well: nobody else may be there to do so.
 create procedure tidemark.work(
   worker text default null, most int default 100, lane_max smallint default 2::smallint, inout done jsonb default null)
 language plpgsql as $$
 declare
   q tidemark.request;
   outcome text;
+  cleaned int;
 begin
   done := '[]';
   for step in 1 .. most loop
@@ -393,6 +395,7 @@ begin
     call tidemark.execute_request(q.request_id, q.token, outcome);
     done := done || jsonb_build_object('group', q.group_name, 'outcome', outcome);
   end loop;
+  if worker is null then call tidemark.clean(cleaned); end if;
 end $$;
 
 -- May the caller refresh this view by hand, now? Raises with a code when not.

@@ -99,7 +99,8 @@ testOnce('a slot that pg_cron, the OS and an engine tick at once fires once', as
   ])
 })
 
-testOnce('the cron of the OS ticks and works with two lines of psql', async () => {
+testOnce('the cron of the OS ticks, works and cleans with two calls of psql', async () => {
+  await database.query(`update tidemark.setting set value = '16384' where name = 'max_log_bytes'`)
   await database.query(`insert into public.orders values (100, 'r1', 1)`)
   await until(
     database,
@@ -110,5 +111,8 @@ testOnce('the cron of the OS ticks and works with two lines of psql', async () =
     ...['-c', 'select tidemark.tick()', '-c', 'call tidemark.work()'],
   ])
   expect((await readFreshness(database)).map(({ state }) => state)).toEqual(['fresh', 'fresh'])
+  expect(await database.query(`select tidemark.log_bytes('public.orders') as bytes`)).toEqual([
+    { bytes: 0 },
+  ])
   await expectWhole(database)
 })
