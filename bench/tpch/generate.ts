@@ -241,8 +241,8 @@ export function insertOrdersSql(data: DataSet, first: number, last: number): rea
   ]
 }
 
-/** So many parts are of the brand, container and sizes of queries 17 and 19, which few are in little data. */
-const soughtParts = 12
+/** So many parts are what queries 17, 19 and 20 look for, of which little data would have none. */
+const soughtParts = 40
 
 /** A statement that adds parts `first` to `last`. */
 export function insertPartsSql({ seed }: DataSet, first: number, last: number): string {
@@ -250,7 +250,7 @@ export function insertPartsSql({ seed }: DataSet, first: number, last: number): 
   const sought = `k.n <= ${soughtParts}`
   const brandNow = `case when ${sought} then 'Brand#23' else ${brand('k.n')} end`
   return `insert into part
-select k.n, ${partName('k.n')}, 'Manufacturer#' || substr(${brandNow}, 7, 1), ${brandNow}, ${type('k.n')},
+select k.n, case when ${sought} then 'forest green' else ${partName('k.n')} end, 'Manufacturer#' || substr(${brandNow}, 7, 1), ${brandNow}, ${type('k.n')},
   1 + ${draw('k.n', 'size', 50)} / case when ${sought} then 5 else 1 end,
   case when ${sought} then 'MED BOX' else ${container('k.n')} end,
   (90000 + k.n / 10 % 20001 + 100 * (k.n % 1000))::numeric / 100, left(${word('k.n', 'comment1')}, 23)
@@ -272,7 +272,8 @@ from (select k.n, nth, k.n * 4 + nth as id from ${span(first, last)}, generate_s
 /** A statement that adds suppliers `first` to `last`. */
 export function insertSuppliersSql({ seed }: DataSet, first: number, last: number): string {
   const { draw, word, phone, balance, supplierComment } = valuesFrom(seed)
-  const nation = draw('k.n', 'nation', 25)
+  // So many that each nation has some, however little data there is.
+  const nation = `case when k.n <= 100 then k.n % 25 else ${draw('k.n', 'nation', 25)} end`
   return `insert into supplier
 select k.n, 'Supplier#' || lpad(k.n::text, 9, '0'), ${draw('k.n', 'address', 999)} || ' ' || ${word('k.n', 'comment4')},
   ${nation}, ${phone('k.n', nation)}, ${balance('k.n')}, ${supplierComment('k.n')}

@@ -45,6 +45,27 @@ export function changeOrders(changing: Changing, count: number): readonly string
   ]
 }
 
+/**
+ * Updates of this share of the rows of part, partsupp, supplier and customer: columns that queries compute with
+ * or choose by, a different one for each table.
+ */
+export function changeOtherTables({ data, random }: Changing, share: number): readonly string[] {
+  const { parts, suppliers, customers } = sizesOf(data)
+  const salt = salted(random)
+  const { draw, balance, type } = valuesFrom(salt)
+  const rows = (size: number): number => Math.max(1, Math.round(size * share))
+  return [
+    `update part set p_type = ${type('p_partkey')}
+     where p_partkey in ${someKeys('part', 'p_partkey', rows(parts), salt)}`,
+    `update partsupp set ps_supplycost = (100 + ${draw('ps_partkey', 'cost', 99_901)})::numeric / 100
+     where ps_partkey in ${someKeys('part', 'p_partkey', rows(parts), salt + 1)}`,
+    `update supplier set s_acctbal = ${balance('s_suppkey')}
+     where s_suppkey in ${someKeys('supplier', 's_suppkey', rows(suppliers), salt)}`,
+    `update customer set c_acctbal = ${balance('c_custkey')}
+     where c_custkey in ${someKeys('customer', 'c_custkey', rows(customers), salt)}`,
+  ]
+}
+
 function insertOrders({ data, added }: Changing, count: number): readonly string[] {
   const first = sizesOf(data).orders + added.orders + 1
   added.orders += count
