@@ -71,10 +71,10 @@ const salts = {
 } as const
 
 /** SQL of a number in [0, below), the same for the same key, salt and seed. */
-export type Draw = (key: string, salt: keyof typeof salts, below: number) => string
+type Draw = (key: string, salt: keyof typeof salts, below: number) => string
 
 /** Draws by PostgreSQL's own hash of a bigint. */
-export const drawFrom =
+const drawFrom =
   (seed: number): Draw =>
   (key, salt, below) =>
     `mod(hashint8extended(${key}, ${seed * 1000 + salts[salt]}) & 9223372036854775807, ${below})::int`
