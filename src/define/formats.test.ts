@@ -55,11 +55,25 @@ describe('migrationFiles', () => {
       'prisma/migrations/20261122054600_tidemark_2/migration.sql',
       'prisma/migrations/20261122054601_tidemark_3/migration.sql',
     ])
-    for (const format of ['supabase', 'prisma', 'drizzle'] as const) {
-      for (const { path, text } of migrationFiles(plan, format, { at })) {
-        if (path.endsWith('.sql')) expect(text).not.toMatch(/^(begin|commit)/m)
-      }
-    }
+  })
+
+  test('who opens a transaction by itself gets none, who does not gets one in each file', () => {
+    const opened = (format: Parameters<typeof migrationFiles>[1]): readonly number[] =>
+      migrationFiles(plan, format, { at })
+        .filter(({ path }) => path.endsWith('.sql'))
+        .map(({ text }) => text.match(/^(begin|commit);$/gm)?.length ?? 0)
+    expect(opened('prisma')).toEqual([0, 0, 0])
+    expect(opened('drizzle')).toEqual([0, 0, 0])
+    expect(opened('supabase')).toEqual([2, 2, 2])
+  })
+
+  test('the files of a plan come after those that are there, also within the same second', () => {
+    const present = ['20261122054601_tidemark_3.sql', '20261122054559_tidemark.sql', 'README.md']
+    expect(migrationFiles(plan, 'supabase', { at, present }).map(({ path }) => path)).toEqual([
+      'supabase/migrations/20261122054602_tidemark.sql',
+      'supabase/migrations/20261122054603_tidemark_2.sql',
+      'supabase/migrations/20261122054604_tidemark_3.sql',
+    ])
   })
 
   test('drizzle finds its statements and its journal', () => {

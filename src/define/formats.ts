@@ -7,6 +7,14 @@ export const migrationFormats = ['sql', 'supabase', 'drizzle', 'prisma'] as cons
 /** A layout in which a plan can be written as migration files. */
 export type MigrationFormat = (typeof migrationFormats)[number]
 
+/** Where the migrations of each layout are, in the folder of the project. */
+export const migrationFolders: Readonly<Record<MigrationFormat, string>> = {
+  sql: '.',
+  supabase: 'supabase/migrations',
+  drizzle: 'drizzle',
+  prisma: 'prisma/migrations',
+}
+
 /** A file to write, its path relative to the folder of the project. */
 export interface MigrationFile {
   readonly path: string
@@ -17,14 +25,16 @@ export interface MigrationFile {
 export interface MigrationContext {
   /** When the migration is made; names of files begin with it. */
   readonly at: Date
+  /** Names of what is in {@link migrationFolders} already; whatever time they bear, ours come after. */
+  readonly present?: readonly string[]
   /** `drizzle/meta/_journal.json` as it is; null when there is none. */
   readonly journal?: string | null
 }
 
 /**
  * Writes a plan as migration files of a tool. Every transaction of the plan is a migration of its
- * own, because these tools run a migration in one transaction; `sql` is one file with `begin` and
- * `commit`. Applied, the database is as after `tidemark apply --no-populate`: requests to fill the
+ * own: Prisma runs a migration in one transaction, Drizzle all that wait, Supabase none, and so its
+ * files have `begin` and `commit`. `sql` is one file with all of them. Applied, the database is as after `tidemark apply --no-populate`: requests to fill the
  * views wait for the engine. A plan without steps gives no files.
  */
 export function migrationFiles(
@@ -34,17 +44,18 @@ export function migrationFiles(
 ): readonly MigrationFile[] {
   const batches = batchesOf(plan.steps.filter(({ kind }) => kind !== 'warn'))
   if (batches.length === 0) return []
+  const at = timeAfter(context.present ?? [], context.at)
   switch (format) {
     case 'sql':
-      return [{ path: `${stamp(context.at, 0)}_tidemark.sql`, text: oneScript(batches) }]
+      return [{ path: `${stamp(at, 0)}_tidemark.sql`, text: oneScript(batches) }]
     case 'supabase':
       return batches.map((batch, i) => ({
-        path: `supabase/migrations/${stamp(context.at, i)}_${nameOf(i)}.sql`,
-        text: script(batch),
+        path: `${migrationFolders.supabase}/${stamp(at, i)}_${nameOf(i)}.sql`,
+        text: `${header}\n\n${transaction(batch)}\n`,
       }))
     case 'prisma':
       return batches.map((batch, i) => ({
-        path: `prisma/migrations/${stamp(context.at, i)}_${nameOf(i)}/migration.sql`,
+        path: `${migrationFolders.prisma}/${stamp(at, i)}_${nameOf(i)}/migration.sql`,
         text: script(batch),
       }))
     case 'drizzle':
@@ -58,6 +69,18 @@ const nameOf = (i: number): string => (i === 0 ? 'tidemark' : `tidemark_${i + 1}
 function stamp(at: Date, i: number): string {
   const iso = new Date(at.getTime() + i * 1000).toISOString()
   return iso.slice(0, 19).replaceAll(/[^0-9]/g, '')
+}
+
+/** The present, or a second after the youngest of the names: the files of a plan take a second each. */
+function timeAfter(names: readonly string[], now: Date): Date {
+  const times = names.flatMap((name) => {
+    const [, year, month, day, hour, minute, second] =
+      /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)_/.exec(name) ?? []
+    return year === undefined
+      ? []
+      : [Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`) + 1000]
+  })
+  return new Date(Math.max(now.getTime(), ...times.filter(Number.isFinite)))
 }
 
 const header = '-- Made by tidemark plan; what it changes is seen by tidemark plan as done.'
@@ -77,11 +100,13 @@ function ended(sql: string): string {
 }
 
 function oneScript(batches: readonly (readonly PlanStep[])[]): string {
-  const parts = batches.map((batch) =>
-    ['begin;', "set local lock_timeout = '5s';", ...statementsOf(batch), 'commit;'].join('\n\n'),
-  )
+  const parts = batches.map(transaction)
   return `${header}\n-- Run it with: psql -v ON_ERROR_STOP=1 -f FILE\n\n${parts.join('\n\n')}\n`
 }
+
+/** For those who open no transaction by themselves: psql, and Supabase since its CLI 3. */
+const transaction = (batch: readonly PlanStep[]): string =>
+  ['begin;', "set local lock_timeout = '5s';", ...statementsOf(batch), 'commit;'].join('\n\n')
 
 /** Without `begin`: the tool opens the transaction, in which `set local` may come too late. */
 const script = (batch: readonly PlanStep[]): string =>

@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { migrationFiles } from '../define/formats.ts'
+import { migrationFiles, migrationFolders } from '../define/formats.ts'
 import type { MigrationFormat } from '../define/formats.ts'
 import { readPlan, writePlan } from '../define/plan-file.ts'
 import { TidemarkError } from '../model/errors.ts'
@@ -47,9 +47,11 @@ export function writeMigration(
   plan: Plan,
   { format, folder, now }: MigrationPlace,
 ): readonly string[] {
+  const migrations = join(folder, migrationFolders[format])
   const journal = join(folder, 'drizzle/meta/_journal.json')
   const files = migrationFiles(plan, format, {
     at: now,
+    present: existsSync(migrations) ? readdirSync(migrations) : [],
     journal: existsSync(journal) ? readFileSync(journal, 'utf8') : null,
   })
   for (const { path, text } of files) writeTextFile(folder, path, text)
