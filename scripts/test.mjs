@@ -17,6 +17,7 @@ const ownServers = [
   'src/postgres/binaries*',
   'src/postgres/embedded*',
   'test/define/versions*',
+  'test/migration-tools/**',
   'test/outages/copies-debian*',
   'test/outages/every-version*',
   'test/outages/pgbouncer*',
