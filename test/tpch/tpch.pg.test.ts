@@ -67,5 +67,15 @@ test(
       }
       expect(await refreshAll(), `batch ${batch} of seed ${seed}`).toEqual([])
     }
+    const runs = await db.sql<{ view: string; changing: number; filled: number }>(
+      `select view_name as view, count(*) filter (where rows_inserted + rows_updated + rows_deleted > 0)::int as changing,
+         count(*) filter (where rows_total > 0)::int as filled
+       from tidemark.runs where triggered_by = 'test' group by view_name`,
+    )
+    // A view that nothing changes, or that is empty, would prove nothing.
+    for (const { view, changing: times, filled } of long ? runs : []) {
+      expect(times, view).toBeGreaterThan(batches / 10)
+      expect(filled, view).toBeGreaterThan(batches / 2)
+    }
   },
 )
