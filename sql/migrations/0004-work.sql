@@ -238,11 +238,11 @@ begin
         message = format('%s can only be refreshed at one snapshot (TIDEMARK_NOT_TOP_LEVEL). Use call tidemark.run(%L)', v.name, v.name);
     end if;
     verify_now := v.verify = 'full' or (v.verify = 'sample' and runs_done % 4 = 0);
-    execute format('select * from %s($1)', v.maintain) into outcome using verify_now;
+    execute format('select * from %s($1, $2)', v.maintain) into outcome using verify_now, case when exact then tidemark.kept_since(v.name) end;
     perform tidemark.move_tidemark(v.name, snap);
     update tidemark.view_state s
        set populated = true, snapshot = snap, as_of = greatest(s.as_of, now()), refreshed_at = clock_timestamp(),
-           row_count = outcome.rows_total, refreshes = s.refreshes + 1,
+           row_count = coalesce(outcome.rows_total, s.row_count + outcome.rows_inserted - outcome.rows_deleted), refreshes = s.refreshes + 1,
            checks = s.checks + (outcome.differing is not null)::int,
            mismatches = s.mismatches + (coalesce(outcome.differing, 0) > 0)::int,
            let_go_reason = case when outcome.differing > 0 and not v.time_dependent and exact
@@ -253,7 +253,10 @@ begin
     update tidemark.run r
        set status = 'completed', started_at = began, finished_at = clock_timestamp(),
            duration_ms = extract(epoch from clock_timestamp() - began) * 1000,
-           rows_total = outcome.rows_total, rows_inserted = outcome.rows_inserted, rows_updated = outcome.rows_updated,
+           strategy = case when v.strategy = 'incremental' and outcome.method <> 'incremental' then 'full' else r.strategy end,
+           method = coalesce(outcome.method, r.method),
+           rows_total = (select s.row_count from tidemark.view_state s where s.view = v.name),
+           rows_inserted = outcome.rows_inserted, rows_updated = outcome.rows_updated,
            rows_deleted = outcome.rows_deleted, differing = outcome.differing, snapshot = snap, as_of = now()
      where r.request_id = q.request_id and r.view = v.name and r.status = 'running';
     refreshed := refreshed + 1;

@@ -1,6 +1,6 @@
 import { must } from '../base/assert.ts'
 import type { CaptureWish } from '../model/capture.ts'
-import { captureNames } from '../model/names.ts'
+import { captureNames, loggedName } from '../model/names.ts'
 import { identifier, literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
 
@@ -13,13 +13,6 @@ export interface ImageColumn {
   readonly logged: string
   readonly type: string
 }
-
-/**
- * What a column is called in a change log, whose own columns are `xid` and `w`: its own name, with a dot
- * before it where that is taken. No two columns get one name.
- */
-export const loggedName = (column: string): string =>
-  /^\.*(xid|w)$/.test(column) ? `.${column}` : column
 
 /**
  * The columns of a wish as they can be read in a trigger, in the order of the table: in place of a column

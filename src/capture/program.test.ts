@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import type { CaptureWish, ColumnShape, SourceShape } from '../model/capture.ts'
 import { relationName } from '../model/ids.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
-import { imageColumns, loggedName } from './image.ts'
+import { loggedName } from '../model/names.ts'
+import { imageColumns } from './image.ts'
 import { captureProgram } from './program.ts'
 
 const column = (name: string, change: Partial<ColumnShape> = {}): ColumnShape => ({

@@ -9,6 +9,8 @@ import type { MaintenanceParts } from './emit-maintain.ts'
 import { emitDiffFunction, emitRefreshFunction } from './emit-maintain.ts'
 import type { FunctionCall } from './functions.ts'
 import { timeCalls } from './functions.ts'
+import type { IncrementalProgram } from './emit-incremental.ts'
+import type { Obstacle } from './incremental.ts'
 import { inferKey } from './key.ts'
 import type { ParsedQuery } from './parse.ts'
 import { parseQuery } from './parse.ts'
@@ -22,6 +24,8 @@ export interface ViewToCompile {
   readonly timeZone: string
   /** The state table will have unique indexes other than on the key. Say true when in doubt. */
   readonly uniqueBesidesKey: boolean
+  /** How it is kept from what changes, or why it is not. */
+  readonly incremental: IncrementalProgram | readonly Obstacle[]
 }
 
 /**
@@ -30,6 +34,7 @@ export interface ViewToCompile {
  */
 export async function compileView(view: ViewToCompile): Promise<CompiledView> {
   const { declaration, query, timeZone, uniqueBesidesKey } = view
+  const program = isProgram(view.incremental) ? view.incremental : null
   const { name } = declaration
   const parsed = await parseQuery(query.sql)
   if (query.columns.length === 0) throw noColumns(view)
@@ -49,14 +54,17 @@ export async function compileView(view: ViewToCompile): Promise<CompiledView> {
     key,
     method,
     reasons: [
-      strategyReason(declaration.maintain),
+      ...strategyReasons(view),
       ...queryReasons(query, await asWritten(view, parsed)),
       ...(method === 'diff' ? [keyReason(key, declaration.key !== null)] : []),
     ],
+    incremental: program,
     maintainSql:
-      method === 'diff'
-        ? emitDiffFunction(parts, { key, uniqueBesidesKey })
-        : emitRefreshFunction(parts),
+      program !== null
+        ? program.maintainSql
+        : method === 'diff'
+          ? emitDiffFunction(parts, { key, uniqueBesidesKey })
+          : emitRefreshFunction(parts),
   }
 }
 
@@ -81,10 +89,14 @@ async function asWritten(
   return definition.kind === 'adopt' ? printed : parseQuery(definition.sql)
 }
 
-function strategyReason(maintain: ViewDeclaration['maintain']): string {
-  if (maintain === 'full') return 'full: declared so'
-  const wanted = maintain === 'auto' ? '' : `; ${maintain} was asked for`
-  return `full: the incremental compiler is not part of this version${wanted}`
+const isProgram = (incremental: ViewToCompile['incremental']): incremental is IncrementalProgram =>
+  'maintainSql' in incremental
+
+function strategyReasons({ declaration, incremental }: ViewToCompile): readonly string[] {
+  if (isProgram(incremental)) return ['incremental: every part of the query has a rule']
+  if (declaration.maintain === 'full') return ['full: declared so']
+  if (declaration.as === 'matview') return ['full: a materialized view can only be refreshed whole']
+  return incremental.map(({ reason }) => `full: ${reason}`)
 }
 
 function queryReasons(query: CanonicalQuery, written: ParsedQuery): readonly string[] {

@@ -103,10 +103,14 @@ const diffSettings: readonly string[] = [
 ]
 
 /** EXECUTE plans anew each time: a plan kept from when a table was empty would be kept for hours. */
-function maintenance(
-  parts: MaintenanceParts,
-  { comment, settings, declare, body }: FunctionParts,
+const maintenance = (parts: MaintenanceParts, rest: FunctionParts): string =>
+  emitMaintenance({ ...parts, ...rest })
+
+/** `create or replace function` of a maintenance program; `since` is the snapshot that what is stored reflects. */
+export function emitMaintenance(
+  parts: FunctionParts & Pick<MaintenanceParts, 'view' | 'timeZone'>,
 ): string {
+  const { comment, settings, declare, body } = parts
   const name = `tidemark_state.${sqlName(viewNames.maintain(parts.view))}`
   const pinned = [
     'search_path = pg_catalog, pg_temp',
@@ -120,6 +124,7 @@ function maintenance(
   ]
   const text = `
 ${comment}
+#variable_conflict use_column
 declare
   ${declare}
 begin
@@ -127,17 +132,19 @@ ${body}end
 `
   return `create or replace function ${name}(
   verify boolean,
+  since pg_snapshot,
   out rows_total bigint,
   out rows_inserted bigint,
   out rows_updated bigint,
   out rows_deleted bigint,
-  out differing bigint
+  out differing bigint,
+  out method text
 )
 language plpgsql
 security definer
 ${pinned.map((setting) => `set ${setting}`).join('\n')}
 as ${dollarQuoted('maintain', text)};
-revoke all on function ${name}(boolean) from public;`
+revoke all on function ${name}(boolean, pg_snapshot) from public;`
 }
 
 interface KeyedRun {

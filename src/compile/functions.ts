@@ -1,3 +1,4 @@
+import type { FuncCall } from 'libpg-query'
 import type { ParsedQuery } from './parse.ts'
 import { placeOfByte } from './parse.ts'
 import { isFields, nodesOf } from './walk.ts'
@@ -26,6 +27,10 @@ export function functionsCalled({ sql, select }: ParsedQuery): readonly Function
   }
   return calls
 }
+
+/** The name of a function that is called: as the server prints it, `pg_catalog` left out. */
+export const functionName = ({ funcname }: Pick<FuncCall, 'funcname'>): string =>
+  plain((funcname ?? []).map((part) => stringValue(part)).join('.'))
 
 /** The calls whose value moves as time passes: the result of the query may move without a commit. */
 export function timeCalls(query: ParsedQuery): readonly FunctionCall[] {

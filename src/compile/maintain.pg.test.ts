@@ -126,6 +126,7 @@ async function compiledOf(
     query,
     timeZone: 'America/Mexico_City',
     uniqueBesidesKey: given.uniqueBesidesKey ?? false,
+    incremental: [],
   })
 }
 

@@ -71,6 +71,73 @@ where c.oid in (select coalesce(pg_partition_root(reached.oid), reached.oid) fro
 order by name
 `
 
+/** The rules of a view and of the ordinary views that it reads, at any depth; parameters as those of {@link relationsQuery}. */
+const ruleTrees = `rule (view, tree) as (
+  select w.ev_class, w.ev_action::text
+  from pg_rewrite w
+  where w.ev_class = $1 and w.ev_type = '1'
+  union
+  select w.ev_class, w.ev_action::text
+  from rule
+  cross join lateral regexp_matches(rule.tree, ':relid (\\d+)', 'g') as found (relid)
+  join pg_class c on c.oid = found.relid[1]::oid and c.relkind = 'v'
+  join pg_namespace n on n.oid = c.relnamespace
+  join pg_rewrite w on w.ev_class = c.oid and w.ev_type = '1'
+  where n.nspname not in ('pg_catalog', 'information_schema')
+    and n.nspname || '.' || c.relname <> all ($2::text[])
+    and c.oid <> rule.view
+)`
+
+/** The ordinary views that a query reads, with what the server prints of them. */
+export const nestedViewsQuery: string = `
+with recursive ${ruleTrees}
+select n.nspname || '.' || c.relname as name,
+  regexp_replace(pg_get_viewdef(c.oid), ';\\s*$', '') as sql,
+  array(select a.attname::text from pg_attribute a
+         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as columns
+from (select distinct view from rule where view <> $1) as r
+join pg_class c on c.oid = r.view
+join pg_namespace n on n.oid = c.relnamespace
+order by name
+`
+
+/** Aggregates and functions that return sets, by the names that the server prints. */
+export const callsQuery: string = `
+with recursive ${ruleTrees},
+called as (
+  select distinct found.oid[1]::oid as oid
+  from rule
+  cross join lateral regexp_matches(rule.tree, ':(?:funcid|aggfnoid|winfnoid) (\\d+)', 'g') as found (oid)
+)
+select case when n.nspname = 'pg_catalog' then p.proname else n.nspname || '.' || p.proname end as name,
+  p.prokind = 'a' as aggregate, p.proretset as returns_set
+from called
+join pg_proc p on p.oid = called.oid
+join pg_namespace n on n.oid = p.pronamespace
+where p.prokind = 'a' or p.proretset
+order by name
+`
+
+/** Columns of tables that are unique and not null; `$1`: names of tables. */
+export const uniquesQuery = `
+select n.nspname || '.' || c.relname as relation,
+  array(select a.attname::text from unnest(i.indkey) with ordinality as k (attnum, place)
+         join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+        where k.place <= i.indnkeyatts order by k.place) as columns
+from pg_index i
+join pg_class c on c.oid = i.indrelid
+join pg_namespace n on n.oid = c.relnamespace
+where i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+  and n.nspname || '.' || c.relname = any ($1)
+  -- The rows of its children are not in the index of a parent that is inherited from.
+  and not exists (select from pg_inherits h where h.inhparent = c.oid and c.relkind = 'r')
+  and not exists (
+    select from unnest(i.indkey) with ordinality as k (attnum, place)
+    join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+    where k.place <= i.indnkeyatts and not a.attnotnull)
+order by relation, i.indexrelid
+`
+
 /** Functions of pg_catalog that ask the clock. */
 const timeFunctions = `'now()', 'transaction_timestamp()', 'statement_timestamp()', 'clock_timestamp()',
     'timeofday()', 'age(timestamp without time zone)', 'age(timestamp with time zone)'`
@@ -90,21 +157,7 @@ const readsNoTables = `'unaccent', 'pg_trgm', 'citext', 'fuzzystrmatch', 'hstore
  * of operators, the parts of aggregates. Parameters as those of {@link relationsQuery}.
  */
 export const functionsQuery: string = `
-with recursive rule (view, tree) as (
-  select w.ev_class, w.ev_action::text
-  from pg_rewrite w
-  where w.ev_class = $1 and w.ev_type = '1'
-  union
-  select w.ev_class, w.ev_action::text
-  from rule
-  cross join lateral regexp_matches(rule.tree, ':relid (\\d+)', 'g') as found (relid)
-  join pg_class c on c.oid = found.relid[1]::oid and c.relkind = 'v'
-  join pg_namespace n on n.oid = c.relnamespace
-  join pg_rewrite w on w.ev_class = c.oid and w.ev_type = '1'
-  where n.nspname not in ('pg_catalog', 'information_schema')
-    and n.nspname || '.' || c.relname <> all ($2::text[])
-    and c.oid <> rule.view
-),
+with recursive ${ruleTrees},
 named as (
   select found.oid[1]::oid as oid
   from rule

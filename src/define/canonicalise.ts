@@ -2,11 +2,17 @@ import { lineAndColumn } from '../base/text-place.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
-import type { CanonicalQuery, ResultColumn } from '../model/view.ts'
+import type { CanonicalQuery, NestedView, ResultColumn } from '../model/view.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { qualifiedName } from '../postgres/identifier.ts'
 import { sqlstateOf } from '../postgres/sqlstate.ts'
-import { functionsQuery, relationsQuery } from './canonical-queries.ts'
+import {
+  callsQuery,
+  functionsQuery,
+  nestedViewsQuery,
+  relationsQuery,
+  uniquesQuery,
+} from './canonical-queries.ts'
 
 /** A view's query as written. */
 export interface WrittenQuery {
@@ -171,7 +177,20 @@ async function readView(
   )
   const relations = await transaction.query<RelationRow>(relationsQuery, [oid, declared])
   const [functions] = await transaction.query<FunctionsRow>(functionsQuery, [oid, declared])
+  const views = await transaction.query<NestedView>(nestedViewsQuery, [oid, declared])
+  const calls = await transaction.query<{
+    name: string
+    aggregate: boolean
+    returns_set: boolean
+  }>(callsQuery, [oid, declared])
+  const uniques = await transaction.query<CanonicalQuery['uniques'][number]>(uniquesQuery, [
+    relations.map(({ name }) => name),
+  ])
   return {
+    views,
+    uniques,
+    aggregates: calls.filter(({ aggregate }) => aggregate).map(({ name }) => name),
+    setReturning: calls.filter(({ returns_set: set }) => set).map(({ name }) => name),
     sql: view?.sql ?? '',
     columns: columns satisfies readonly ResultColumn[],
     ...sorted(relations),

@@ -194,6 +194,7 @@ async function readArtifacts(queryable: Queryable): Promise<readonly Artifact[]>
             case kind when 'function' then to_regprocedure(name) is not null
                       when 'source' then true
                       when 'grant' then true
+                      when 'part' then true
                       when 'guard' then exists (select from pg_trigger t
                         where t.tgrelid = to_regclass(name) and t.tgname = 'tidemark guard' and t.tgenabled <> 'D')
                       else to_regclass(name) is not null end as exists

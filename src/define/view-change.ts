@@ -286,7 +286,8 @@ function maintainChange(desired: DesiredView, found: Found, progress: Progress):
           ? 'its maintenance program is renewed'
           : 'its maintenance program is missing',
       sql: createMaintain(desired, owner, { role, installer }),
-      repopulates: changed,
+      // What another program has stored, this one may not be able to go on from.
+      repopulates: changed || compiled.incremental !== null || found.row['strategy'] !== 'full',
     },
   ]
 }

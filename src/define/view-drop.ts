@@ -9,7 +9,7 @@ import { inOrder } from './groups.ts'
 import { targetName } from './recreate.ts'
 import { forgetView } from './view-catalogue.ts'
 import { splitRestore } from './view-change.ts'
-import { dropLiveView, viewObjects } from './view-objects.ts'
+import { dropLiveView, dropParts, viewObjects } from './view-objects.ts'
 import type { Progress } from './view-steps.ts'
 import { moveReaders, readersOf, stepOf } from './view-steps.ts'
 
@@ -104,6 +104,7 @@ function dropObjects(view: Leaving, there: boolean): readonly string[] {
   const kind = view.row['presentation'] === 'matview' ? 'materialized view' : 'view'
   return [
     ...(there ? [`drop ${kind} ${relation}`] : []),
+    dropParts(view.name),
     ...(kind === 'view' ? [`drop table if exists ${targetName(state)}`] : []),
     `drop function if exists ${signature}`,
   ]

@@ -1,6 +1,6 @@
 import { partsOf, relationName } from '../model/ids.ts'
 import type { RelationName } from '../model/ids.ts'
-import { objectName, viewNames } from '../model/names.ts'
+import { captureNames, objectName, viewNames } from '../model/names.ts'
 import type { CompiledView } from '../model/view.ts'
 import { identifier, literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import type { Artifact, RelationFacts } from './actual.ts'
@@ -40,7 +40,7 @@ export function viewObjects(view: RelationName): ViewObjects {
     relation: qualifiedName(view),
     state: { schema: stateSchema, relation: viewNames.state(view), kind: 'table' },
     maintain,
-    signature: `${maintain}(boolean)`,
+    signature: `${maintain}(boolean, pg_snapshot)`,
     fallback: relationName(stateSchema, viewNames.fallback(view)),
   }
 }
@@ -149,10 +149,58 @@ export function amongState(owner: string, as: Installer, sql: readonly string[])
   ]
 }
 
+/**
+ * Takes away what an incremental program has beside the state table: views on rows, types of changes, tables of
+ * stages, hidden columns.
+ */
+export const dropParts = (view: RelationName): string => {
+  const state = viewObjects(view).state
+  return `do $$
+declare part record;
+begin
+  for part in select a.name from tidemark.artifact a
+              where a.kind = 'part' and a.owner_noun = 'view' and a.owner_name = ${literal(view)}
+  loop
+    execute 'drop ' || regexp_replace(part.name, '^([a-z]+) ', '\\1 if exists ');
+  end loop;
+  for part in select a.attname from pg_attribute a
+              where a.attrelid = to_regclass(${literal(targetName(state))}) and a.attname like 'tidemark %' and not a.attisdropped
+  loop
+    execute format('alter table %s drop column %I', ${literal(targetName(state))}, part.attname);
+  end loop;
+  delete from tidemark.artifact a where a.kind = 'part' and a.owner_noun = 'view' and a.owner_name = ${literal(view)};
+end $$`
+}
+
+/** What an incremental program needs beside the state table, owned by the owner of the view. */
+function createParts({ compiled }: DesiredView, owner: string, as: Installer): string[] {
+  const { incremental, name } = compiled
+  if (incremental === null) return [dropParts(name)]
+  const logs = compiled.query.sources.flatMap(({ relation }) =>
+    ([0, 1, 2] as const).map((bucket) => qualified('tidemark', captureNames.log(relation, bucket))),
+  )
+  return [
+    dropParts(name),
+    ...incremental.install,
+    ...incremental.objects.flatMap((part) => [
+      ...(owner === as.role ? [] : [`alter ${part} owner to ${identifier(owner)}`]),
+      noteArtifact({ ...ownedBy(name), kind: 'part', name: part, digest: '' }),
+    ]),
+    ...(owner === as.installer
+      ? []
+      : [
+          `grant usage on schema tidemark to ${identifier(owner)}`,
+          ...logs.map((log) => `grant select on ${log} to ${identifier(owner)}`),
+        ]),
+  ]
+}
+
 /** The maintenance program, run with the rights of the view's owner and by nobody else's call. */
-export function createMaintain({ compiled }: DesiredView, owner: string, as: Installer): string[] {
+export function createMaintain(desired: DesiredView, owner: string, as: Installer): string[] {
+  const { compiled } = desired
   const { signature } = viewObjects(compiled.name)
   return [
+    ...createParts(desired, owner, as),
     compiled.maintainSql.trimEnd().replace(/;$/, ''),
     `revoke all on function ${signature} from public`,
     ...(owner === as.role ? [] : [`alter function ${signature} owner to ${identifier(owner)}`]),

@@ -161,8 +161,11 @@ export function told({ declaration, compiled }: DesiredView, place: Placement): 
   const inside =
     businessTarget === null ? '' : ` (${formatDuration(businessTarget.targetMs)} in business hours)`
   const group = String(place.group) === compiled.name ? '' : `, group ${place.group}`
-  const method = compiled.method === 'diff' ? 'by diff' : 'by REFRESH'
-  return `kept within ${formatDuration(targetMs)}${inside} by full refresh ${method}${group}`
+  const method =
+    compiled.incremental === null
+      ? `full refresh ${compiled.method === 'diff' ? 'by diff' : 'by REFRESH'}`
+      : 'incremental refresh'
+  return `kept within ${formatDuration(targetMs)}${inside} by ${method}${group}`
 }
 
 /** What copying a relation takes, at some 100 MB/s and as much again for its indexes. */

@@ -1,7 +1,10 @@
 import { captureProgram } from '../capture/program.ts'
 import { readSourceShape } from '../capture/shape.ts'
 import { compileView } from '../compile/compile-view.ts'
+import type { IncrementalProgram } from '../compile/emit-incremental.ts'
 import { bindEventCondition } from '../compile/event-condition.ts'
+import type { IncrementalWish, Obstacle } from '../compile/incremental.ts'
+import { draftIncremental, finishIncremental } from '../compile/incremental.ts'
 import { parseQuery } from '../compile/parse.ts'
 import type { Actual, Measures } from '../define/actual.ts'
 import { catalogDigest } from '../define/actual.ts'
@@ -19,6 +22,7 @@ import { pendingMigrations } from '../define/migrate.ts'
 import type { Populated, PopulateOptions } from '../define/populate.ts'
 import { populate } from '../define/populate.ts'
 import { refuseMissingPrivileges } from '../define/privileges.ts'
+import { probeTypes } from '../define/probe-types.ts'
 import { settingsOf, sourcesOf } from '../define/view-catalogue.ts'
 import type { BoundEvent, SourceShape } from '../model/capture.ts'
 import type { Configuration, EventDeclaration, ViewDeclaration } from '../model/declaration.ts'
@@ -50,7 +54,12 @@ export async function planConfiguration(
       const queries = await canonicalQueries(transaction, configuration, before)
       const events = eventsOf(configuration)
       const { shapes, refused } = await shapesOf(transaction, configuration, queries)
-      const views = await compiledViews(configuration, queries, { before, refused })
+      const views = await compiledViews(transaction, configuration, {
+        queries,
+        before,
+        shapes,
+        refused,
+      })
       const bound = await boundEvents(events, shapes)
       const actual = await introspect(transaction, [
         ...declaredRelations(configuration),
@@ -282,10 +291,17 @@ async function shapesOf(
   return { shapes, refused }
 }
 
+interface Understood {
+  readonly queries: ReadonlyMap<RelationName, CanonicalQuery>
+  readonly before: Actual
+  readonly shapes: ReadonlyMap<RelationName, SourceShape>
+  readonly refused: ReadonlySet<RelationName>
+}
+
 async function compiledViews(
+  transaction: Queryable,
   configuration: Configuration,
-  queries: ReadonlyMap<RelationName, CanonicalQuery>,
-  { before, refused }: { readonly before: Actual; readonly refused: ReadonlySet<RelationName> },
+  { queries, before, shapes, refused }: Understood,
 ): Promise<readonly DesiredView[]> {
   const views: DesiredView[] = []
   for (const declaration of configuration.views) {
@@ -304,12 +320,59 @@ async function compiledViews(
     }
     const { timeZone } = configuration
     const uniqueBesidesKey = hasUniqueIndex(declaration, before)
-    const compiled = await placed(declaration.name, () =>
-      compileView({ declaration, query, timeZone, uniqueBesidesKey }),
-    )
+    const compiled = await placed(declaration.name, async () => {
+      const incremental = await incrementalOf(transaction, {
+        declaration,
+        wish: {
+          view: declaration.name,
+          query,
+          shapes,
+          timeZone,
+          uniqueIndexes: uniqueBesidesKey,
+          key: declaration.key,
+        },
+      })
+      return compileView({ declaration, query, timeZone, uniqueBesidesKey, incremental })
+    })
     views.push({ declaration, compiled })
   }
   return views
+}
+
+interface MaybeIncremental {
+  readonly declaration: ViewDeclaration
+  readonly wish: IncrementalWish
+}
+
+/** The incremental program of a view that may have one. Throws `TIDEMARK_NOT_INCREMENTAL` when it was asked for. */
+async function incrementalOf(
+  transaction: Queryable,
+  { declaration, wish }: MaybeIncremental,
+): Promise<IncrementalProgram | readonly Obstacle[]> {
+  const { maintain } = declaration
+  if (declaration.as === 'matview' || maintain === 'full') return []
+  const result = await programOf(transaction, wish, maintain === 'incremental')
+  if (maintain !== 'incremental' || 'maintainSql' in result) return result
+  throw new TidemarkError({
+    code: 'TIDEMARK_NOT_INCREMENTAL',
+    what: `${declaration.name} cannot be maintained incrementally: ${result.map(({ reason }) => reason).join('; ')}`,
+    mend: "Change the query there, or say maintain: 'auto'.",
+  })
+}
+
+async function programOf(
+  transaction: Queryable,
+  wish: IncrementalWish,
+  forced: boolean,
+): Promise<IncrementalProgram | readonly Obstacle[]> {
+  const draft = await draftIncremental(wish)
+  if (!('stages' in draft)) return draft
+  if (!forced && draft.obstacles.length > 0) return draft.obstacles
+  const types = await probeTypes(
+    transaction,
+    draft.probes.map(({ sql }) => sql),
+  )
+  return finishIncremental(draft, types)
 }
 
 /** An adopted view may have unique indexes of its own; they come along. */
@@ -370,7 +433,8 @@ function desiredSources(
     const capture = configuration.sources.find(({ name }) => name === shape.name)?.capture
     const wish = {
       shape,
-      mode: capture === 'rows' ? 'rows' : 'marks',
+      mode:
+        capture === 'rows' || views.some((view) => readsRows(view, shape.name)) ? 'rows' : 'marks',
       columns: whole ? columns : columns.filter((name) => needed.has(name)),
       events: rules.map(({ declaration, condition }): BoundEvent => ({
         rule: declaration.name,
@@ -382,6 +446,11 @@ function desiredSources(
     return { wish, program: captureProgram(wish) }
   })
 }
+
+/** Whether a view needs to know which rows of a table changed. */
+const readsRows = ({ compiled }: DesiredView, source: RelationName): boolean =>
+  compiled.incremental !== null &&
+  compiled.query.sources.some(({ relation }) => relation === source)
 
 /** What refreshes take: from the log, else by the planner's cost where the query may be planned by us. */
 async function measuresOf(

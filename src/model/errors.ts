@@ -29,6 +29,7 @@ export const errorCatalogue = {
   TIDEMARK_VIEW_CYCLE: 'The views depend on one another in a circle.',
   TIDEMARK_NAME_TAKEN: 'The name is taken by something that Tidemark does not manage.',
   TIDEMARK_KEY_NOT_UNIQUE: 'The declared key of a view is not unique in its result.',
+  TIDEMARK_NOT_INCREMENTAL: 'The view cannot be maintained incrementally.',
   TIDEMARK_PLAN_STALE: 'The database has changed since this plan was made.',
   TIDEMARK_PLAN_INVALID: 'This file is not a plan of this version.',
   TIDEMARK_DESTRUCTIVE_REFUSED: 'The plan would drop what a user owns.',

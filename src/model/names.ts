@@ -33,3 +33,10 @@ export const viewNames = {
   maintain: (view: RelationName): string => objectName(`maintain ${view}`),
   fallback: (view: RelationName): string => objectName(`source of ${view}`),
 } as const
+
+/**
+ * What a column is called in a change log, whose own columns are `xid` and `w`: its own name, with a dot
+ * before it where that is taken. No two columns get one name.
+ */
+export const loggedName = (column: string): string =>
+  /^\.*(xid|w)$/.test(column) ? `.${column}` : column

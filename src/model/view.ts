@@ -32,6 +32,38 @@ export interface CanonicalQuery {
   readonly returnsSets: boolean
   /** Foreign tables and other relations that cannot be captured. */
   readonly uncaptured: readonly RelationName[]
+  /** Ordinary views that are read, with their queries as the server prints them. */
+  readonly views: readonly NestedView[]
+  /** Sets of columns of tables that are unique and not null. */
+  readonly uniques: readonly {
+    readonly relation: RelationName
+    readonly columns: readonly string[]
+  }[]
+  /** Aggregate functions that are called, as the server prints their names. */
+  readonly aggregates: readonly string[]
+  /** Functions that are called and return sets. */
+  readonly setReturning: readonly string[]
+}
+
+/** An ordinary view that a query reads. */
+export interface NestedView {
+  readonly name: RelationName
+  readonly sql: string
+  readonly columns: readonly string[]
+}
+
+/** What is known of the type of an expression. */
+export interface ColumnType {
+  /** As `format_type` prints it, usable in DDL. */
+  readonly type: string
+  /** Values that are equal look alike: no 1.0 beside 1.00. */
+  readonly imageEqual: boolean
+  /** Rows with such a column can be hashed. */
+  readonly hashable: boolean
+  /** Sums depend on the order in which they are added up. */
+  readonly float: boolean
+  /** The equality operator that groups are made by, `pg_catalog.=`; null when there is none. */
+  readonly equality: string | null
 }
 
 /** A view compiled: what to create and the program that refreshes it. */
@@ -48,4 +80,17 @@ export interface CompiledView {
   readonly reasons: readonly string[]
   /** `create or replace function` of the maintenance program. */
   readonly maintainSql: string
+  /** What the program needs beside the state table; null for a view that is computed in full. */
+  readonly incremental: IncrementalObjects | null
+}
+
+/** The objects of an incrementally maintained view, beside its state table and its program. */
+export interface IncrementalObjects {
+  readonly install: readonly string[]
+  /** `table x`, `type y`, `view z`: what `drop` takes away again. */
+  readonly objects: readonly string[]
+  /** Columns of the state table that the user's view does not show. */
+  readonly hiddenColumns: readonly string[]
+  /** The query as the program computes it: what SQL leaves to choose is chosen. */
+  readonly exactSql: string
 }

@@ -127,7 +127,7 @@ export interface ViewConfig {
    */
   readonly as?: 'view' | 'matview'
   /** How the result is kept up to date; `'auto'` chooses. Default `'auto'`. */
-  readonly maintain?: 'auto' | 'full'
+  readonly maintain?: 'auto' | 'incremental' | 'full'
   /** How stale the view may become: `'1m'`, or a tighter target in business hours. Default `'5m'`. */
   readonly target?: DurationText | BusinessTargetConfig
   /** Staleness beyond this is `very_stale`. Default: twice the target. */

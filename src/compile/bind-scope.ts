@@ -1,0 +1,246 @@
+import type { Node, SelectStmt } from 'libpg-query'
+import type { ColumnId, Expression } from './expression.ts'
+import { columnOf, columnsIn, replaced } from './expression.ts'
+import type { Relation, ScanTarget } from './relation.ts'
+import { columnsOf, isKeyed, relationsIn } from './relation.ts'
+
+/** A table, or a maintained view, that a query may read. */
+export interface ReadableTable {
+  readonly target: ScanTarget
+  readonly columns: readonly { readonly name: string; readonly notNull: boolean }[]
+  /** Sets of columns that are unique and not null. */
+  readonly keys: readonly (readonly string[])[]
+}
+
+/** What the binder has to know beside the text of a query. All names as the server prints them: `public.orders`. */
+export interface BindFacts {
+  readonly tables: ReadonlyMap<string, ReadableTable>
+  /** Ordinary views, to be looked into. */
+  readonly views: ReadonlyMap<
+    string,
+    { readonly columns: readonly string[]; readonly select: SelectStmt }
+  >
+  /** Aggregate functions that are called; those of pg_catalog without their schema. */
+  readonly aggregates: ReadonlySet<string>
+  /** Functions that are called and return sets. */
+  readonly setReturning: ReadonlySet<string>
+  /** A type of the query compares by operators that lie outside pg_catalog. */
+  readonly foreignEquality: boolean
+}
+
+/** Thrown where the binder has no rule; the nearest query that stands by itself is then computed as a whole. */
+export class NoRule extends Error {
+  /** Place in the printed query, in bytes; null when the construct has none. */
+  readonly byte: number | null
+  constructor(reason: string, byte: number | null = null) {
+    super(reason)
+    this.name = 'NoRule'
+    this.byte = byte
+  }
+}
+
+/** A relation in FROM: its columns by the names that the query has for them, in order. */
+export interface Named {
+  readonly columns: readonly { readonly name: string; readonly is: Expression }[]
+}
+
+/** A query of WITH, bound once. */
+export interface Cte {
+  readonly bound: BoundQuery
+}
+
+/** A query as a relation, its columns named. */
+export interface BoundQuery {
+  readonly relation: Relation
+  readonly names: readonly string[]
+}
+
+/** What names mean in one SELECT, and beyond it in the queries around. */
+export interface Scope {
+  readonly parent: Scope | null
+  readonly tables: Map<string, Named>
+  /** Columns of USING, which no table's name need precede. */
+  readonly merged: Map<string, Expression>
+  readonly ctes: Map<string, Cte>
+}
+
+/** A scope within another. */
+export const innerScope = (parent: Scope | null): Scope => ({
+  parent,
+  tables: new Map(),
+  merged: new Map(),
+  ctes: new Map(),
+})
+
+/** Everything that binding shares: facts, and names that were given. */
+export interface Binding {
+  readonly facts: BindFacts
+  /** A new column id that reminds of a name. */
+  readonly fresh: (hint: string) => ColumnId
+  /** Binds a query within the scope of the queries around it. */
+  readonly bind: (binding: Binding, select: SelectStmt, parent: Scope | null) => BoundQuery
+}
+
+/** A binding with ids of its own. */
+export function newBinding(facts: BindFacts, bind: Binding['bind']): Binding {
+  const taken = new Set<string>()
+  const fresh = (hint: string): ColumnId => {
+    const word =
+      hint
+        .toLowerCase()
+        .replaceAll(/[^a-z0-9_]+/g, '_')
+        .replace(/^(?=\d)/, 'c')
+        .slice(0, 40) || 'c'
+    for (let turn = 1; ; turn += 1) {
+      // A number always, so that no id is a key word.
+      const id = `${word}_${String(turn)}`
+      if (!taken.has(id)) {
+        taken.add(id)
+        return id
+      }
+    }
+  }
+  return { facts, fresh, bind }
+}
+
+/** The fields of a reference to a column: `a.b` as ['a', 'b'], a star as '*'. */
+export function fieldsOf(node: Node): readonly string[] | null {
+  if (!('ColumnRef' in node)) return null
+  return (node.ColumnRef.fields ?? []).map((field) =>
+    'String' in field ? (field.String.sval ?? '') : '*',
+  )
+}
+
+/** Looks a CTE up, innermost first. */
+export function cteNamed(scope: Scope | null, name: string): Cte | undefined {
+  for (let at = scope; at !== null; at = at.parent) {
+    const found = at.ctes.get(name)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function tableNamed(scope: Scope | null, alias: string): Named | undefined {
+  for (let at = scope; at !== null; at = at.parent) {
+    const found = at.tables.get(alias)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function bareColumn(scope: Scope | null, name: string): Expression | undefined {
+  for (let at = scope; at !== null; at = at.parent) {
+    const merged = at.merged.get(name)
+    if (merged !== undefined) return merged
+    for (const table of at.tables.values()) {
+      const column = table.columns.find((each) => each.name === name)
+      if (column !== undefined) return column.is
+    }
+  }
+  return undefined
+}
+
+/**
+ * Puts ids in place of the names of columns. Subqueries are left as they are: they are bound where they are joined.
+ * Throws {@link NoRule} for whole rows and names that are not found.
+ */
+export function resolved<Tree>(tree: Tree, scope: Scope): Tree {
+  return replaced(tree, (node) => {
+    const fields = fieldsOf(node)
+    if (fields === null) return undefined
+    const [first = '', second] = fields
+    const byte = 'ColumnRef' in node ? (node.ColumnRef.location ?? null) : null
+    if (second === '*' || first === '*' || fields.length > 2) {
+      throw new NoRule('a whole row is used as a value', byte)
+    }
+    if (second === undefined) {
+      const found = bareColumn(scope, first)
+      if (found !== undefined) return found
+      throw new NoRule(
+        tableNamed(scope, first) === undefined
+          ? `column ${first} was not found`
+          : 'a whole row is used as a value',
+        byte,
+      )
+    }
+    const column = tableNamed(scope, first)?.columns.find(({ name }) => name === second)
+    if (column === undefined) throw new NoRule(`column ${first}.${second} was not found`, byte)
+    return column.is
+  })
+}
+
+/** The columns that a relation refers to and that nothing within it gives: those of the query around it. */
+export function freeIn(relation: Relation): ReadonlySet<ColumnId> {
+  const known = freeMemo.get(relation)
+  if (known !== undefined) return known
+  const given = new Set<ColumnId>()
+  for (const each of relationsIn(relation)) for (const id of columnsOf(each)) given.add(id)
+  const free = new Set<ColumnId>()
+  for (const each of relationsIn(relation)) {
+    for (const id of columnsIn(ownExpressions(each))) if (!given.has(id)) free.add(id)
+  }
+  freeMemo.set(relation, free)
+  return free
+}
+
+const freeMemo = new WeakMap<Relation, ReadonlySet<ColumnId>>()
+
+/** The expressions of a relation itself, not of its inputs. */
+export function ownExpressions(relation: Relation): readonly unknown[] {
+  switch (relation.kind) {
+    case 'product':
+      return relation.where
+    case 'project':
+      return relation.columns.map(({ expression }) => expression)
+    case 'outer':
+    case 'match':
+    case 'mark':
+      return relation.on
+    case 'aggregate':
+      return [...relation.keys, ...relation.calls].map(({ expression }) => expression)
+    case 'window':
+      return [...relation.partition, ...relation.calls.map(({ expression }) => expression)]
+    case 'top':
+      return [relation.per, relation.order, relation.limit, relation.offset]
+    case 'rows':
+      return [relation.item]
+    case 'scan':
+    case 'union':
+    case 'set':
+    case 'apply':
+    case 'whole':
+      return []
+  }
+}
+
+/** A relation under new column ids, so that it can stand twice in one query. */
+export function renamedCopy(
+  binding: Binding,
+  { relation, names }: BoundQuery,
+  wanted: readonly string[] = names,
+): { readonly relation: Relation; readonly named: Named } {
+  const columns = columnsOf(relation).map((id, at) => ({
+    id: binding.fresh(wanted[at] ?? names[at] ?? 'c'),
+    expression: columnOf(id),
+  }))
+  return {
+    relation: { kind: 'project', input: relation, columns },
+    named: {
+      columns: columns.map(({ id }, at) => ({
+        name: wanted[at] ?? names[at] ?? '',
+        is: columnOf(id),
+      })),
+    },
+  }
+}
+
+/** The tables of a set of names. */
+export const tableOf = (
+  facts: BindFacts,
+  schema: string | undefined,
+  name: string,
+): ReadableTable | undefined => facts.tables.get(`${schema ?? 'pg_catalog'}.${name}`)
+
+/** Whether a relation needs a row of the query around it to be computed, and groups or limits all the same. */
+export const isBoundInward = (relation: Relation): boolean =>
+  [...relationsIn(relation)].some((each) => isKeyed(each) && freeIn(each).size > 0)

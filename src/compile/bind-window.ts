@@ -1,0 +1,124 @@
+import type { FuncCall, SelectStmt, WindowDef } from 'libpg-query'
+import { must } from '../base/assert.ts'
+import type { Binding, Scope } from './bind-scope.ts'
+import { NoRule } from './bind-scope.ts'
+import type { Expressed } from './bind-subquery.ts'
+import { hasSubquery, joinSubqueries } from './bind-subquery.ts'
+import type { Expression } from './expression.ts'
+import { columnOf, replaced } from './expression.ts'
+import { functionName } from './functions.ts'
+import type { Output, Relation } from './relation.ts'
+import { nodesOf, treeText } from './walk.ts'
+
+interface Windowed extends Expressed {
+  readonly select: SelectStmt
+  readonly scope: Scope
+}
+
+/** Window functions, those of one partitioning and order together; their values become columns. */
+export function bindWindows<State extends Windowed>(binding: Binding, state: State): State {
+  let { relation } = state
+  const calls = new Map<string, { readonly output: Output; readonly call: FuncCall }>()
+  const replaceCalls = (expression: Expression): Expression =>
+    replaced(expression, (node) => {
+      if (!('FuncCall' in node) || node.FuncCall.over === undefined) return undefined
+      const call = node.FuncCall
+      const text = treeText(call)
+      const found = calls.get(text) ?? {
+        output: {
+          id: binding.fresh(functionName(call).replace(/^.*\./, '')),
+          expression: { FuncCall: call },
+        },
+        call,
+      }
+      calls.set(text, found)
+      return columnOf(found.output.id)
+    })
+  if (!state.expressions.some((expression) => hasWindow(expression))) return state
+  const joinedState = joinInner(binding, state)
+  relation = joinedState.relation
+  const expressions = joinedState.expressions.map((expression) => replaceCalls(expression))
+  const partitions = new Map<string, { partition: readonly Expression[]; calls: Output[] }>()
+  for (const { output, call } of calls.values()) {
+    refuseNested(call)
+    const partition = call.over?.partitionClause ?? []
+    // Of another order, rows that it leaves equal would come in another order.
+    const sorting = treeText([partition, call.over?.orderClause])
+    const found = partitions.get(sorting) ?? { partition, calls: [] }
+    found.calls.push(output)
+    partitions.set(sorting, found)
+  }
+  for (const { partition, calls: outputs } of partitions.values()) {
+    relation = { kind: 'window', input: relation, partition, calls: outputs } satisfies Relation
+  }
+  return { ...state, relation, expressions }
+}
+
+/** Subqueries within the arguments and the windows are joined first. */
+function joinInner(binding: Binding, state: Windowed): Expressed {
+  let { relation } = state
+  const expressions = state.expressions.map((expression) =>
+    replaced(expression, (node) => {
+      if (!('FuncCall' in node) || node.FuncCall.over === undefined || !hasSubquery(node))
+        return undefined
+      const joined = joinSubqueries(binding, { relation, expressions: [node], scope: state.scope })
+      relation = joined.relation
+      return joined.expressions[0]
+    }),
+  )
+  return { relation, expressions }
+}
+
+const hasWindow = (tree: unknown): boolean =>
+  [...nodesOf(tree)].some(({ kind, node }) => kind === 'FuncCall' && node['over'] !== undefined)
+
+/** A SELECT with each call's window written out where the WINDOW clause has it. */
+export function withWindows(select: SelectStmt): SelectStmt {
+  const named = namedWindows(select)
+  if (named.size === 0) return select
+  const written = <Tree>(tree: Tree): Tree =>
+    replaced(tree, (node) =>
+      'FuncCall' in node && node.FuncCall.over !== undefined
+        ? { FuncCall: withDefinition(node.FuncCall, named) }
+        : undefined,
+    )
+  const { targetList, sortClause, ...rest } = select
+  return {
+    ...rest,
+    ...(targetList === undefined ? {} : { targetList: written(targetList) }),
+    ...(sortClause === undefined ? {} : { sortClause: written(sortClause) }),
+  }
+}
+
+function namedWindows({ windowClause }: SelectStmt): ReadonlyMap<string, WindowDef> {
+  const found = new Map<string, WindowDef>()
+  for (const node of windowClause ?? []) {
+    if ('WindowDef' in node && node.WindowDef.name !== undefined)
+      found.set(node.WindowDef.name, node.WindowDef)
+  }
+  return found
+}
+
+/** The call with its window written out. */
+function withDefinition(call: FuncCall, named: ReadonlyMap<string, WindowDef>): FuncCall {
+  const over = must(call.over, 'a window function has a window')
+  const name = over.name ?? over.refname
+  if (name === undefined) return call
+  const base = named.get(name)
+  if (base === undefined) throw new NoRule(`window ${name} was not found`)
+  const { name: _name, refname: _refname, ...own } = over
+  const { name: _base, refname: inherited, ...definition } = base
+  if (inherited !== undefined) throw new NoRule('a window that inherits from another')
+  if (over.name !== undefined) return { ...call, over: definition }
+  return { ...call, over: { ...definition, ...own } }
+}
+
+function refuseNested(call: FuncCall): void {
+  for (const part of [
+    call.args ?? [],
+    call.over?.partitionClause ?? [],
+    call.over?.orderClause ?? [],
+  ]) {
+    if (hasWindow(part)) throw new NoRule('a window function within another')
+  }
+}

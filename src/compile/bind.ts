@@ -1,0 +1,297 @@
+import type { Node, SelectStmt, SortBy } from 'libpg-query'
+import { must } from '../base/assert.ts'
+import { impliedName, stringOf } from './bind-names.ts'
+import { bindAggregates } from './bind-aggregate.ts'
+import { bindFrom } from './bind-from.ts'
+import type { BindFacts, Binding, BoundQuery, Scope } from './bind-scope.ts'
+import { NoRule, freeIn, innerScope, newBinding, resolved } from './bind-scope.ts'
+import { joinSubqueries, whereOf } from './bind-subquery.ts'
+import { bindWhole } from './bind-whole.ts'
+import { bindWindows, withWindows } from './bind-window.ts'
+import type { Expression } from './expression.ts'
+import { columnOf, columnsIn, isPrintable } from './expression.ts'
+import type { Output, Relation } from './relation.ts'
+import { columnsOf } from './relation.ts'
+import { nodesOf, treeText } from './walk.ts'
+
+/** A query bound to the algebra. */
+export interface Bound {
+  readonly relation: Relation
+  readonly names: readonly string[]
+  readonly binding: Binding
+}
+
+/**
+ * Binds a query, as the server printed it, to the algebra.
+ *
+ * Guarantees: the relation gives the rows of the query at every state of the tables, as a bag, but for what SQL
+ * leaves PostgreSQL to choose; a part for which there is no rule is a `whole` with the reason. Never fails: in the
+ * end the query itself is one `whole`.
+ */
+export function bindQuery(select: SelectStmt, facts: BindFacts): Bound {
+  const binding = newBinding(facts, bindSelect)
+  const bound = bindSelect(binding, select, null)
+  return { ...bound, binding }
+}
+
+/** Binds a SELECT in the scope of the queries around it; one that stands by itself is whole if it must be. */
+function bindSelect(binding: Binding, select: SelectStmt, parent: Scope | null): BoundQuery {
+  try {
+    const bound = bindParts(binding, select, parent)
+    refuseUnprintable(bound.relation)
+    return bound
+  } catch (error) {
+    if (!(error instanceof NoRule)) throw error
+    return bindWhole(binding, { select, parent, reason: error })
+  }
+}
+
+function refuseUnprintable(relation: Relation): void {
+  if (relation.kind !== 'project') return
+  for (const { expression } of relation.columns) {
+    if (!isPrintable(expression)) throw new NoRule('an expression cannot be printed again')
+  }
+}
+
+function bindParts(binding: Binding, select: SelectStmt, parent: Scope | null): BoundQuery {
+  const scope = innerScope(parent)
+  bindCtes(binding, select, scope)
+  if (select.op !== undefined && select.op !== 'SETOP_NONE') {
+    return bindSetOperation(binding, select, scope)
+  }
+  if (select.valuesLists !== undefined) return bindValues(binding, select, scope)
+  return bindPlain(binding, select, scope)
+}
+
+function bindCtes(binding: Binding, { withClause }: SelectStmt, scope: Scope): void {
+  if (withClause === undefined) return
+  if (withClause.recursive === true) throw new NoRule('WITH RECURSIVE', withClause.location ?? null)
+  for (const node of withClause.ctes ?? []) {
+    if (!('CommonTableExpr' in node)) continue
+    const { ctename, ctequery, aliascolnames } = node.CommonTableExpr
+    if (ctequery === undefined || !('SelectStmt' in ctequery)) throw new NoRule('WITH that writes')
+    const bound = binding.bind(binding, ctequery.SelectStmt, scope)
+    const names = bound.names.map((name, at) => stringOf(aliascolnames?.[at]) ?? name)
+    scope.ctes.set(ctename ?? '', { bound: { relation: bound.relation, names } })
+  }
+}
+
+function bindSetOperation(binding: Binding, select: SelectStmt, scope: Scope): BoundQuery {
+  const { larg, rarg, op, all } = select
+  const left = binding.bind(binding, must(larg, 'a set operation has a left'), scope)
+  const right = binding.bind(binding, must(rarg, 'a set operation has a right'), scope)
+  const columns = left.names.map((name) => binding.fresh(name))
+  let relation: Relation
+  if (op === 'SETOP_UNION') {
+    const union: Relation = { kind: 'union', inputs: [left.relation, right.relation], columns }
+    relation = all === true ? union : distinct(binding, union, left.names)
+  } else {
+    relation = {
+      kind: 'set',
+      operation: op === 'SETOP_INTERSECT' ? 'intersect' : 'except',
+      all: all === true,
+      left: left.relation,
+      right: right.relation,
+      columns,
+    }
+  }
+  if (freeIn(relation).size > 0 && relation.kind !== 'union') {
+    throw new NoRule('a set operation that refers to the query around it')
+  }
+  const bound = { relation, names: left.names }
+  return limited(bound, select, (item) => byPosition(item, relation))
+}
+
+/** Items of ORDER BY after a set operation are positions, as the server prints them. */
+function byPosition(item: Node, relation: Relation): Expression {
+  const position = 'A_Const' in item ? item.A_Const.ival?.ival : undefined
+  const id = position === undefined ? undefined : columnsOf(relation)[position - 1]
+  if (id === undefined) throw new NoRule('ORDER BY of a set operation names no position')
+  return columnOf(id)
+}
+
+function bindValues(binding: Binding, select: SelectStmt, scope: Scope): BoundQuery {
+  const {
+    valuesLists,
+    withClause: _with,
+    sortClause: _sort,
+    limitCount: _limit,
+    limitOffset: _offset,
+    ...rest
+  } = select
+  refuseSubqueries(valuesLists)
+  const [first] = valuesLists ?? []
+  const width = first !== undefined && 'List' in first ? (first.List.items ?? []).length : 0
+  const names = Array.from({ length: width }, (_, at) => `column${String(at + 1)}`)
+  const columns = names.map((name) => binding.fresh(name))
+  const item: Expression = {
+    RangeSubselect: {
+      subquery: { SelectStmt: { ...rest, valuesLists: resolved(valuesLists ?? [], scope) } },
+    },
+  }
+  const relation: Relation = { kind: 'rows', item, columns, ordinality: false }
+  return limited({ relation, names }, select, (node) =>
+    resolved(node, { ...innerScope(scope), tables: new Map([['', named(names, columns)]]) }),
+  )
+}
+
+const named = (
+  names: readonly string[],
+  ids: readonly string[],
+): { readonly columns: readonly { readonly name: string; readonly is: Expression }[] } => ({
+  columns: names.map((name, at) => ({ name, is: columnOf(ids[at] ?? '') })),
+})
+
+function refuseSubqueries(tree: unknown): void {
+  for (const { kind } of nodesOf(tree)) {
+    if (kind === 'SubLink') throw new NoRule('a subquery stands where it cannot be joined')
+  }
+}
+
+/** One expression of the select list with the name of its column. */
+interface Target {
+  readonly name: string
+  readonly expression: Expression
+}
+
+function bindPlain(binding: Binding, written: SelectStmt, scope: Scope): BoundQuery {
+  const select = withWindows(written)
+  if (select.lockingClause !== undefined) throw new NoRule('row locks')
+  const from = bindFrom(binding, select.fromClause ?? [], scope)
+  const filtered = whereOf(binding, { relation: from, condition: select.whereClause, scope })
+  const targets = (select.targetList ?? []).map((node, at) => targetOf(node, at, scope))
+  const plainDistinct = isPlainDistinct(select)
+  const distinctOn = plainDistinct ? [] : (select.distinctClause ?? [])
+  const sort = isOrdered(select) ? sortsOf(select.sortClause ?? []) : []
+  const extra = [
+    ...distinctOn.map((node) => resolved(node, scope)),
+    ...sort.map(({ node }) => resolved(must(node, 'an item of ORDER BY'), scope)),
+  ]
+  // What follows FROM and WHERE, from the inside out: groups, windows, subqueries, the select list.
+  const expressions = [...targets.map(({ expression }) => expression), ...extra]
+  const grouped = bindAggregates(binding, { relation: filtered, expressions, select, scope })
+  const windowed = bindWindows(binding, grouped)
+  const state = joinSubqueries(binding, windowed)
+  refuseSubqueries(state.expressions)
+  const columns = state.expressions.map((expression, at): Output => ({
+    id: binding.fresh(targets[at]?.name ?? 'order'),
+    expression,
+  }))
+  const shown = columns.slice(0, targets.length)
+  const names = targets.map(({ name }) => name)
+  let relation: Relation = { kind: 'project', input: state.relation, columns }
+  if (plainDistinct) {
+    relation = distinct(binding, { ...relation, columns: shown }, names)
+    return limitedDistinct({ relation, names }, { select, sort, columns, shown: shown.length })
+  }
+  if (!isOrdered(select)) return { relation: { ...relation, columns: shown }, names }
+  const ids = columns.slice(targets.length).map(({ id }) => columnOf(id))
+  const per = ids.slice(0, distinctOn.length)
+  const order = sort.map((item, at): SortBy => ({
+    ...item,
+    node: must(ids[distinctOn.length + at], 'every item of ORDER BY has a column'),
+  }))
+  if (per.length > 0) {
+    relation = { kind: 'top', input: relation, per, order, limit: one, offset: null, ties: false }
+  }
+  relation = topOf(relation, select, order)
+  return { relation: { kind: 'project', input: relation, columns: outputs(shown) }, names }
+}
+
+const one: Expression = { A_Const: { ival: { ival: 1 } } }
+
+const outputs = (columns: readonly Output[]): readonly Output[] =>
+  columns.map(({ id }) => ({ id, expression: columnOf(id) }))
+
+/** Whether the order matters: some rows are left out by it. */
+const isOrdered = (select: SelectStmt): boolean =>
+  isLimited(select) || (select.distinctClause !== undefined && !isPlainDistinct(select))
+
+const isLimited = ({ limitCount, limitOffset }: SelectStmt): boolean =>
+  (limitCount !== undefined && !isNullConstant(limitCount)) || limitOffset !== undefined
+
+const isNullConstant = (node: Node): boolean => 'A_Const' in node && node.A_Const.isnull === true
+
+/** Plain DISTINCT comes as one empty node; DISTINCT ON as its expressions. */
+const isPlainDistinct = ({ distinctClause }: SelectStmt): boolean =>
+  distinctClause !== undefined && distinctClause.every((node) => Object.keys(node).length === 0)
+
+const sortsOf = (clause: readonly Node[]): readonly SortBy[] =>
+  clause.map((node) => {
+    if (!('SortBy' in node)) throw new NoRule('ORDER BY of a kind unknown')
+    return node.SortBy
+  })
+
+function targetOf(node: Node, at: number, scope: Scope): Target {
+  if (!('ResTarget' in node)) throw new NoRule('a select list of a kind unknown')
+  const { name, val } = node.ResTarget
+  const value = must(val, 'an item of a select list has a value')
+  return {
+    name: name ?? impliedName(value) ?? `column${String(at + 1)}`,
+    expression: resolved(value, scope),
+  }
+}
+
+/** DISTINCT: a group of each row. */
+function distinct(binding: Binding, input: Relation, names: readonly string[]): Relation {
+  const keys = columnsOf(input).map((id, at): Output => ({
+    id: binding.fresh(names[at] ?? 'c'),
+    expression: columnOf(id),
+  }))
+  return { kind: 'aggregate', input, keys, calls: [] }
+}
+
+/** After DISTINCT, ORDER BY can only name what is selected. */
+function limitedDistinct(
+  bound: BoundQuery,
+  parts: {
+    readonly select: SelectStmt
+    readonly sort: readonly SortBy[]
+    readonly columns: readonly Output[]
+    readonly shown: number
+  },
+): BoundQuery {
+  if (!isLimited(parts.select)) return bound
+  const ids = columnsOf(bound.relation)
+  const order = parts.sort.map((item, at): SortBy => {
+    const wanted = parts.columns[parts.shown + at]
+    const found = parts.columns
+      .slice(0, parts.shown)
+      .findIndex(({ expression }) => treeText(expression) === treeText(wanted?.expression))
+    const id = ids[found]
+    if (id === undefined) throw new NoRule('ORDER BY after DISTINCT of what is not selected')
+    return { ...item, node: columnOf(id) }
+  })
+  return { ...bound, relation: topOf(bound.relation, parts.select, order) }
+}
+
+function limited(
+  bound: BoundQuery,
+  select: SelectStmt,
+  item: (node: Node) => Expression,
+): BoundQuery {
+  if (!isLimited(select)) return bound
+  const order = sortsOf(select.sortClause ?? []).map((sort): SortBy => ({
+    ...sort,
+    node: item(must(sort.node, 'an item of ORDER BY')),
+  }))
+  return { ...bound, relation: topOf(bound.relation, select, order) }
+}
+
+function topOf(input: Relation, select: SelectStmt, order: readonly SortBy[]): Relation {
+  if (!isLimited(select)) return input
+  const { limitCount, limitOffset, limitOption } = select
+  for (const part of [limitCount, limitOffset]) {
+    if (part !== undefined && columnsIn(part).size > 0) throw new NoRule('LIMIT of a column')
+    refuseSubqueries(part)
+  }
+  return {
+    kind: 'top',
+    input,
+    per: [],
+    order,
+    limit: limitCount === undefined || isNullConstant(limitCount) ? null : limitCount,
+    offset: limitOffset ?? null,
+    ties: limitOption === 'LIMIT_OPTION_WITH_TIES',
+  }
+}

@@ -1,0 +1,53 @@
+import type { ColumnType } from '../model/view.ts'
+import type { Node, SortBy } from 'libpg-query'
+import type { Expression } from './expression.ts'
+import { functionName } from './functions.ts'
+
+/*
+ * Where SQL leaves PostgreSQL a choice, programs choose always alike, so that a row that was computed in a refresh
+ * of few rows is the one that a refresh of all would compute.
+ */
+
+/** One of equal values that may look different: the one whose text comes first. */
+export const determined = (name: string, { imageEqual }: ColumnType): string =>
+  imageEqual ? name : `tidemark.first(${name} order by ${name}::text collate "C")`
+
+/** Aggregates whose value does not depend on the order of their input, if their arguments look alike when equal. */
+const orderless =
+  /^(count|bool_and|bool_or|every|bit_and|bit_or|bit_xor|min|max|range_agg|range_intersect_agg|percentile_(cont|disc)|mode|rank|dense_rank|percent_rank|cume_dist|tidemark\.only)$/
+
+/** Those that add up: exact, and so without an order, but for floats. */
+const sums = /^(sum|avg|stddev(_pop|_samp)?|var(iance|_pop|_samp))$/
+
+/** A call with an order of its input that leaves nothing to choose. */
+export function orderedCall(
+  call: Expression,
+  typeOf: (expression: Expression) => ColumnType,
+): Expression {
+  if (!('FuncCall' in call)) return call
+  const { agg_within_group, agg_distinct, agg_star, args = [], agg_order = [] } = call.FuncCall
+  const name = functionName(call.FuncCall)
+  if (agg_within_group === true || agg_star === true || agg_distinct === true) return call
+  if (name === 'count' || args.length === 0) return call
+  const types = args.map((argument) => typeOf(argument))
+  if (orderless.test(name) && types.every(({ imageEqual }) => imageEqual)) return call
+  if (sums.test(name) && types.every(({ float }) => !float)) return call
+  const more = args.map((argument): Node => ({ SortBy: textOrder(argument) }))
+  return { FuncCall: { ...call.FuncCall, agg_order: [...agg_order, ...more] } }
+}
+
+const textOrder = (node: Expression): SortBy => ({
+  node: {
+    CollateClause: {
+      arg: {
+        TypeCast: {
+          arg: node,
+          typeName: { names: [{ String: { sval: 'text' } }], typemod: -1 },
+        },
+      },
+      collname: [{ String: { sval: 'C' } }],
+    },
+  },
+  sortby_dir: 'SORTBY_DEFAULT',
+  sortby_nulls: 'SORTBY_NULLS_DEFAULT',
+})

@@ -1,0 +1,350 @@
+import type { ColumnType } from '../model/view.ts'
+import type { RelationName } from '../model/ids.ts'
+import { captureNames, loggedName, objectName, viewNames } from '../model/names.ts'
+import type { BindFacts } from './bind-scope.ts'
+import { emitDiff, emitVerify } from './emit-diff.ts'
+import { emitMaintenance } from './emit-maintain.ts'
+import { indented } from './emit-relation.ts'
+import type { TargetNames } from './emit-relation.ts'
+import type { StageContext, StoredStage } from './emit-stage.ts'
+import { fullSelect, inlineSelect, refreshStatement, storedColumns } from './emit-stage.ts'
+import type { Expression } from './expression.ts'
+import type { ScanTarget } from './relation.ts'
+import { scansIn } from './relation.ts'
+import { sqlName, sqlText } from './sql-text.ts'
+
+/** A source of a view, and how its changes are read. */
+export interface ReadSource {
+  readonly name: RelationName
+  readonly columns: readonly {
+    readonly name: string
+    /** The type in the change log. */
+    readonly logType: string
+  }[]
+}
+
+/** What an incremental program is made of. */
+export interface IncrementalParts {
+  readonly view: RelationName
+  readonly sources: readonly ReadSource[]
+  readonly stages: readonly StoredStage[]
+  readonly facts: BindFacts
+  readonly typeOf: (expression: Expression) => ColumnType
+  readonly timeZone: string
+  /** The visible columns by name: the columns that the user's view has. */
+  readonly columns: readonly { readonly name: string; readonly type: string }[]
+  /** Key by which a full refresh pairs rows. */
+  readonly key: readonly string[] | null
+}
+
+/** The objects of an incremental view beside its state table, and the function that refreshes it. */
+export interface IncrementalProgram {
+  readonly install: readonly string[]
+  /** `table x`, `type y`, `view z`: what `drop` takes away again. */
+  readonly objects: readonly string[]
+  /** Columns of the state table that the user's view does not show. */
+  readonly hiddenColumns: readonly string[]
+  readonly maintainSql: string
+  /** The query as the program computes it, with nothing left to choose. */
+  readonly exactSql: string
+}
+
+const inState = (text: string): string => `tidemark_state.${sqlName(objectName(text))}`
+
+/** The view on the rows of a source: bound to its columns, whatever they are called later. */
+export const rowsName = (source: RelationName, view: RelationName): string =>
+  inState(`rows of ${source} for ${view}`)
+
+const sourceChangeType = (source: RelationName, view: RelationName): string =>
+  inState(`change of ${source} for ${view}`)
+
+/** The table of a stage that is not the view itself. */
+export const stageTable = (number: number, view: RelationName): string =>
+  inState(`stage ${String(number)} of ${view}`)
+
+/** The type of a change of a stage. */
+export const stageChangeType = (number: number, view: RelationName): string =>
+  inState(`change of stage ${String(number)} of ${view}`)
+
+const variable = (text: string): string => sqlName(objectName(text))
+const sourceChanges = (source: string): string => variable(`changes of ${source}`)
+const sourceCount = (source: string): string => variable(`count of ${source}`)
+const sourceTruncated = (source: string): string => variable(`truncated ${source}`)
+
+/** The variable with the changes of a stage. */
+export const stageChanges = (number: number): string =>
+  variable(`changes of stage ${String(number)}`)
+
+/** How a maintenance program calls what it reads. */
+export function programNames(parts: Pick<IncrementalParts, 'view' | 'typeOf'>): TargetNames {
+  const { view, typeOf } = parts
+  return {
+    typeOf,
+    rows: (target) =>
+      target.kind === 'stage' ? stageTable(target.number, view) : rowsName(target.name, view),
+    changes: (target) =>
+      target.kind === 'stage' ? stageChanges(target.number) : sourceChanges(target.name),
+  }
+}
+
+/** Names by which everything is computed in place, from the rows of sources alone. */
+export function inlineNames(
+  parts: Pick<IncrementalParts, 'facts' | 'typeOf'>,
+  stages: readonly StoredStage['stage'][],
+  rows: (target: Exclude<ScanTarget, { kind: 'stage' }>) => string,
+): TargetNames {
+  const names: TargetNames = {
+    typeOf: parts.typeOf,
+    changes: () => 'null',
+    rows: (target) => {
+      if (target.kind !== 'stage') return rows(target)
+      const stage = stages.find(({ number }) => number === target.number)
+      if (stage === undefined) return 'null'
+      return `(\n${indented(inlineSelect({ names, facts: parts.facts }, stage))}\n)`
+    },
+  }
+  return names
+}
+
+/** Writes everything that maintains a view incrementally. */
+export function emitIncremental(parts: IncrementalParts): IncrementalProgram {
+  const { view, stages } = parts
+  const context: StageContext = { names: programNames(parts), facts: parts.facts }
+  const root = stages.at(-1)
+  if (root === undefined) throw new Error('a view has a stage')
+  const exact = inlineSelect(
+    {
+      names: inlineNames(
+        parts,
+        stages.map(({ stage }) => stage),
+        (target) => rowsName(target.name, view),
+      ),
+      facts: parts.facts,
+    },
+    root.stage,
+  )
+  const shown = `select ${root.stage.outputs.map(({ id }, at) => `${sqlName(id)} as ${sqlName(parts.columns[at]?.name ?? id)}`).join(', ')}\nfrom (\n${indented(exact)}\n) as exact`
+  const hidden = [
+    ...root.hiddenKey.map(({ name }) => name),
+    ...(root.hash === null ? [] : [root.hash]),
+  ]
+  return {
+    install: [...sourceObjects(parts), ...stages.flatMap((stage) => stageObjects(parts, stage))],
+    objects: objectsOf(parts),
+    hiddenColumns: hidden,
+    exactSql: shown,
+    maintainSql: emitMaintenance({
+      view,
+      timeZone: parts.timeZone,
+      comment: `-- Keeps ${view} up to date from what changed. Made by Tidemark; \`tidemark plan\` shows a change made by hand.`,
+      // The number of changes is known when a statement is planned, so it is planned for that number.
+      settings: [
+        'jit = off',
+        'max_parallel_workers_per_gather = 0',
+        'row_security = off',
+        'plan_cache_mode = force_custom_plan',
+        'join_collapse_limit = 12',
+        'from_collapse_limit = 12',
+      ],
+      declare: declarations(parts),
+      body: `${programBody(parts, context)}
+  if verify then
+${indented(emitVerify({ sql: shown, columns: parts.columns, state: root.table }), '    ')}
+    into differing;
+  end if;
+`,
+    }),
+  }
+}
+
+function declarations({ view, sources, stages }: IncrementalParts): string {
+  const lines = [
+    ...sources.flatMap(({ name }) => [
+      `${sourceChanges(name)} ${sourceChangeType(name, view)}[];`,
+      `${sourceCount(name)} bigint := 0;`,
+      `${sourceTruncated(name)} boolean := false;`,
+    ]),
+    ...stages.flatMap(({ changeType, changes }) =>
+      changeType === null ? [] : [`${changes} ${changeType}[];`],
+    ),
+    'came bigint := 0;',
+    'altered bigint := 0;',
+    'went bigint := 0;',
+    'broken boolean := false;',
+    'one_to_one boolean;',
+  ]
+  return lines.join('\n  ')
+}
+
+/** More changes than this are not worth a look at each. */
+const changesMax = 300_000
+
+function programBody(parts: IncrementalParts, context: StageContext): string {
+  const { view, sources, stages } = parts
+  const reading = sources.map((source) => readChanges(parts, source)).join('\n')
+  const steps = stages.map((stored) => stageStep(context, stored, stages)).join('\n')
+  return `  -- The guard of the state table lets nobody write but whoever says this.
+  perform set_config('tidemark.refreshing', ${sqlText(view)}, true);
+  if since is not null then
+${indented(reading)}
+    if ${sources.map(({ name }) => `${sourceTruncated(name)} or tidemark.is_bulk(${sqlText(name)}, ${sourceCount(name)})`).join('\n      or ') || 'false'} then
+      since := null;
+    end if;
+  end if;
+  if since is not null then
+    method := 'incremental';
+${indented(steps)}
+    rows_inserted := came;
+    rows_updated := altered;
+    rows_deleted := went;
+    if broken then
+      -- What is stored is not what it should be: everything is computed afresh, and it is said.
+      since := null;
+      differing := 1;
+    end if;
+  end if;
+  if since is null then
+    method := 'diff';
+${indented(rebuild(parts, context))}
+  end if;
+  perform set_config('tidemark.refreshing', '', true);
+`
+}
+
+/** Rows of the log that the last refresh did not reflect and this one's snapshot shows. */
+function readChanges({ view }: IncrementalParts, { name, columns }: ReadSource): string {
+  const list = columns.map((column) => `l.${sqlName(loggedName(column.name))}`)
+  const logs = ([0, 1, 2] as const).map((bucket) => {
+    const own = ['w', ...columns.map((column) => sqlName(loggedName(column.name)))].join(', ')
+    return `    select ${own} from tidemark.${sqlName(captureNames.log(name, bucket))}
+    where xid >= pg_snapshot_xmax(since) or xid = any (array(select pg_snapshot_xip(since)))`
+  })
+  return `  -- What was committed to ${name} since.
+  select array_agg(row(${[...list, 'l.w'].join(', ')})::${sourceChangeType(name, view)}), count(*), coalesce(bool_or(l.w = 0), false)
+  into ${sourceChanges(name)}, ${sourceCount(name)}, ${sourceTruncated(name)}
+  from (
+${logs.join('\n    union all\n')}
+    limit ${String(changesMax + 1)}
+  ) as l;`
+}
+
+/** One stage: skipped where nothing that it reads has changed. */
+function stageStep(
+  context: StageContext,
+  stored: StoredStage,
+  stages: readonly StoredStage[],
+): string {
+  const { stage } = stored
+  const targets = new Map(
+    scansIn(stage.core).map(({ of }) => [of.kind === 'stage' ? String(of.number) : of.name, of]),
+  )
+  const changed = [...targets.values()].map((of) =>
+    of.kind === 'stage' ? `${stageChanges(of.number)} is not null` : `${sourceCount(of.name)} > 0`,
+  )
+  const last = stages.at(-1) === stored
+  const title = last ? 'The view itself.' : `Stage ${String(stage.number)}: ${stage.core.kind}.`
+  if (changed.length === 0) return `  -- ${title} It reads nothing that changes.`
+  return `  -- ${title}
+  came := 0; altered := 0; went := 0;
+  if ${changed.join(' or ')} then
+${indented(refreshStatement(context, stored), '    ')};
+  end if;`
+}
+
+/** Everything computed afresh: the stages written anew, the view by the difference. */
+function rebuild(parts: IncrementalParts, context: StageContext): string {
+  const { stages, view, key } = parts
+  const inner = stages.slice(0, -1).map((stored) => {
+    const list = [
+      ...storedColumns(stored).map(({ name }) => name),
+      ...(stored.hash === null ? [] : [stored.hash]),
+    ]
+    return `  truncate ${stored.table};
+  insert into ${stored.table} (${list.map((name) => sqlName(name)).join(', ')})
+${indented(fullSelect(context, stored))};
+  analyze ${stored.table};`
+  })
+  const root = stages.at(-1)
+  if (root === undefined) return ''
+  const columns = [
+    ...storedColumns(root).map(({ name, type }) => ({ name, type: type.type })),
+    ...(root.hash === null ? [] : [{ name: root.hash, type: 'bigint' }]),
+  ]
+  const diff = emitDiff({
+    sql: fullSelect(context, root),
+    columns,
+    state: root.table,
+    key,
+    uniqueBesidesKey: root.uniqueIndexes,
+  })
+  return `${inner.join('\n')}
+  -- The view itself: its query run afresh, compared with what is stored; only the differences are written.
+${indented(diff)}
+  into rows_total, rows_inserted, rows_updated, rows_deleted, one_to_one;
+  if not one_to_one then
+    raise exception using errcode = 'cardinality_violation',
+      message = ${sqlText(`The key of ${view} is not unique in its result (TIDEMARK_KEY_NOT_UNIQUE). Declare a key that identifies a row, or leave it out.`)};
+  end if;
+  analyze ${root.table};`
+}
+
+function sourceObjects({ view, sources }: IncrementalParts): readonly string[] {
+  return sources.flatMap((source) => {
+    const { name, columns } = source
+    const dot = name.indexOf('.')
+    const relation = `${sqlName(name.slice(0, dot))}.${sqlName(name.slice(dot + 1))}`
+    const list = columns.map((column) => sqlName(column.name)).join(', ')
+    return [
+      `create view ${rowsName(name, view)} as select ${list} from ${relation}`,
+      `create type ${sourceChangeType(name, view)} as (${[...columns.map((column) => `${sqlName(column.name)} ${column.logType}`), '"weight of change" bigint'].join(', ')})`,
+    ]
+  })
+}
+
+function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): readonly string[] {
+  const { stage, table, outputs, hiddenKey, hash, changeType } = stored
+  const last = stages.at(-1) === stored
+  const all = [
+    ...storedColumns(stored).map(({ name, type }) => `${sqlName(name)} ${type.type}`),
+    ...(hash === null ? [] : [`${sqlName(hash)} bigint`]),
+  ]
+  const hidden = [
+    ...hiddenKey.map(({ name, type }) => `${sqlName(name)} ${type.type}`),
+    ...(hash === null ? [] : [`${sqlName(hash)} bigint`]),
+  ]
+  const index =
+    hash === null
+      ? []
+      : [
+          `create index ${sqlName(objectName(`hash of stage ${String(stage.number)} of ${view}`))} on ${table} (${sqlName(hash)})`,
+        ]
+  return [
+    ...(last
+      ? hidden.map((column) => `alter table ${table} add column ${column}`)
+      : [`create table ${table} (${all.join(', ')})`]),
+    ...index,
+    ...(changeType === null
+      ? []
+      : [
+          `create type ${changeType} as (${[...outputs.map(({ name, type }) => `${sqlName(name)} ${type.type}`), '"weight of change" bigint'].join(', ')})`,
+        ]),
+  ]
+}
+
+function objectsOf({ view, sources, stages }: IncrementalParts): readonly string[] {
+  return [
+    ...sources.flatMap(({ name }) => [
+      `view ${rowsName(name, view)}`,
+      `type ${sourceChangeType(name, view)}`,
+    ]),
+    ...stages
+      .slice(0, -1)
+      .flatMap(({ table, changeType }) => [
+        `table ${table}`,
+        ...(changeType === null ? [] : [`type ${changeType}`]),
+      ]),
+  ]
+}
+
+/** The state table of a view, as SQL. */
+export const stateTable = (view: RelationName): string => inState(viewNames.state(view))

@@ -1,0 +1,515 @@
+import type { ColumnType } from '../model/view.ts'
+import type { FuncCall, Node, SortBy } from 'libpg-query'
+import type { BindFacts } from './bind-scope.ts'
+import { freeIn } from './bind-scope.ts'
+import { determined, orderedCall } from './determine.ts'
+import type { ColumnId, Expression } from './expression.ts'
+import { columnIn, columnOf, replacedDeep, sqlOf } from './expression.ts'
+import type { Output, Relation, ScanTarget } from './relation.ts'
+import { columnsOf, isConstant } from './relation.ts'
+import { sqlName } from './sql-text.ts'
+
+/**
+ * Which state of a relation: as it is now; what changed since the last refresh, with weights; as it was then, as what
+ * it is now less what changed, with weights.
+ */
+export type Mode = 'new' | 'delta' | 'old'
+
+/** How what a query reads is called in SQL. */
+export interface TargetNames {
+  /** As an item of FROM, without alias; its columns in the order of the scan. */
+  readonly rows: (target: ScanTarget) => string
+  /** The changes, an array of rows with their weight last. */
+  readonly changes: (target: ScanTarget) => string
+  /** Type of an expression over the columns of a relation. */
+  readonly typeOf: (expression: Expression) => ColumnType
+}
+
+/** A statement being written: names given, and the changes of relations as queries of its WITH. */
+export interface Statement {
+  readonly names: TargetNames
+  readonly facts: BindFacts
+  readonly alias: () => string
+  /** `name as (query)`, in order. */
+  readonly ctes: { readonly name: string; readonly sql: string }[]
+  readonly deltas: Map<Relation, string>
+  /** Writes the SELECT of what changed in a relation. */
+  readonly deltaSelect: (statement: Statement, relation: Relation) => string
+}
+
+/** A statement with nothing in it. */
+export function newStatement(
+  names: TargetNames,
+  facts: BindFacts,
+  deltaSelect: Statement['deltaSelect'],
+): Statement {
+  let last = 0
+  const alias = (): string => {
+    last += 1
+    return `t${String(last)}`
+  }
+  return { names, facts, alias, ctes: [], deltas: new Map(), deltaSelect }
+}
+
+/** Lines of SQL moved to the right. */
+export const indented = (sql: string, by = '  '): string => sql.replaceAll(/^(?=.)/gm, by)
+
+/** An item of FROM that gives the columns of a relation by their ids, and weights (`alias.w`) unless the mode is `new`. */
+export interface Item {
+  readonly sql: string
+  readonly alias: string
+  readonly weighted: boolean
+}
+
+/** Writes a relation as an item of FROM. */
+export function itemOf(statement: Statement, relation: Relation, mode: Mode): Item {
+  const alias = statement.alias()
+  const weighted = mode !== 'new' && !isConstant(relation)
+  const columns = columnsOf(relation)
+  const list = [...columns, ...(weighted ? ['w'] : [])].map((id) => sqlName(id)).join(', ')
+  if (mode === 'old' && weighted) {
+    const now = itemOf(statement, relation, 'new')
+    const changed = itemOf(statement, relation, 'delta')
+    const selected = selectList(columns)
+    const sql = `(
+  select ${[selected, '1::bigint as w'].filter((part) => part !== '').join(', ')} from ${indented(now.sql).trimStart()}
+  union all
+  select ${[selected, `-${changed.alias}.w`].filter((part) => part !== '').join(', ')} from ${indented(changed.sql).trimStart()}
+) as ${alias}`
+    return { sql: isInward(relation) ? `lateral ${sql}` : sql, alias, weighted }
+  }
+  if (relation.kind === 'scan') {
+    const { names } = statement
+    const from =
+      mode === 'delta' ? `unnest(${names.changes(relation.of)})` : names.rows(relation.of)
+    return { sql: `${from} as ${alias} (${list})`, alias, weighted }
+  }
+  if (relation.kind === 'rows') return rowsItem(relation, alias)
+  if (mode === 'delta' && weighted && !isInward(relation)) {
+    return { sql: `${deltaOf(statement, relation)} as ${alias}`, alias, weighted }
+  }
+  const select =
+    mode === 'delta' && weighted
+      ? statement.deltaSelect(statement, relation)
+      : selectOf(statement, relation)
+  const sql = `(\n${indented(select)}\n) as ${alias}`
+  return { sql: isInward(relation) ? `lateral ${sql}` : sql, alias, weighted }
+}
+
+const isInward = (relation: Relation): boolean => freeIn(relation).size > 0
+
+/** `a, b`; nothing for no columns. */
+export const selectList = (columns: readonly ColumnId[]): string =>
+  columns.map((id) => sqlName(id)).join(', ')
+
+function rowsItem(relation: Extract<Relation, { kind: 'rows' }>, alias: string): Item {
+  const list = relation.columns.map((id) => sqlName(id)).join(', ')
+  return { sql: `${fromItemText(relation.item)} as ${alias} (${list})`, alias, weighted: false }
+}
+
+/** The printer writes items of FROM within a SELECT only. */
+function fromItemText(item: Node): string {
+  if ('RangeSubselect' in item && item.RangeSubselect.subquery !== undefined) {
+    return `(${sqlOf(item.RangeSubselect.subquery)})`
+  }
+  const select: Node = {
+    SelectStmt: { fromClause: [item], limitOption: 'LIMIT_OPTION_DEFAULT', op: 'SETOP_NONE' },
+  }
+  return sqlOf(select).replace(/^\s*select\s*from\s*/i, '')
+}
+
+/** The changes of a relation as a query of WITH, written once however often it is used. */
+export function deltaOf(statement: Statement, relation: Relation): string {
+  const known = statement.deltas.get(relation)
+  if (known !== undefined) return known
+  const name = `delta_${String(statement.deltas.size + 1)}`
+  statement.deltas.set(relation, name)
+  const sql = statement.deltaSelect(statement, relation)
+  statement.ctes.push({ name, sql })
+  return name
+}
+
+/** Writes the SELECT of a relation as it is now; its columns are called by their ids. */
+export function selectOf(statement: Statement, relation: Relation): string {
+  switch (relation.kind) {
+    case 'scan':
+    case 'rows':
+      return `select ${selectList(columnsOf(relation))} from ${itemOf(statement, relation, 'new').sql}`
+    case 'product':
+      return productSelect(statement, relation)
+    case 'project': {
+      const { sql } = itemOf(statement, relation.input, 'new')
+      return `select ${outputList(relation.columns)}\nfrom ${sql}`
+    }
+    case 'union':
+      return relation.inputs
+        .map((input) => {
+          const { sql } = itemOf(statement, input, 'new')
+          return `select ${renamedList(columnsOf(input), relation.columns)} from ${sql}`
+        })
+        .join('\nunion all\n')
+    case 'outer': {
+      const left = itemOf(statement, relation.left, 'new')
+      const right = itemOf(statement, relation.right, 'new')
+      const join = relation.full ? 'full join' : 'left join'
+      return `select ${starOr(columnsOf(relation))}\nfrom ${left.sql}\n${join} ${right.sql}\n  on ${conditionText(relation.on)}`
+    }
+    case 'match': {
+      const left = itemOf(statement, relation.left, 'new')
+      return `select ${starOr(columnsOf(relation))}\nfrom ${left.sql}\nwhere ${relation.anti ? 'not ' : ''}${existsText(statement, relation)}`
+    }
+    case 'mark': {
+      const left = itemOf(statement, relation.left, 'new')
+      return `select ${[selectList(columnsOf(relation.left)), `${markText(statement, relation)} as ${sqlName(relation.id)}`].filter((part) => part !== '').join(', ')}\nfrom ${left.sql}`
+    }
+    default:
+      return keyedSelect(statement, relation, null)
+  }
+}
+
+const starOr = (columns: readonly ColumnId[]): string => selectList(columns)
+
+/** `expression as id, …`. */
+export const outputList = (columns: readonly Output[]): string =>
+  columns.map(({ id, expression }) => `${expressionText(expression)} as ${sqlName(id)}`).join(', ')
+
+/** An expression as it can stand anywhere in a select list or a condition. */
+export function expressionText(expression: Expression): string {
+  const sql = sqlOf(expression)
+  return columnIn(expression) === null && /\s/.test(sql) && !/^\w+\(/.test(sql) ? `(${sql})` : sql
+}
+
+const renamedList = (from: readonly ColumnId[], to: readonly ColumnId[]): string =>
+  from
+    .map((id, at) => (id === to[at] ? sqlName(id) : `${sqlName(id)} as ${sqlName(to[at] ?? id)}`))
+    .join(', ')
+
+/** Conditions joined by AND; true without any. */
+export const conditionText = (conditions: readonly Expression[]): string =>
+  conditions.length === 0
+    ? 'true'
+    : conditions.map((condition) => `(${sqlOf(condition)})`).join('\n  and ')
+
+function productSelect(
+  statement: Statement,
+  { inputs, where }: Extract<Relation, { kind: 'product' }>,
+): string {
+  const items = inputs.map((input) => itemOf(statement, input, 'new').sql)
+  const list = selectList(inputs.flatMap((input) => columnsOf(input)))
+  return [
+    `select ${list}`,
+    ...(items.length === 0 ? [] : [`from ${items.join(',\n  ')}`]),
+    ...(where.length === 0 ? [] : [`where ${conditionText(where)}`]),
+  ].join('\n')
+}
+
+/** Whether there is a partner now. */
+export function existsText(
+  statement: Statement,
+  { right, on }: { readonly right: Relation; readonly on: readonly Expression[] },
+): string {
+  const { sql } = itemOf(statement, right, 'new')
+  return `exists (select from ${indented(sql).trimStart()}${on.length === 0 ? '' : `\n  where ${conditionText(on)}`})`
+}
+
+/** What a mark says now. */
+export function markText(statement: Statement, mark: Extract<Relation, { kind: 'mark' }>): string {
+  if (mark.test === 'exists') return existsText(statement, mark)
+  const { sql } = itemOf(statement, mark.right, 'new')
+  const test = conditionText(mark.on)
+  return `(select case when count(*) filter (where ${test}) > 0 then true when count(*) filter (where (${test}) is null) > 0 then null else false end from ${indented(sql).trimStart()})`
+}
+
+/** Where keys are to be looked up: a query of WITH with columns `key_1` … and `hash`, and those with a NULL in them. */
+export interface Restriction {
+  readonly keys: string
+  readonly keysWithNull: string
+}
+
+interface Restricted {
+  readonly input: Relation
+  readonly key: readonly Expression[]
+  readonly notNull: ReadonlySet<ColumnId>
+}
+
+/**
+ * An input with only the rows whose key is wanted. Keys are compared as indexes of the user's can serve it; NULL,
+ * which no index finds by `=`, is looked for apart, by hash, and only when a key with NULL is wanted.
+ */
+export function restrictedItem(
+  statement: Statement,
+  { input, key }: Pick<Restricted, 'input' | 'key'>,
+  restriction: Restriction | null,
+): string {
+  if (restriction === null || key.length === 0) return itemOf(statement, input, 'new').sql
+  const columns = selectList(columnsOf(input))
+  const alias = statement.alias()
+  const keyName = (at: number): string => `k."key ${String(at + 1)}"`
+  const equal = key.map((expression, at) => {
+    const { equality } = statement.names.typeOf(expression)
+    const sign = equality === null || equality === 'pg_catalog.=' ? '=' : `operator(${equality})`
+    return `${expressionText(expression)} ${sign} ${keyName(at)}`
+  })
+  const plain = `select ${columns}
+from ${restriction.keys} as k,
+  ${indented(itemOf(statement, input, 'new').sql).trimStart()}
+where ${equal.join('\n  and ')}`
+  const hashed = `select ${columns}
+from ${restriction.keysWithNull} as k,
+  ${indented(itemOf(statement, input, 'new').sql).trimStart()}
+where ${hashText(key.map((expression) => expressionText(expression)))} = k.hash
+  and ${key.map((expression, at) => `${expressionText(expression)} is not distinct from ${keyName(at)}`).join('\n  and ')}`
+  return `(\n${indented(`${plain}\nunion all\n${hashed}`)}\n) as ${alias}`
+}
+
+/** A hash of a row by the equality of its types, NULLs being equal. */
+export const hashText = (values: readonly string[]): string =>
+  `hash_record_extended(row(${values.join(', ')}), 0)`
+
+/** Writes the SELECT of a keyed relation, of the wanted keys only where a restriction is given. */
+export function keyedSelect(
+  statement: Statement,
+  relation: Relation,
+  restriction: Restriction | null,
+): string {
+  switch (relation.kind) {
+    case 'aggregate':
+      return aggregateSelect(statement, relation, restriction)
+    case 'window':
+      return windowSelect(statement, relation, restriction)
+    case 'top':
+      return topSelect(statement, relation, restriction)
+    case 'set':
+      return setSelect(statement, relation, restriction)
+    case 'apply': {
+      const left = itemOf(statement, relation.left, 'new')
+      const right = itemOf(statement, relation.right, 'new')
+      return `select ${selectList(columnsOf(relation))}\nfrom ${left.sql}\n${relation.outer ? 'left join' : 'join'} ${right.sql} on true`
+    }
+    case 'whole':
+      return wholeSelect(statement, relation)
+    default:
+      throw new Error(`${relation.kind} is not keyed`)
+  }
+}
+
+function aggregateSelect(
+  statement: Statement,
+  { input, keys, calls }: Extract<Relation, { kind: 'aggregate' }>,
+  restriction: Restriction | null,
+): string {
+  const from = restrictedItem(
+    statement,
+    { input, key: keys.map(({ expression }) => expression) },
+    restriction,
+  )
+  const { typeOf } = statement.names
+  const named = keys.map(({ id, expression }) => ({
+    id,
+    of: expression,
+    name: sqlName(`by_${id}`),
+  }))
+  const list = [
+    ...named.map(({ id, of, name }) => `${determined(name, typeOf(of))} as ${sqlName(id)}`),
+    ...calls.map(({ id, expression }) => {
+      const ordered = orderedCall(expression, typeOf)
+      return `${sqlOf(ordered)} as ${sqlName(id)}`
+    }),
+  ]
+  const lateral = named.map(({ of, name }) => `${expressionText(of)} as ${name}`)
+  return [
+    `select ${list.join(', ')}`,
+    `from ${from}`,
+    ...(named.length === 0
+      ? []
+      : [
+          `cross join lateral (select ${lateral.join(', ')}) as k`,
+          `group by ${named.map(({ name }) => name).join(', ')}`,
+        ]),
+  ].join('\n')
+}
+
+/** The whole row as text: a total order on rows, in which only rows that look alike are equal. */
+export const rowText = (columns: readonly ColumnId[]): string =>
+  `row(${selectList(columns)})::text collate "C"`
+
+function windowSelect(
+  statement: Statement,
+  { input, partition, calls }: Extract<Relation, { kind: 'window' }>,
+  restriction: Restriction | null,
+): string {
+  const from = restrictedItem(statement, { input, key: partition }, restriction)
+  const columns = columnsOf(input)
+  const own = calls.map(({ id, expression }) => `${sqlOf(expression)} as ${sqlName(id)}`)
+  // Rows that an order leaves equal are taken in the order of the text: one sort for each order of windows.
+  const orders = calls.map(({ expression }) => windowOrder(expression))
+  const [first = []] = orders
+  const sorted = [
+    ...partition.map((part) => expressionText(part)),
+    ...first.map((item) => sortText(item)),
+    rowText(columns),
+  ]
+  const ordered = `(\n${indented(`select ${selectList(columns)}\nfrom ${from}\norder by ${sorted.join(', ')}`)}\n) as ${statement.alias()}`
+  return `select ${[selectList(columns), ...own].filter((part) => part !== '').join(', ')}\nfrom ${ordered}`
+}
+
+const windowOrder = (call: Expression): readonly SortBy[] =>
+  'FuncCall' in call ? sortsIn(call.FuncCall) : []
+
+const sortsIn = ({ over }: FuncCall): readonly SortBy[] =>
+  (over?.orderClause ?? []).flatMap((node) => ('SortBy' in node ? [node.SortBy] : []))
+
+/** An item of ORDER BY as SQL. */
+export function sortText(item: SortBy): string {
+  const { node, sortby_dir, sortby_nulls, useOp } = item
+  const expression = node === undefined ? '' : expressionText(node)
+  const using =
+    useOp === undefined
+      ? ''
+      : ` using ${sqlOf({ List: { items: useOp } }).replaceAll(/[()']/g, '')}`
+  const direction = sortby_dir === 'SORTBY_DESC' ? ' desc' : ''
+  const nulls =
+    sortby_nulls === 'SORTBY_NULLS_FIRST'
+      ? ' nulls first'
+      : sortby_nulls === 'SORTBY_NULLS_LAST'
+        ? ' nulls last'
+        : ''
+  return `${expression}${using}${direction}${nulls}`
+}
+
+function topSelect(
+  statement: Statement,
+  top: Extract<Relation, { kind: 'top' }>,
+  restriction: Restriction | null,
+): string {
+  const { input, per, order, limit, offset, ties } = top
+  const columns = columnsOf(input)
+  const from = restrictedItem(statement, { input, key: per }, restriction)
+  const list = selectList(columns)
+  const sorts = order.map((item) => sortText(item))
+  if (per.length === 0) {
+    const bounds = [
+      ...(offset === null ? [] : [`offset ${expressionText(offset)}`]),
+      ...(limit === null
+        ? []
+        : [`fetch first (${sqlOf(limit)}) rows ${ties ? 'with ties' : 'only'}`]),
+    ]
+    const by = ties ? sorts : [...sorts, rowText(columns)]
+    return `select ${list}\nfrom ${from}\norder by ${by.join(', ')}\n${bounds.join('\n')}`
+  }
+  // The first rows of each key: by number in its order.
+  const partition = per.map((part) => expressionText(part)).join(', ')
+  const by = ties ? sorts : [...sorts, rowText(columns)]
+  const place = ties && offset === null ? 'rank' : 'row_number'
+  const from_ = offset === null ? '0' : `coalesce(${expressionText(offset)}, 0)`
+  const conditions = [
+    `place > ${from_}`,
+    ...(limit === null ? [] : [`place <= ${from_} + (${sqlOf(limit)})`]),
+  ]
+  const inner = `select ${list}, ${place}() over (partition by ${partition} order by ${by.join(', ')}) as place\nfrom ${from}`
+  return `select ${list}\nfrom (\n${indented(inner)}\n) as ${statement.alias()}\nwhere ${conditions.join(' and ')}`
+}
+
+function setSelect(
+  statement: Statement,
+  { operation, all, left, right, columns }: Extract<Relation, { kind: 'set' }>,
+  restriction: Restriction | null,
+): string {
+  const side = (input: Relation): string => {
+    const key = columnsOf(input).map((id) => columnOf(id))
+    return `select ${renamedList(columnsOf(input), columns)} from ${restrictedItem(statement, { input, key }, restriction)}`
+  }
+  const { typeOf } = statement.names
+  const sides = `${side(left)}\n${operation} all\n${side(right)}`
+  if (columns.every((id) => typeOf(columnOf(id)).imageEqual)) {
+    return all ? sides : sides.replace(`\n${operation} all\n`, `\n${operation}\n`)
+  }
+  return countedSet(statement, { operation, all, left: side(left), right: side(right), columns })
+}
+
+interface CountedSet {
+  readonly operation: 'intersect' | 'except'
+  readonly all: boolean
+  readonly left: string
+  readonly right: string
+  readonly columns: readonly ColumnId[]
+}
+
+/** Equal values may look different: of each row the look that comes first as text, so that it is always the same. */
+function countedSet(
+  statement: Statement,
+  { operation, all, left, right, columns }: CountedSet,
+): string {
+  const { typeOf } = statement.names
+  const times =
+    operation === 'intersect'
+      ? all
+        ? 'least(count(*) filter (where side), count(*) filter (where not side))'
+        : 'least(count(*) filter (where side), count(*) filter (where not side), 1)'
+      : all
+        ? 'count(*) filter (where side) - count(*) filter (where not side)'
+        : 'case when bool_and(side) then 1 else 0 end'
+  const shown = columns.map(
+    (id) => `${determined(sqlName(id), typeOf(columnOf(id)))} as ${sqlName(id)}`,
+  )
+  const list = selectList(columns)
+  return `select ${list}
+from (
+  select ${[...shown, `${times} as times`].join(', ')}
+  from (
+    select ${[list, 'true as side'].join(', ')} from (
+${indented(left, '      ')}
+    ) as ${statement.alias()}
+    union all
+    select ${[list, 'false'].join(', ')} from (
+${indented(right, '      ')}
+    ) as ${statement.alias()}
+  ) as ${statement.alias()}
+  group by ${columns
+    .map((_, at) => columns[at] ?? '')
+    .map((id) => sqlName(id))
+    .join(', ')}
+) as ${statement.alias()}, generate_series(1, times)`
+}
+
+function wholeSelect(
+  statement: Statement,
+  { query, reads, columns }: Extract<Relation, { kind: 'whole' }>,
+): string {
+  const { names } = statement
+  const text = sqlOf(
+    replacedDeep(query, (node) => {
+      if (!('RangeVar' in node) || node.RangeVar.schemaname === undefined) return undefined
+      const { schemaname, relname = '', alias } = node.RangeVar
+      const scan = reads.find(
+        ({ of }) => of.kind !== 'stage' && of.name === `${schemaname}.${relname}`,
+      )
+      if (scan === undefined) return undefined
+      const colnames =
+        (alias?.colnames ?? []).length > 0
+          ? alias?.colnames
+          : scan.columns.map(({ name }) => ({ String: { sval: name } }))
+      const [schema = '', name = ''] = splitName(names.rows(scan.of))
+      return {
+        RangeVar: {
+          schemaname: schema,
+          relname: name,
+          inh: true,
+          relpersistence: 'p',
+          alias: {
+            aliasname: alias?.aliasname ?? relname,
+            ...(colnames === undefined ? {} : { colnames }),
+          },
+        },
+      }
+    }),
+  )
+  return `select ${selectList(columns)} from (\n${indented(text)}\n) as ${statement.alias()} (${selectList(columns)})`
+}
+
+/** `"a"."b"` as its parts, unquoted. */
+function splitName(name: string): readonly string[] {
+  return [...name.matchAll(/"((?:[^"]|"")*)"|([^."]+)/g)].map(
+    ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '',
+  )
+}

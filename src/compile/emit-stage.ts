@@ -1,0 +1,382 @@
+import type { ColumnType } from '../model/view.ts'
+import type { BindFacts } from './bind-scope.ts'
+import { emitDelta } from './emit-delta.ts'
+import type { Statement, TargetNames } from './emit-relation.ts'
+import {
+  conditionText,
+  expressionText,
+  hashText,
+  indented,
+  itemOf,
+  keyedSelect,
+  newStatement,
+  outputList,
+  selectOf,
+} from './emit-relation.ts'
+import type { Expression } from './expression.ts'
+import type { Output } from './relation.ts'
+import { isConstant } from './relation.ts'
+import { sqlName } from './sql-text.ts'
+import type { Stage } from './stages.ts'
+import { inputKeys } from './stages.ts'
+
+/** A column of the table that holds a stage. */
+export interface StoredColumn {
+  /** The id of what is stored in it. */
+  readonly id: string
+  readonly name: string
+  readonly type: ColumnType
+}
+
+/** A stage with the table that holds it. */
+export interface StoredStage {
+  readonly stage: Stage
+  /** The table, as SQL. */
+  readonly table: string
+  /** The outputs of the stage, in order. */
+  readonly outputs: readonly StoredColumn[]
+  /** Parts of the key that are no output, after them. */
+  readonly hiddenKey: readonly StoredColumn[]
+  /** The names of the columns that have the key, in its order. */
+  readonly keyNames: readonly string[]
+  /** The column that has the hash of the key, or of the whole row; null where all rows have one key. */
+  readonly hash: string | null
+  /** Composite type of a change of it (outputs and weight); null when nobody asks for its changes. */
+  readonly changeType: string | null
+  /** The variable that has its changes. */
+  readonly changes: string
+  /** The table has unique indexes of the user's. */
+  readonly uniqueIndexes: boolean
+}
+
+/** What the emitters of stages share. */
+export interface StageContext {
+  readonly names: TargetNames
+  readonly facts: BindFacts
+}
+
+const statementOf = ({ names, facts }: StageContext): Statement =>
+  newStatement(names, facts, emitDelta)
+
+/** Columns of the table beside the hash. */
+export const storedColumns = ({ outputs, hiddenKey }: StoredStage): readonly StoredColumn[] => [
+  ...outputs,
+  ...hiddenKey,
+]
+
+/** `expression as "name", …`: the columns of the table over those of the core. */
+function tableList(stored: StoredStage): string {
+  const { stage, outputs, hiddenKey } = stored
+  const expressions: readonly Output[] = [...stage.outputs, ...stage.key]
+  const list = [...outputs, ...hiddenKey].map(({ id, name }) => {
+    const found = expressions.find((each) => each.id === id)
+    const expression: Expression | undefined = found?.expression
+    return `${expression === undefined ? 'null' : expressionText(expression)} as ${sqlName(name)}`
+  })
+  return list.join(', ')
+}
+
+/** The SELECT of everything that a stage stores, hash included. */
+export function fullSelect(context: StageContext, stored: StoredStage): string {
+  const statement = statementOf(context)
+  return rowsSelect(stored, statement, coreSelect(statement, stored, false))
+}
+
+function coreSelect(statement: Statement, { stage }: StoredStage, restricted: boolean): string {
+  const { core, linear } = stage
+  if (linear) return selectOf(statement, core)
+  const restriction =
+    restricted && stage.key.length > 0 ? { keys: 'keys', keysWithNull: 'keys_with_null' } : null
+  return keyedSelect(statement, core, restriction)
+}
+
+function rowsSelect(stored: StoredStage, statement: Statement, core: string): string {
+  const { stage, hash } = stored
+  const where = stage.having.length === 0 ? '' : `\nwhere ${conditionText(stage.having)}`
+  const rows = `select ${tableList(stored) || '1 as one'}\nfrom (\n${indented(core)}\n) as core${where}`
+  if (hash === null) return rows
+  return `select ${statement.alias() === '' ? '' : 'r.*'}, ${hashOf(stored, 'r')} as ${sqlName(hash)}\nfrom (\n${indented(rows)}\n) as r`
+}
+
+/** The hash by which rows of a stage are found. */
+export function hashOf({ stage, keyNames, outputs }: StoredStage, alias: string): string {
+  if (stage.linear) return `hashtextextended(${imageOf(outputs, alias)}, 0)`
+  return hashText(keyNames.map((name) => `${alias}.${sqlName(name)}`))
+}
+
+/** A row as text: equal for rows that look alike. */
+const imageOf = (columns: readonly StoredColumn[], alias: string): string =>
+  `row(${columns.map(({ name }) => `${alias}.${sqlName(name)}`).join(', ')})::text collate "C"`
+
+const withText = (statement: Statement, own: readonly string[]): string =>
+  `with\n${[...statement.ctes.map(({ name, sql }) => `${name} as (\n${indented(sql)}\n)`), ...own]
+    .map((cte) => indented(cte))
+    .join(',\n')}`
+
+/** What a refresh of a stage says: rows that came, changed and went, and the changes where somebody asks for them. */
+const resultVariables = (stored: StoredStage): string =>
+  ['came', 'altered', 'went', ...(stored.changeType === null ? [] : [stored.changes])].join(', ')
+
+/**
+ * The statement that brings a stage up to date from the changes of its inputs, into came, altered, went (and its own
+ * changes).
+ *
+ * A linear stage: its changes are added up by image; what is less than nothing is taken out, what is more is put in.
+ *
+ * Any other: the keys at which an input changed, whatever the sign; the rows of these keys computed afresh; what is
+ * stored under these keys; the difference is written. A row with another key cannot have changed, for a row of the
+ * core depends only on the rows of the input with its key.
+ */
+export function refreshStatement(context: StageContext, stored: StoredStage): string {
+  return stored.stage.linear ? applyChanges(context, stored) : recompute(context, stored)
+}
+
+function applyChanges(context: StageContext, stored: StoredStage): string {
+  const statement = statementOf(context)
+  const { stage, outputs, table, hash } = stored
+  const changed = itemOf(statement, stage.core, 'delta')
+  // By id until they are written: the user's own names may be anything.
+  const list = stage.outputs.map(({ id }) => sqlName(id))
+  const image = `row(${list.map((id) => `c.${id}`).join(', ')})::text collate "C"`
+  const hashName = sqlName(hash ?? 'hash')
+  const own = [
+    `-- What changed, rows that look alike added up.
+net as materialized (
+  select ${[...list.map((id) => `tidemark.first(${id}) as ${id}`), 'image', `${textHash('image')} as hash`, 'sum(w) as w'].join(', ')}
+  from (
+    select c.*, ${image} as image
+    from (
+      select ${[outputList(stage.outputs), `${changed.alias}.w as w`].filter((part) => part !== '').join(', ')}
+      from ${indented(changed.sql, '      ').trimStart()}
+    ) as c
+  ) as c
+  group by image
+  having sum(w) <> 0
+)`,
+    `gone as materialized (
+  select place
+  from (
+    select s.ctid as place, n.w, row_number() over (partition by n.hash, n.image) as turn
+    from net as n
+    join ${table} as s on s.${hashName} = n.hash and ${imageOf(outputs, 's')} = n.image
+    where n.w < 0
+  ) as found
+  where turn <= -w
+)`,
+    `removed as (
+  delete from ${table} as s
+  where s.ctid = any (array(select place from gone))
+  returning 1
+)`,
+    `added as (
+  insert into ${table} (${[...outputs.map(({ name }) => sqlName(name)), hashName].join(', ')})
+  select ${[...list.map((id) => `n.${id}`), 'n.hash'].join(', ')}
+  from net as n
+  cross join generate_series(1, n.w)
+  where n.w > 0
+    -- Rows go before rows come, for the sake of unique indexes.
+    and (select count(*) from removed) >= 0
+  returning 1
+)`,
+  ]
+  return `${withText(statement, own)}
+select
+  (select count(*) from added),
+  0,
+  (select count(*) from removed),
+  -- More went than there was: what is stored is not what it should be.
+  (select coalesce(-sum(w), 0) from net where w < 0) <> (select count(*) from removed)
+into came, altered, went, broken`
+}
+
+const textHash = (name: string): string => `hashtextextended(${name}, 0)`
+
+function recompute(context: StageContext, stored: StoredStage): string {
+  const statement = statementOf(context)
+  const { stage } = stored
+  const fresh = rowsSelect(stored, statement, coreSelect(statement, stored, true))
+  const keys = stage.key.length === 0 ? [] : keysOf(statement, stage)
+  const own = [
+    ...keys,
+    `-- The rows as they have to be.
+fresh as materialized (
+${indented(fresh)}
+)`,
+    `-- The rows as they are stored.
+stored as materialized (
+${indented(storedSelect(stored))}
+)`,
+    ...difference(stored),
+  ]
+  return `${withText(statement, own)}
+${resultSelect(stored)}
+into ${resultVariables(stored)}`
+}
+
+/** Every key at which an input changed, old and new. */
+function keysOf(statement: Statement, stage: Stage): readonly string[] {
+  const names = stage.key.map(({ id }) => sqlName(id))
+  const terms = inputKeys(stage)
+    .filter(({ input }) => !isConstant(input))
+    .map(({ input, key }) => {
+      const item = itemOf(statement, input, 'delta')
+      const list = key.map(
+        (expression, at) => `${expressionText(expression)} as ${names[at] ?? ''}`,
+      )
+      return `select ${list.join(', ')} from ${item.sql}`
+    })
+  return [
+    `-- The keys at which something changed.
+touched as materialized (
+  select ${[...names, `${hashText(names)} as hash`].join(', ')}
+  from (
+${indented(terms.join('\nunion all\n'), '    ')}
+  ) as c
+  group by ${names.join(', ')}
+)`,
+    `keys as (
+  select * from touched where not (${names.map((name) => `${name} is null`).join(' or ')})
+)`,
+    `keys_with_null as (
+  select * from touched where ${names.map((name) => `${name} is null`).join(' or ')}
+)`,
+  ]
+}
+
+function storedSelect({ stage, table, keyNames, hash }: StoredStage): string {
+  if (hash === null || stage.key.length === 0)
+    return `select s.ctid as "place of row", s.* from ${table} as s`
+  const same = keyNames.map(
+    (name, at) => `s.${sqlName(name)} is not distinct from k.${sqlName(stage.key[at]?.id ?? '')}`,
+  )
+  return `select s.ctid as "place of row", s.*
+from touched as k
+join ${table} as s on s.${sqlName(hash)} = k.hash
+  and ${same.join('\n  and ')}`
+}
+
+/** New and stored rows, paired one to one, where they differ; then what is written. */
+function difference(stored: StoredStage): readonly string[] {
+  const { stage, outputs, hiddenKey, table, hash, uniqueIndexes } = stored
+  const columns = [...outputs, ...hiddenKey].map(({ name }) => sqlName(name))
+  const all = [...columns, ...(hash === null ? [] : [sqlName(hash)])]
+  const pair = (alias: string): string =>
+    stage.unique && hash !== null
+      ? `${alias}.${sqlName(hash)}`
+      : `hashtextextended(${imageOf([...outputs, ...hiddenKey], alias)}, 0)`
+  // The cast makes it one value: rows as they stand would be compared field by field, and by other operators.
+  const image = (alias: string): string =>
+    `row(${columns.map((name) => `${alias}.${name}`).join(', ')})::record`
+  const inPlace = stage.unique && !uniqueIndexes
+  const side = (from: string): string =>
+    `select *, row_number() over (partition by "pair of row") as "turn of row" from (select ${from}.*, ${pair(from)} as "pair of row" from ${from}) as p`
+  return [
+    `difference as materialized (
+  select n."pair of row" is not null as "is new", s."place of row", ${[...all.map((name) => `n.${name}`), ...columns.map((name, at) => `s.${name} as "old ${String(at + 1)}"`)].join(', ')}
+  from (${side('fresh')}) as n
+  full join (${side('stored')}) as s on s."pair of row" = n."pair of row" and s."turn of row" = n."turn of row"
+  where n."pair of row" is null or s."pair of row" is null or ${image('n')} *<> ${image('s')}
+)`,
+    `removed as (
+  delete from ${table} as s
+  where s.ctid = any (array(select "place of row" from difference where ${inPlace ? 'not "is new"' : '"place of row" is not null'}))
+  returning 1
+)`,
+    ...(inPlace
+      ? [
+          `changed as (
+  update ${table} as s
+  set ${all.map((name) => `${name} = d.${name}`).join(', ')}
+  from difference as d
+  where s.ctid = any (array(select "place of row" from difference where "is new"))
+    and s.ctid = d."place of row" and d."is new"
+  returning 1
+)`,
+        ]
+      : []),
+    `added as (
+  insert into ${table} (${all.join(', ')})
+  select ${all.map((name) => `d.${name}`).join(', ')}
+  from difference as d
+  where d."is new"${inPlace ? ' and d."place of row" is null' : ''}
+    -- Rows go before rows come, for the sake of unique indexes.
+    and (select count(*) from removed) >= 0
+  returning 1
+)`,
+  ]
+}
+
+function resultSelect(stored: StoredStage): string {
+  const { outputs, changeType } = stored
+  const counts = `select
+  count(*) filter (where "is new" and "place of row" is null),
+  count(*) filter (where "is new" and "place of row" is not null),
+  count(*) filter (where not "is new")`
+  if (changeType === null) return `${counts}\nfrom difference`
+  const now = outputs.map(({ name }) => `d.${sqlName(name)}`)
+  const before = outputs.map((_, at) => `d."old ${String(at + 1)}"`)
+  return `${counts},
+  (
+    select array_agg(c.change)
+    from (
+      select row(${[...now, '1'].join(', ')})::${changeType} as change from difference as d where d."is new"
+      union all
+      select row(${[...before, '-1'].join(', ')})::${changeType} from difference as d where d."place of row" is not null
+    ) as c
+  )
+from difference`
+}
+
+/** Types are asked for of these: the SELECT that gives them, and what each column of it is. */
+export interface TypeProbe {
+  readonly sql: string
+  readonly expressions: readonly Expression[]
+}
+
+/** The expressions of a stage whose types decide how it is written. */
+export function probesOf(context: StageContext, stage: Stage): readonly TypeProbe[] {
+  const probes: TypeProbe[] = []
+  const ask = (
+    expressions: readonly Expression[],
+    from: (statement: Statement) => string,
+  ): void => {
+    if (expressions.length === 0) return
+    const statement = statementOf(context)
+    const list = expressions.map(
+      (expression, at) => `${expressionText(expression)} as ${sqlName(`p${String(at + 1)}`)}`,
+    )
+    probes.push({ sql: `select ${list.join(', ')}\nfrom ${from(statement)}`, expressions })
+  }
+  for (const { input, key } of inputKeys(stage)) {
+    const { core } = stage
+    const args =
+      core.kind === 'aggregate'
+        ? core.calls.flatMap(({ expression }) =>
+            'FuncCall' in expression ? (expression.FuncCall.args ?? []) : [],
+          )
+        : []
+    ask([...key, ...args], (statement) => itemOf(statement, input, 'new').sql)
+  }
+  if (!stage.linear) {
+    ask(
+      [...stage.outputs, ...stage.key].map(({ expression }) => expression),
+      (statement) => `(\n${keyedSelect(statement, stage.core, null)}\n) as core`,
+    )
+  } else {
+    ask(
+      stage.outputs.map(({ expression }) => expression),
+      (statement) => `(\n${selectOf(statement, stage.core)}\n) as core`,
+    )
+  }
+  return probes
+}
+
+/** The columns of a stage by name, for scans of it in a statement that computes it in place. */
+export function inlineSelect(context: StageContext, stage: Stage): string {
+  const statement = statementOf(context)
+  const core = stage.linear
+    ? selectOf(statement, stage.core)
+    : keyedSelect(statement, stage.core, null)
+  const where = stage.having.length === 0 ? '' : `\nwhere ${conditionText(stage.having)}`
+  return `select ${outputList(stage.outputs) || '1 as one'}\nfrom (\n${indented(core)}\n) as core${where}`
+}

@@ -1,0 +1,284 @@
+import type { SourceShape } from '../model/capture.ts'
+import type { RelationName } from '../model/ids.ts'
+import type { CanonicalQuery, ColumnType } from '../model/view.ts'
+import type { BindFacts, ReadableTable } from './bind-scope.ts'
+import { bindQuery } from './bind.ts'
+import type { IncrementalProgram, ReadSource } from './emit-incremental.ts'
+import {
+  emitIncremental,
+  inlineNames,
+  stageChangeType,
+  stageChanges,
+  stageTable,
+  stateTable,
+} from './emit-incremental.ts'
+import type { StoredColumn, StoredStage, TypeProbe } from './emit-stage.ts'
+import { probesOf } from './emit-stage.ts'
+import type { Expression } from './expression.ts'
+import { columnIn, columnOf } from './expression.ts'
+import { parseQuery } from './parse.ts'
+import { isKeyed, relationsIn, scansIn } from './relation.ts'
+import { freeName, sqlName } from './sql-text.ts'
+import type { Stage } from './stages.ts'
+import { stagesOf } from './stages.ts'
+import { treeText } from './walk.ts'
+
+/** A query to be maintained from what changes. */
+export interface IncrementalWish {
+  readonly view: RelationName
+  readonly query: CanonicalQuery
+  /** The tables that are captured. */
+  readonly shapes: ReadonlyMap<RelationName, SourceShape>
+  readonly timeZone: string
+  readonly uniqueIndexes: boolean
+  /** Key by which a full refresh pairs rows. */
+  readonly key: readonly string[] | null
+}
+
+/** Why a query, or a part of it, is not maintained from what changed. */
+export interface Obstacle {
+  readonly reason: string
+}
+
+/** A query bound and cut into stages; what is missing are the types of some expressions. */
+export interface IncrementalDraft {
+  readonly wish: IncrementalWish
+  readonly facts: BindFacts
+  readonly stages: readonly Stage[]
+  readonly names: readonly string[]
+  readonly probes: readonly TypeProbe[]
+  /** Parts for which there is no rule: computed as a whole when something that they read has changed. */
+  readonly obstacles: readonly Obstacle[]
+}
+
+/**
+ * Binds a query and cuts it into stages.
+ * Obstacles that concern the query altogether come alone: then there is nothing to finish.
+ */
+export async function draftIncremental(
+  wish: IncrementalWish,
+): Promise<IncrementalDraft | readonly Obstacle[]> {
+  const { query } = wish
+  const refusals = refusalsOf(wish)
+  if (refusals.length > 0) return refusals
+  const { select } = await parseQuery(query.sql)
+  const facts = await factsOf(wish)
+  const bound = bindQuery(select, facts)
+  const stages = stagesOf(bound, facts.setReturning)
+  if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
+  const context = {
+    facts,
+    names: inlineNames({ facts, typeOf: () => unknownType }, stages, (target) => rowsText(query, target.name),
+    ),
+  }
+  const obstacles = stages.flatMap(({ core }) =>
+    [...relationsIn(core)].flatMap((each) =>
+      each.kind === 'whole' ? [{ reason: each.reason }] : [],
+    ),
+  )
+  return {
+    wish,
+    facts,
+    stages,
+    names: bound.names,
+    obstacles,
+    probes: stages.flatMap((stage) => probesOf(context, stage)),
+  }
+}
+
+/** What is taken where nothing is known: nothing is promised. */
+const unknownType: ColumnType = {
+  type: 'text',
+  imageEqual: true,
+  hashable: true,
+  float: false,
+  equality: null,
+}
+
+/** The rows of a table with the columns that the query reads, as they are called now. */
+function rowsText(query: CanonicalQuery, name: RelationName): string {
+  const columns = query.sources.find(({ relation }) => relation === name)?.columns ?? []
+  const dot = name.indexOf('.')
+  const list = columns.map((column) => sqlName(column)).join(', ')
+  return `(select ${list} from ${sqlName(name.slice(0, dot))}.${sqlName(name.slice(dot + 1))})`
+}
+
+function refusalsOf({ query, shapes }: IncrementalWish): readonly Obstacle[] {
+  const reasons: string[] = []
+  if (query.volatile) reasons.push('it calls a volatile function')
+  if (query.timeDependent) reasons.push('it asks the clock')
+  if (query.opaqueFunctions.length > 0) {
+    reasons.push(
+      `it calls ${query.opaqueFunctions.join(', ')}, and what a function reads cannot be told`,
+    )
+  }
+  if (query.uncaptured.length > 0)
+    reasons.push(`it reads ${query.uncaptured.join(', ')}, which cannot be captured`)
+  if (query.inputs.length > 0)
+    reasons.push(`it reads ${query.inputs.join(', ')}, a maintained view`)
+  for (const { relation, columns } of query.sources) {
+    const shape = shapes.get(relation)
+    const computed = columns.filter((name) =>
+      shape?.columns.some((column) => column.name === name && column.generatedVirtual),
+    )
+    if (computed.length > 0) {
+      reasons.push(
+        `it reads ${relation}.${computed.join(', ')}, computed on reading and in no trigger's row`,
+      )
+    }
+  }
+  return reasons.map((reason) => ({ reason }))
+}
+
+async function factsOf({ query, shapes }: IncrementalWish): Promise<BindFacts> {
+  const tables = new Map<string, ReadableTable>()
+  for (const { relation, columns } of query.sources) {
+    const shape = shapes.get(relation)
+    tables.set(relation, {
+      target: { kind: 'source', name: relation },
+      columns: columns.map((name) => ({
+        name,
+        notNull: shape?.columns.some((column) => column.name === name && column.notNull) ?? false,
+      })),
+      keys: query.uniques
+        .filter((unique) => unique.relation === relation)
+        .map((unique) => unique.columns),
+    })
+  }
+  const views = new Map<
+    string,
+    { columns: readonly string[]; select: Awaited<ReturnType<typeof parseQuery>>['select'] }
+  >()
+  for (const { name, sql, columns } of query.views) {
+    views.set(name, { columns, select: (await parseQuery(sql)).select })
+  }
+  const types = [...shapes.values()].flatMap((shape) =>
+    shape.columns.map(({ baseType }) => baseType),
+  )
+  return {
+    tables,
+    views,
+    aggregates: new Set(query.aggregates),
+    setReturning: new Set(query.setReturning),
+    foreignEquality: types.some((type) => /citext/.test(type)),
+  }
+}
+
+/** Writes the program of a draft whose types are known; obstacles when a type forbids it. */
+export function finishIncremental(
+  draft: IncrementalDraft,
+  types: readonly (readonly ColumnType[])[],
+): IncrementalProgram | readonly Obstacle[] {
+  const { wish, facts, stages } = draft
+  const typeOf = typesByText(draft, types)
+  const obstacles = stages.flatMap((stage) => keyObstacles(stage, typeOf))
+  if (obstacles.length > 0) return obstacles
+  const scanned = new Set(
+    stages.flatMap(({ core }) =>
+      scansIn(core).map(({ of }) => (of.kind === 'stage' ? of.number : 0)),
+    ),
+  )
+  const stored = stages.map((stage) => storedStage(draft, stage, { typeOf, scanned }))
+  const sources = wish.query.sources.map(({ relation, columns }): ReadSource => ({
+    name: relation,
+    columns: columns.map((name) => ({
+      name,
+      logType:
+        wish.shapes.get(relation)?.columns.find((column) => column.name === name)?.baseType ??
+        'text',
+    })),
+  }))
+  return emitIncremental({
+    view: wish.view,
+    sources,
+    stages: stored,
+    facts,
+    typeOf,
+    timeZone: wish.timeZone,
+    columns: wish.query.columns,
+    key: wish.key,
+  })
+}
+
+function typesByText(
+  { probes, stages }: IncrementalDraft,
+  types: readonly (readonly ColumnType[])[],
+): (expression: Expression) => ColumnType {
+  const known = new Map<string, ColumnType>()
+  probes.forEach(({ expressions }, probe) => {
+    expressions.forEach((expression, at) => {
+      const type = types[probe]?.[at]
+      if (type !== undefined) known.set(treeText(expression), type)
+    })
+  })
+  for (const { outputs } of stages) {
+    for (const { id, expression } of outputs) {
+      const type = known.get(treeText(expression))
+      if (type !== undefined) known.set(treeText(columnOf(id)), type)
+    }
+  }
+  return (expression) =>
+    known.get(treeText(expression)) ?? { ...unknownType, imageEqual: false, float: true }
+}
+
+function keyObstacles(
+  { key }: Stage,
+  typeOf: (expression: Expression) => ColumnType,
+): readonly Obstacle[] {
+  return key.flatMap(({ expression }) => {
+    const { type, hashable } = typeOf(expression)
+    return hashable ? [] : [{ reason: `rows are grouped by type ${type}, which has no hash` }]
+  })
+}
+
+interface Storing {
+  readonly typeOf: (expression: Expression) => ColumnType
+  /** Numbers of the stages that another one reads. */
+  readonly scanned: ReadonlySet<number>
+}
+
+function storedStage(
+  draft: IncrementalDraft,
+  stage: Stage,
+  { typeOf, scanned }: Storing,
+): StoredStage {
+  const { wish, stages } = draft
+  const { view } = wish
+  const last = stages.at(-1) === stage
+  const visible = wish.query.columns.map(({ name }) => name)
+  const outputs = stage.outputs.map(({ id, expression }, at): StoredColumn => ({
+    id,
+    name: last ? (visible[at] ?? id) : id,
+    type: typeOf(expression),
+  }))
+  const taken = outputs.map(({ name }) => name)
+  const hiddenKey: StoredColumn[] = []
+  const keyNames = stage.key.map(({ id, expression }) => {
+    const shown = stage.outputs.findIndex(
+      (output) =>
+        columnIn(output.expression) !== null &&
+        treeText(output.expression) === treeText(expression),
+    )
+    const found = outputs[shown]
+    if (found !== undefined) return found.name
+    const name = freeName(`tidemark ${id}`, taken)
+    hiddenKey.push({ id, name, type: typeOf(expression) })
+    return name
+  })
+  const keyed = stage.linear || stage.key.length > 0
+  return {
+    stage,
+    table: last ? stateTable(view) : stageTable(stage.number, view),
+    outputs,
+    hiddenKey,
+    keyNames,
+    hash: keyed ? freeName('tidemark hash', taken) : null,
+    changeType: scanned.has(stage.number) ? stageChangeType(stage.number, view) : null,
+    changes: stageChanges(stage.number),
+    uniqueIndexes: last && wish.uniqueIndexes,
+  }
+}
+
+/** Whether a part of a draft is computed anew altogether whenever something changes. */
+export const recomputesAll = ({ stages }: IncrementalDraft): boolean =>
+  stages.some(({ core, key }) => isKeyed(core) && key.length === 0)

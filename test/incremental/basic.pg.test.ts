@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { configured } from '../define/configured.ts'
+import { applyConfiguration } from '../../src/engine/define.ts'
+import type { TestDatabase } from '../support/database.ts'
+import { createTestDatabase } from '../support/database.ts'
+
+let db: TestDatabase
+
+const queries: Record<string, string> = {
+  plain: `select id, total from orders where total > 20`,
+  grouped: `select customer_id, count(*) as n, sum(total) as total from orders group by customer_id`,
+  joined: `select o.id, c.name, o.total from orders o join customers c on c.id = o.customer_id`,
+  by_name: `select c.name, sum(o.total) as total from customers c left join orders o on o.customer_id = c.id group by c.name having count(*) > 0`,
+  missing: `select c.id from customers c where not exists (select from orders o where o.customer_id = c.id)`,
+  ranked: `select id, customer_id, rank() over (partition by customer_id order by total desc) as place from orders`,
+  best: `select id, total from orders order by total desc, id limit 5`,
+  distincts: `select distinct status from orders`,
+  scalar: `select c.id, (select max(o.total) from orders o where o.customer_id = c.id) as most from customers c`,
+  unions: `select id from customers union select customer_id from orders`,
+  excepted: `select id from customers except select customer_id from orders`,
+  rolled: `select status, customer_id, count(*) as n from orders group by rollup (status, customer_id)`,
+  staged: `with t as (select customer_id, sum(total) as total from orders group by customer_id) select total, count(*) as n from t group by total`,
+  above: `select id from orders where total > (select avg(total) from orders)`,
+  lateral_best: `select c.id, x.total from customers c left join lateral (select o.total from orders o where o.customer_id = c.id order by o.total desc limit 2) x on true`,
+  fulls: `select c.id as c, o.id as o from customers c full join orders o on o.customer_id = c.id`,
+}
+
+beforeAll(async () => {
+  db = await createTestDatabase()
+  await db.sql(`
+    create table customers (id int primary key, name text);
+    create table orders (id int primary key, customer_id int, status text, total numeric(10,2));
+    insert into customers select g, 'name ' || g % 7 from generate_series(1, 30) g;
+    insert into orders select g, nullif(g % 25, 0), case g % 3 when 0 then null when 1 then 'a' else 'b' end, g % 40 from generate_series(1, 300) g;`)
+  const views = Object.fromEntries(
+    Object.entries(queries).map(([name, sql]) => [
+      `public.${name}`,
+      { sql, maintain: 'incremental' as const, target: '1m', verify: 'full' as const },
+    ]),
+  )
+  const done = await applyConfiguration(db.database, configured({ views }))
+  expect(done.filter((each) => JSON.stringify(each).includes('fail'))).toEqual([])
+})
+afterAll(() => db.drop())
+
+const writes = [
+  `insert into orders values (1000, 3, 'c', 99.5)`,
+  `update orders set total = total + 1 where id % 10 = 0`,
+  `delete from orders where customer_id = 4`,
+  `update orders set customer_id = 4 where id % 17 = 0`,
+  `insert into customers values (100, null), (101, 'new')`,
+  `delete from customers where id in (5, 6)`,
+  `update customers set name = 'name 1' where id = 7`,
+  `update orders set status = null where id % 7 = 0`,
+  `insert into orders values (2000, null, null, null), (2001, 100, 'z', 7)`,
+  `delete from orders`,
+  `insert into orders values (1, 1, 'a', 1), (2, 1, 'a', 1)`,
+]
+
+test('views equal their queries after each write, from what changed alone', async () => {
+  for (const write of writes) {
+    await db.sql(write)
+    for (const [name, sql] of Object.entries(queries)) {
+      await db.sql(`call tidemark.run('public.${name}')`)
+      const [run] = await db.sql<{ method: string; differing: string }>(
+        `select method, differing from tidemark.run where view = 'public.${name}' order by run_id desc limit 1`,
+      )
+      expect({ write, name, run }).toMatchObject({ run: { method: 'incremental', differing: 0 } })
+      const [found] = await db.sql<{ n: string }>(
+        `select count(*) as n from ((select x::text from (${sql}) x except all select x::text from public.${name} x) union all (select x::text from public.${name} x except all select x::text from (${sql}) x)) d`,
+      )
+      expect({ write, name, ...found }).toMatchObject({ n: 0 })
+    }
+  }
+})
