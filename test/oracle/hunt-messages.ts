@@ -1,0 +1,48 @@
+import type { ViewOutcome } from './case.ts'
+
+/** What a worker of a hunt is to do. */
+export interface HuntOrder {
+  readonly adminUrl: string
+  readonly database: string
+  readonly maintain: 'full' | 'incremental'
+  readonly seed: number
+  /** From one batch to the next. */
+  readonly stride: number
+  /** Epoch milliseconds. */
+  readonly until: number
+  readonly queries: number
+  readonly histories: number
+  readonly construct?: string
+  readonly shrinksMax: number
+  readonly shrinkMs: number
+}
+
+export interface BatchReport {
+  readonly kind: 'batch'
+  readonly seed: number
+  readonly ms: number
+  readonly written: number
+  readonly failed: number
+  readonly rejected: readonly { readonly sql: string; readonly fault: string }[]
+  readonly views: readonly (Omit<ViewOutcome, 'view'> & {
+    readonly featured: string
+    readonly constructs: readonly string[]
+    readonly choice: boolean
+  })[]
+}
+
+/** A view that was not what it had to be. */
+export interface FoundFailure {
+  readonly kind: 'failure'
+  readonly seed: number
+  readonly view: string
+  /** Failures of one sort probably have one cause. */
+  readonly sort: string
+  readonly sql: string
+  readonly detail: string
+  /** The regression that was written; null when one of its sort was before. */
+  readonly path: string | null
+}
+
+export type HuntMessage =
+  BatchReport | FoundFailure | { readonly kind: 'broken'; readonly error: string }

@@ -1,0 +1,29 @@
+import type { Database } from '../../src/postgres/connection.ts'
+import type { CaseView } from './case.ts'
+
+/** A view as it was installed. */
+export interface InstalledView {
+  readonly name: string
+  /**
+   * What its rows must equal: where the query as written has one result only, that; else the one of
+   * its results that the compiler has settled on. Null: it has settled on none.
+   */
+  readonly sqlToCompare: string | null
+  readonly strategy: string
+  /** Why it is not maintained incrementally, or not at all. Null when it is. */
+  readonly refusedBecause: string | null
+}
+
+/** Makes views and refreshes them. The oracle knows nothing else of how that is done. */
+export interface Maintainer {
+  /** A view that cannot be planned is left out, with the reason. */
+  readonly install: (database: Database, views: readonly CaseView[]) => Promise<Installation>
+  /** Refreshes every view that is installed; by name, the message of those that failed. */
+  readonly refresh: (database: Database) => Promise<ReadonlyMap<string, string>>
+  readonly remove: (database: Database) => Promise<void>
+}
+
+export interface Installation {
+  readonly installed: readonly InstalledView[]
+  readonly refused: ReadonlyMap<string, string>
+}

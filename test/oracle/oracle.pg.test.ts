@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { seed } from '../support/random.ts'
+import type { TestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
+import type { ViewOutcome } from './case.ts'
+import { generateCase } from './generate-case.ts'
+import { rotation } from './generate-query.ts'
+import { maintainByPlan } from './maintain-by-plan.ts'
+import type { OracleDatabase } from './oracle-database.ts'
+import { openOracleDatabase } from './oracle-database.ts'
+import { runCase } from './run-batch.ts'
+import { shrink } from './shrink.ts'
+import { simplerQueries } from './shrink-query.ts'
+
+const casesMin = 500
+const queries = 45
+const histories = 4
+
+let db: TestDatabase
+let on: OracleDatabase
+
+beforeAll(async () => {
+  db = await createInstalledDatabase()
+  await db.sql('create extension citext schema public')
+  on = await openOracleDatabase(db.url, db.database)
+})
+afterAll(async () => {
+  await on.closeSessions()
+  await db.drop()
+})
+
+const told = ({ view, outcome, detail }: ViewOutcome): string =>
+  `${outcome}: ${view.name} (${view.featured})\n${view.sql}\n${detail}`
+
+describe('the oracle', () => {
+  test(`law 3: every view equals its query after every refresh of random histories (seed ${seed})`, async () => {
+    const maintainer = maintainByPlan('full')
+    const wrong: string[] = []
+    let cases = 0
+    for (let batch = 0; cases < casesMin; batch += 1) {
+      const given = await generateCase(on, { seed: seed + batch, queries, histories })
+      const { views } = await runCase({ on, maintainer }, given)
+      const bad = views.filter(({ outcome }) => outcome === 'mismatch' || outcome === 'failed')
+      wrong.push(...bad.map((each) => `seed ${seed + batch}, ${told(each)}`))
+      cases += views.reduce((sum, each) => sum + each.histories, 0)
+    }
+    expect(wrong).toEqual([])
+    expect(cases).toBeGreaterThanOrEqual(casesMin)
+  }, 180_000)
+
+  test('a row that is wrong in a maintained view is noticed, and the case made small', async () => {
+    const given = await generateCase(on, { seed, queries: 3, histories: 1 })
+    const target = given.views.find(({ choice, sql }) => !choice && !sql.includes('o.v'))
+    if (target === undefined) throw new Error('the seed gives no view to spoil')
+    const bench = {
+      on,
+      maintainer: maintainByPlan('full'),
+      spoil: ({ name }: { readonly name: string }) =>
+        name === target.name
+          ? `create or replace view ${name} as select * from (${target.sql}) q offset 1`
+          : null,
+    }
+    const { views } = await runCase(bench, given)
+    const found = views.find(({ view }) => view.name === target.name)
+    expect(found?.outcome).toBe('mismatch')
+    if (found === undefined) return
+    const small = await shrink(bench, { given, outcome: found }, 10_000)
+    expect(small?.given.views).toHaveLength(1)
+    expect(small?.given.histories.flat().length).toBeLessThan(3)
+    expect(small?.outcome.outcome).toBe('mismatch')
+  }, 60_000)
+
+  test('every construct comes in turn', () => {
+    expect(new Set(rotation).size).toBeGreaterThan(110)
+  })
+
+  test('simpler queries are queries', async () => {
+    const simpler = await simplerQueries(
+      'select a, count(*) from t join u using (id) where b > 1 group by a order by a limit 3',
+    )
+    expect(simpler).toContain(
+      'SELECT a, count(*) FROM t JOIN u USING (id) GROUP BY a ORDER BY a LIMIT 3',
+    )
+    expect(simpler).toContain('SELECT a, count(*) FROM t WHERE b > 1 GROUP BY a ORDER BY a LIMIT 3')
+  })
+})

@@ -1,0 +1,32 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { TestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
+import { maintainByPlan } from './maintain-by-plan.ts'
+import type { OracleDatabase } from './oracle-database.ts'
+import { openOracleDatabase } from './oracle-database.ts'
+import { readRegressions } from './regression.ts'
+import { runCase } from './run-batch.ts'
+
+const regressions = await readRegressions()
+let db: TestDatabase
+let on: OracleDatabase
+
+beforeAll(async () => {
+  db = await createInstalledDatabase()
+  await db.sql('create extension citext schema public')
+  on = await openOracleDatabase(db.url, db.database)
+})
+afterAll(async () => {
+  await on.closeSessions()
+  await db.drop()
+})
+
+describe.skipIf(regressions.length === 0)('cases that once failed', () => {
+  test.each(regressions)('%s', async (_name, given) => {
+    const { views } = await runCase({ on, maintainer: maintainByPlan('incremental') }, given)
+    const wrong = views.filter(({ outcome }) => outcome !== 'exact')
+    expect(wrong.map(({ view, outcome, detail }) => ({ sql: view.sql, outcome, detail }))).toEqual(
+      [],
+    )
+  })
+})
