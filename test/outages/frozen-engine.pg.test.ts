@@ -1,10 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { isAlive } from '../../src/postgres/cluster.ts'
+import type { Session } from '../../src/postgres/connection.ts'
+import type { TestDatabase } from '../support/database.ts'
+import { tick } from '../../src/queue/tick.ts'
+import { work } from '../../src/queue/work.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import { installHandMade } from '../support/hand-made.ts'
 import { long, seed, seeded } from '../support/random.ts'
+import type { EngineProcess } from '../support/spawn-engine.ts'
 import { spawnEngine } from '../support/spawn-engine.ts'
-import { expectWhole, until } from './await-state.ts'
+import { expectWhole, until, workUntilWhole } from './await-state.ts'
 
 test('two engines race, one is frozen and thawed again and again: nothing runs twice at once, nothing is lost', async () => {
   const rng = seeded(seed)
@@ -51,3 +57,80 @@ test('two engines race, one is frozen and thawed again and again: nothing runs t
   expect(overlapping).toEqual([])
   expect(await sleepy.stop()).toBe(0)
 }, 300_000)
+
+describe('frozen in the middle of a refresh', () => {
+  let db: TestDatabase
+  let first: EngineProcess
+  let backend: number
+  let gate: Session
+
+  /** The refresh of the first engine has written its rows and waits before its fence. */
+  beforeEach(async () => {
+    db = await createInstalledDatabase()
+    onTestFinished(() => db.drop())
+    await installHandMade(db.sql, 300)
+    await db.sql(`delete from tidemark.view where name = 'public.by_region'`)
+    await workUntilWhole(db.database, ['total'])
+    first = await spawnEngine(db.url, 'first')
+    onTestFinished(() => first.kill())
+    gate = await db.session()
+    await gate.query('select pg_advisory_lock(4712)')
+    await db.sql(`insert into public.orders values (1000, 'r1', 5)`)
+    const waiting = `select pid from pg_locks where locktype = 'advisory' and objid = 4712 and not granted`
+    await until(db.database, `exists (${waiting})`)
+    const [row] = await db.sql<{ pid: number }>(waiting)
+    backend = row?.pid ?? 0
+  })
+
+  /** Who refreshed because of the target, and how that ended. */
+  const runs = (): Promise<{ engine: string; status: string }[]> =>
+    db.sql(
+      `select (regexp_match(worker, '^\\w+'))[1] as engine, status from tidemark.run
+       where trigger_type = 'target' order by run_id`,
+    )
+
+  test('an engine whose backend the server gave up: another takes over, thawed it commits nothing of that', async () => {
+    const begun = await runs()
+    first.signal('SIGSTOP')
+    await db.sql('select pg_terminate_backend($1, 5000)', [backend])
+    await gate.query('select pg_advisory_unlock(4712)')
+    const other = await spawnEngine(db.url, 'other')
+    onTestFinished(() => other.kill())
+    await expectWhole(db.database, ['total'])
+    first.signal('SIGCONT')
+    expect(await other.stop()).toBe(0)
+
+    await db.sql(`insert into public.orders values (1001, 'r1', 5)`)
+    await expectWhole(db.database, ['total'])
+    expect((await runs()).slice(begun.length - 1)).toEqual([
+      { engine: 'first', status: 'lost' },
+      { engine: 'other', status: 'completed' },
+      { engine: 'first', status: 'completed' },
+    ])
+    expect(await first.stop()).toBe(0)
+  })
+
+  // We may signal it: the server runs as us, or we are root.
+  test('a backend that is cancelled: nobody refreshes beside it, thawed it commits nothing, and another takes over', async () => {
+    const begun = await runs()
+    process.kill(backend, 'SIGSTOP')
+    onTestFinished(() => {
+      if (isAlive(backend)) process.kill(backend, 'SIGCONT')
+    })
+    await gate.query('select pg_advisory_unlock(4712)')
+    await db.sql(`select tidemark.cancel('total', 'it hangs')`)
+    await first.kill()
+    await tick(db.database)
+    expect(
+      await work(db.database, { worker: 'test', groupsMax: 10, laneMax: 'background' }),
+    ).toEqual([])
+    expect((await runs()).slice(begun.length - 1)).toEqual([{ engine: 'first', status: 'running' }])
+
+    process.kill(backend, 'SIGCONT')
+    await workUntilWhole(db.database, ['total'])
+    expect((await runs()).slice(begun.length - 1)).toEqual([
+      { engine: 'first', status: 'cancelled' },
+      { engine: 'test', status: 'completed' },
+    ])
+  })
+})
