@@ -11,7 +11,7 @@ import { fullSelect, inlineSelect, refreshStatement, storedColumns } from './emi
 import type { Expression } from './expression.ts'
 import type { ScanTarget } from './relation.ts'
 import { scansIn } from './relation.ts'
-import { sqlName, sqlText } from './sql-text.ts'
+import { dollarQuoted, sqlName, sqlText } from './sql-text.ts'
 
 /** A source of a view, and how its changes are read. */
 export interface ReadSource {
@@ -129,7 +129,11 @@ export function emitIncremental(parts: IncrementalParts): IncrementalProgram {
     ...(root.hash === null ? [] : [root.hash]),
   ]
   return {
-    install: [...sourceObjects(parts), ...stages.flatMap((stage) => stageObjects(parts, stage))],
+    install: [
+      ...sourceObjects(parts),
+      ...stages.flatMap((stage) => stageObjects(parts, stage)),
+      exactView(view, shown),
+    ],
     objects: objectsOf(parts),
     hiddenColumns: hidden,
     exactSql: shown,
@@ -331,8 +335,25 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
   ]
 }
 
+/** The view that `tidemark verify` compares with: names mean in it what they mean in the program. */
+const exactView = (view: RelationName, sql: string): string => {
+  const create = `create view ${inState(viewNames.exact(view))} as\n${sql}`
+  return `do ${dollarQuoted(
+    'do',
+    `
+declare
+  path text := current_setting('search_path');
+begin
+  perform set_config('search_path', 'pg_catalog', true);
+  execute ${dollarQuoted('exact', create)};
+  perform set_config('search_path', path, true);
+end `,
+  )}`
+}
+
 function objectsOf({ view, sources, stages }: IncrementalParts): readonly string[] {
   return [
+    `view ${inState(viewNames.exact(view))}`,
     ...sources.flatMap(({ name }) => [
       `view ${rowsName(name, view)}`,
       `type ${sourceChangeType(name, view)}`,

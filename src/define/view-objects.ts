@@ -160,6 +160,8 @@ declare part record;
 begin
   for part in select a.name from tidemark.artifact a
               where a.kind = 'part' and a.owner_noun = 'view' and a.owner_name = ${literal(view)}
+              -- "exact …" before "rows of …", which it reads
+              order by a.name collate "C"
   loop
     execute 'drop ' || regexp_replace(part.name, '^([a-z]+) ', '\\1 if exists ');
   end loop;

@@ -32,6 +32,7 @@ export const viewNames = {
   state: (view: RelationName): string => objectName(view),
   maintain: (view: RelationName): string => objectName(`maintain ${view}`),
   fallback: (view: RelationName): string => objectName(`source of ${view}`),
+  exact: (view: RelationName): string => objectName(`exact ${view}`),
 } as const
 
 /**
