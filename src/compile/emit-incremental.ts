@@ -6,8 +6,12 @@ import { emitDiff, emitVerify } from './emit-diff.ts'
 import { emitMaintenance } from './emit-maintain.ts'
 import { indented } from './emit-relation.ts'
 import type { TargetNames } from './emit-relation.ts'
+import { declared } from './accumulate.ts'
+import { buildGroups, groupColumns, valueColumns } from './emit-accumulate.ts'
+import { newStatement } from './emit-relation.ts'
+import { emitDelta } from './emit-delta.ts'
 import type { StageContext, StoredStage } from './emit-stage.ts'
-import { fullSelect, inlineSelect, refreshStatement, storedColumns } from './emit-stage.ts'
+import { fullSelect, inlineSelect, refreshStatements, storedColumns } from './emit-stage.ts'
 import type { Expression } from './expression.ts'
 import type { ScanTarget } from './relation.ts'
 import { scansIn } from './relation.ts'
@@ -61,6 +65,14 @@ const sourceChangeType = (source: RelationName, view: RelationName): string =>
 /** The table of a stage that is not the view itself. */
 export const stageTable = (number: number, view: RelationName): string =>
   inState(`stage ${String(number)} of ${view}`)
+
+/** The type of a change of a stage. */
+export const groupTable = (number: number, view: RelationName): string =>
+  inState(`groups ${String(number)} of ${view}`)
+
+/** The table of the values of a stage of which each counts once. */
+export const valueTable = (at: string, view: RelationName): string =>
+  inState(`values ${at} of ${view}`)
 
 /** The type of a change of a stage. */
 export const stageChangeType = (number: number, view: RelationName): string =>
@@ -175,6 +187,8 @@ function declarations({ view, sources, stages }: IncrementalParts): string {
     'altered bigint := 0;',
     'went bigint := 0;',
     'broken boolean := false;',
+    '"lost groups" bigint[];',
+    '"empty groups" bigint[];',
     'one_to_one boolean;',
   ]
   return lines.join('\n  ')
@@ -251,19 +265,29 @@ function stageStep(
   return `  -- ${title}
   came := 0; altered := 0; went := 0;
   if ${changed.join(' or ')} then
-${indented(refreshStatement(context, stored), '    ')};
+${indented(refreshStatements(context, stored).join('\n'), '    ')}
   end if;`
 }
 
 /** Everything computed afresh: the stages written anew, the view by the difference. */
 function rebuild(parts: IncrementalParts, context: StageContext): string {
   const { stages, view, key } = parts
+  const groups = (stored: StoredStage): string =>
+    stored.groups === null
+      ? ''
+      : buildGroups(
+          () => newStatement(context.names, context.facts, emitDelta),
+          stored.stage,
+          stored.groups,
+        )
+          .map((statement) => `${indented(statement)};\n`)
+          .join('')
   const inner = stages.slice(0, -1).map((stored) => {
     const list = [
       ...storedColumns(stored).map(({ name }) => name),
       ...(stored.hash === null ? [] : [stored.hash]),
     ]
-    return `  truncate ${stored.table};
+    return `${groups(stored)}  truncate ${stored.table};
   insert into ${stored.table} (${list.map((name) => sqlName(name)).join(', ')})
 ${indented(fullSelect(context, stored))};
   analyze ${stored.table};`
@@ -282,7 +306,7 @@ ${indented(fullSelect(context, stored))};
     uniqueBesidesKey: root.uniqueIndexes,
   })
   return `${inner.join('\n')}
-  -- The view itself: its query run afresh, compared with what is stored; only the differences are written.
+${groups(root)}  -- The view itself: its query run afresh, compared with what is stored; only the differences are written.
 ${indented(diff)}
   into rows_total, rows_inserted, rows_updated, rows_deleted, one_to_one;
   if not one_to_one then
@@ -309,11 +333,11 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
   const { stage, table, outputs, hiddenKey, hash, changeType } = stored
   const last = stages.at(-1) === stored
   const all = [
-    ...storedColumns(stored).map(({ name, type }) => `${sqlName(name)} ${type.type}`),
+    ...storedColumns(stored).map(({ name, type }) => `${sqlName(name)} ${declared(type)}`),
     ...(hash === null ? [] : [`${sqlName(hash)} bigint`]),
   ]
   const hidden = [
-    ...hiddenKey.map(({ name, type }) => `${sqlName(name)} ${type.type}`),
+    ...hiddenKey.map(({ name, type }) => `${sqlName(name)} ${declared(type)}`),
     ...(hash === null ? [] : [`${sqlName(hash)} bigint`]),
   ]
   const index =
@@ -323,6 +347,7 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
           `create index ${sqlName(objectName(`hash of stage ${String(stage.number)} of ${view}`))} on ${table} (${sqlName(hash)})`,
         ]
   return [
+    ...groupObjects(view, stored),
     ...(last
       ? hidden.map((column) => `alter table ${table} add column ${column}`)
       : [`create table ${table} (${all.join(', ')})`]),
@@ -330,8 +355,23 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
     ...(changeType === null
       ? []
       : [
-          `create type ${changeType} as (${[...outputs.map(({ name, type }) => `${sqlName(name)} ${type.type}`), '"weight of change" bigint'].join(', ')})`,
+          `create type ${changeType} as (${[...outputs.map(({ name, type }) => `${sqlName(name)} ${declared(type)}`), '"weight of change" bigint'].join(', ')})`,
         ]),
+  ]
+}
+
+function groupObjects(view: RelationName, { stage, groups }: StoredStage): readonly string[] {
+  if (groups === null) return []
+  const number = String(stage.number)
+  const index = (on: string, column: string): string =>
+    `create index ${sqlName(objectName(`${column} of ${on} of ${view}`))} on ${on.startsWith('values') ? valueTable(on.replace('values ', ''), view) : groups.groups} (${sqlName(column)})`
+  return [
+    `create table ${groups.groups} (${groupColumns(stage, groups).join(', ')})`,
+    index(`groups ${number}`, 'hash of group'),
+    ...groups.plan.distinct.flatMap((values) => [
+      `create table ${groups.values[values.number - 1] ?? ''} (${valueColumns(stage, groups, values).join(', ')})`,
+      index(`values ${number}.${String(values.number)}`, 'hash of value'),
+    ]),
   ]
 }
 

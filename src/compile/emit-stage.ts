@@ -1,5 +1,8 @@
 import type { ColumnType } from '../model/view.ts'
+import { argumentsOf } from './accumulate.ts'
 import type { BindFacts } from './bind-scope.ts'
+import type { GroupTables } from './emit-accumulate.ts'
+import { accumulateQueries, coreOfGroups, repairGroups } from './emit-accumulate.ts'
 import { emitDelta } from './emit-delta.ts'
 import type { Statement, TargetNames } from './emit-relation.ts'
 import {
@@ -11,6 +14,7 @@ import {
   keyedSelect,
   newStatement,
   outputList,
+  restrictedItem,
   selectOf,
 } from './emit-relation.ts'
 import type { Expression } from './expression.ts'
@@ -45,6 +49,8 @@ export interface StoredStage {
   readonly changeType: string | null
   /** The variable that has its changes. */
   readonly changes: string
+  /** The groups by which it is kept up; null where rows are computed afresh instead. */
+  readonly groups: GroupTables | null
   /** The table has unique indexes of the user's. */
   readonly uniqueIndexes: boolean
 }
@@ -127,8 +133,76 @@ const resultVariables = (stored: StoredStage): string =>
  * stored under these keys; the difference is written. A row with another key cannot have changed, for a row of the
  * core depends only on the rows of the input with its key.
  */
-export function refreshStatement(context: StageContext, stored: StoredStage): string {
-  return stored.stage.linear ? applyChanges(context, stored) : recompute(context, stored)
+export function refreshStatements(context: StageContext, stored: StoredStage): readonly string[] {
+  if (stored.stage.linear) return [`${applyChanges(context, stored)};`]
+  if (stored.groups === null) return [`${recompute(context, stored, 'touched')};`]
+  return accumulate(context, stored, stored.groups)
+}
+
+/**
+ * A stage that is kept up by weight: the groups from what changed, the rows from the groups. Where an extremum went, or
+ * a value cannot be added up, the group is computed afresh after that; both changes together are the change.
+ */
+function accumulate(
+  context: StageContext,
+  stored: StoredStage,
+  tables: GroupTables,
+): readonly string[] {
+  const { stage, table, hash, keyNames, changeType, changes } = stored
+  const statement = statementOf(context)
+  const queries = accumulateQueries(statement, stage, tables)
+  const fresh = rowsSelect(stored, statement, coreOfGroups(stage, tables, 'groups'))
+  const matching = keyNames.map(
+    (name, at) => `s.${sqlName(name)} is not distinct from k.${sqlName(stage.key[at]?.id ?? '')}`,
+  )
+  const there =
+    hash === null
+      ? `select s.ctid as "place of row", s.* from ${table} as s`
+      : `select s.ctid as "place of row", s.*
+from change as k
+join ${table} as s on s.${sqlName(hash)} = k."hash of group"
+  and ${matching.join('\n  and ')}`
+  const own = [
+    ...queries,
+    `fresh as materialized (\n${indented(fresh)}\n)`,
+    `stored as materialized (\n${indented(there)}\n)`,
+    ...difference(stored),
+  ]
+  const main = `${withText(statement, own)}
+${resultSelect(stored).replace(/\nfrom difference$/, '')},
+  (select array_agg("hash of group") from groups where lost${stage.key.length === 0 ? ' or "rows" = 0' : ' and "rows" > 0'}),
+  (select array_agg("hash of group") from groups where "rows" <= 0),
+  (select coalesce(bool_or("rows" < 0), false) from groups)
+from difference
+into ${resultVariables(stored)}, "lost groups", "empty groups", broken;`
+  const repairStatement = statementOf(context)
+  const restriction =
+    stage.key.length === 0 ? null : { keys: 'keys', keysWithNull: 'keys_with_null' }
+  const [side] = inputKeys(stage)
+  const from = side === undefined ? '' : restrictedItem(repairStatement, side, restriction)
+  const lostKeys = stage.key.length === 0 ? [] : keysOf(repairStatement, stage, 'lost')
+  const repair = repairGroups(stage, tables, {
+    queries: lostKeys.length === 0 ? '' : withText(repairStatement, lostKeys),
+    from,
+  })
+  const again = `  -- What is not known of a group any more is computed afresh.
+  if "lost groups" is not null then
+    declare
+      "came before" bigint := came; "altered before" bigint := altered; "went before" bigint := went;${changeType === null ? '' : `\n      "changes before" ${changeType}[] := ${changes};`}
+    begin
+${repair === null ? '' : `${indented(repair.trimStart(), '      ')};\n`}${indented(recompute(context, stored, 'lost'), '      ')};
+      came := came + "came before"; altered := altered + "altered before"; went := went + "went before";${changeType === null ? '' : `\n      ${changes} := "changes before" || ${changes};`}
+    end;
+  end if;`
+  const clean =
+    stage.key.length === 0
+      ? []
+      : [
+          `if "empty groups" is not null then
+  delete from ${tables.groups} where "hash of group" = any ("empty groups") and "rows" = 0;
+end if;`,
+        ]
+  return [main, ...clean, again.replaceAll(/^ {2}/gm, '')]
 }
 
 function applyChanges(context: StageContext, stored: StoredStage): string {
@@ -191,11 +265,14 @@ into came, altered, went, broken`
 
 const textHash = (name: string): string => `hashtextextended(${name}, 0)`
 
-function recompute(context: StageContext, stored: StoredStage): string {
+/** Which keys: all at which something changed, or only those of groups that were lost. */
+type Touched = 'touched' | 'lost'
+
+function recompute(context: StageContext, stored: StoredStage, touched: Touched): string {
   const statement = statementOf(context)
   const { stage } = stored
   const fresh = rowsSelect(stored, statement, coreSelect(statement, stored, true))
-  const keys = stage.key.length === 0 ? [] : keysOf(statement, stage)
+  const keys = stage.key.length === 0 ? [] : keysOf(statement, stage, touched)
   const own = [
     ...keys,
     `-- The rows as they have to be.
@@ -214,7 +291,7 @@ into ${resultVariables(stored)}`
 }
 
 /** Every key at which an input changed, old and new. */
-function keysOf(statement: Statement, stage: Stage): readonly string[] {
+function keysOf(statement: Statement, stage: Stage, touched: Touched): readonly string[] {
   const names = stage.key.map(({ id }) => sqlName(id))
   const terms = inputKeys(stage)
     .filter(({ input }) => !isConstant(input))
@@ -232,7 +309,7 @@ touched as materialized (
   from (
 ${indented(terms.join('\nunion all\n'), '    ')}
   ) as c
-  group by ${names.join(', ')}
+  group by ${names.join(', ')}${touched === 'lost' ? `\n  having ${hashText(names)} = any ("lost groups")` : ''}
 )`,
     `keys as (
   select * from touched where not (${names.map((name) => `${name} is null`).join(' or ')})
@@ -284,7 +361,7 @@ function difference(stored: StoredStage): readonly string[] {
 )`,
     ...(inPlace
       ? [
-          `changed as (
+          `rewritten as (
   update ${table} as s
   set ${all.map((name) => `${name} = d.${name}`).join(', ')}
   from difference as d
@@ -349,12 +426,7 @@ export function probesOf(context: StageContext, stage: Stage): readonly TypeProb
   }
   for (const { input, key } of inputKeys(stage)) {
     const { core } = stage
-    const args =
-      core.kind === 'aggregate'
-        ? core.calls.flatMap(({ expression }) =>
-            'FuncCall' in expression ? (expression.FuncCall.args ?? []) : [],
-          )
-        : []
+    const args = core.kind === 'aggregate' ? argumentsOf(core) : []
     ask([...key, ...args], (statement) => itemOf(statement, input, 'new').sql)
   }
   if (!stage.linear) {

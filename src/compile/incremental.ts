@@ -2,15 +2,19 @@ import type { SourceShape } from '../model/capture.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
 import type { BindFacts, ReadableTable } from './bind-scope.ts'
+import { accumulationOf } from './accumulate.ts'
 import { bindQuery } from './bind.ts'
+import type { GroupTables } from './emit-accumulate.ts'
 import type { IncrementalProgram, ReadSource } from './emit-incremental.ts'
 import {
   emitIncremental,
+  groupTable,
   inlineNames,
   stageChangeType,
   stageChanges,
   stageTable,
   stateTable,
+  valueTable,
 } from './emit-incremental.ts'
 import type { StoredColumn, StoredStage, TypeProbe } from './emit-stage.ts'
 import { probesOf } from './emit-stage.ts'
@@ -68,7 +72,8 @@ export async function draftIncremental(
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
   const context = {
     facts,
-    names: inlineNames({ facts, typeOf: () => unknownType }, stages, (target) => rowsText(query, target.name),
+    names: inlineNames({ facts, typeOf: () => unknownType }, stages, (target) =>
+      rowsText(query, target.name),
     ),
   }
   const obstacles = stages.flatMap(({ core }) =>
@@ -89,6 +94,7 @@ export async function draftIncremental(
 /** What is taken where nothing is known: nothing is promised. */
 const unknownType: ColumnType = {
   type: 'text',
+  collation: null,
   imageEqual: true,
   hashable: true,
   float: false,
@@ -275,7 +281,25 @@ function storedStage(
     hash: keyed ? freeName('tidemark hash', taken) : null,
     changeType: scanned.has(stage.number) ? stageChangeType(stage.number, view) : null,
     changes: stageChanges(stage.number),
+    groups: groupsOf(view, stage, typeOf),
     uniqueIndexes: last && wish.uniqueIndexes,
+  }
+}
+
+/** Where the groups of a stage are kept that can be kept up by weight. */
+function groupsOf(
+  view: RelationName,
+  stage: Stage,
+  typeOf: (expression: Expression) => ColumnType,
+): GroupTables | null {
+  const plan = accumulationOf(stage, typeOf)
+  if (plan === null) return null
+  const number = String(stage.number)
+  return {
+    plan,
+    groups: groupTable(stage.number, view),
+    values: plan.distinct.map((values) => valueTable(`${number}.${String(values.number)}`, view)),
+    keyTypes: stage.key.map(({ expression }) => typeOf(expression)),
   }
 }
 

@@ -3,6 +3,7 @@ import type { Queryable } from '../postgres/connection.ts'
 
 interface TypeRow {
   readonly type: string
+  readonly collation: string | null
   readonly image_equal: boolean
   readonly hashable: boolean
   readonly float: boolean
@@ -42,6 +43,7 @@ export async function probeTypes(
 
 const typeOf = (row: TypeRow): ColumnType => ({
   type: row.type,
+  collation: row.collation,
   imageEqual: row.image_equal,
   hashable: row.hashable,
   float: row.float,
@@ -95,6 +97,8 @@ base as (
   where t.typtype <> 'd'
 )
 select p.probe, p.attnum, format_type(p.atttypid, p.atttypmod) as type,
+  (select format('%I.%I', n.nspname, k.collname) from pg_collation k join pg_namespace n on n.oid = k.collnamespace
+    where k.oid = p.attcollation and p.attcollation <> (select t.typcollation from pg_type t where t.oid = p.atttypid)) as collation,
   coalesce(bool_and(
     (l.typtype = 'e' or (l.builtin and l.typname in (${alike}))
       or (l.builtin and l.typname in ('numeric', 'bpchar') and l.typmod >= 0))
@@ -126,6 +130,6 @@ select p.probe, p.attnum, format_type(p.atttypid, p.atttypmod) as type,
   ) as equality
 from probed p
 left join leaf l on l.probe = p.probe and l.attnum = p.attnum
-group by p.probe, p.attnum, p.atttypid, p.atttypmod
+group by p.probe, p.attnum, p.atttypid, p.atttypmod, p.attcollation
 order by p.probe, p.attnum
 `

@@ -56,6 +56,8 @@ export interface NestedView {
 export interface ColumnType {
   /** As `format_type` prints it, usable in DDL. */
   readonly type: string
+  /** The collation, as SQL, where it is not that of the type. */
+  readonly collation: string | null
   /** Values that are equal look alike: no 1.0 beside 1.00. */
   readonly imageEqual: boolean
   /** Rows with such a column can be hashed. */
