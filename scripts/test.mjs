@@ -23,6 +23,7 @@ const ownServers = [
   'test/outages/pgbouncer*',
   'test/outages/power-loss*',
   'test/outages/tickers-pg-cron*',
+  'test/outages/unlogged*',
   'test/scan/scan-pg-cron*',
   'test/support/servers*',
 ]

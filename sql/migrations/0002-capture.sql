@@ -198,6 +198,9 @@ begin
   if not exists (select from pg_proc p where p.pronamespace = 'tidemark'::regnamespace and p.proname = image) then
     return format('column_dropped: a captured column of %s was dropped; run tidemark plan', s.name);
   end if;
+  if exists (select from pg_class c where c.oid in (select tidemark.members(s.relation)) and c.relpersistence = 'u') then
+    return format('unlogged: a crash empties %s unseen; run alter table … set logged, then tidemark apply', s.name);
+  end if;
   if exists (
     select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where t.tgrelid in (select tidemark.members(s.relation)) and t.tgenabled <> 'A'

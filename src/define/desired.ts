@@ -52,12 +52,15 @@ export interface Desired {
   readonly settings: Readonly<Record<string, string>>
   readonly runtimeRole: string | null
   readonly readerRoles: readonly string[]
+  /** Tables that queries read and triggers cannot watch, with the reason and the mend. */
+  readonly uncapturable: ReadonlyMap<RelationName, string>
   /** Judged beforehand, for people; decides nothing. */
   readonly feasibility: readonly Feasibility[]
 }
 
 /** Nothing shall be: what `destroy` wants. */
 export const nothingDesired: Desired = {
+  uncapturable: new Map(),
   migrations: [],
   sources: [],
   views: [],

@@ -271,8 +271,27 @@ function forgetStep(noun: 'schedule' | 'event', row: CatalogueRow): PlanStep {
   })
 }
 
-/** Other people's jobs that refresh what is a view now. */
 function warnings(desired: Desired, measures: Measures): readonly PlanStep[] {
+  return [...uncapturedWarnings(desired), ...jobWarnings(desired, measures)]
+}
+
+/** Tables whose changes cannot be known, and what becomes of the views over them. */
+const uncapturedWarnings = ({ uncapturable, views }: Desired): readonly PlanStep[] =>
+  [...uncapturable].map(([name, why]) => {
+    const readers = views
+      .filter(({ compiled }) => compiled.query.uncaptured.includes(name))
+      .map(({ compiled }) => compiled.name)
+    return stepOf({
+      kind: 'warn',
+      noun: 'source',
+      name,
+      detail: `the state of ${readers.join(', ')} is unknown: ${why}`,
+      sql: [],
+    })
+  })
+
+/** Other people's jobs that refresh what is a view now. */
+function jobWarnings(desired: Desired, measures: Measures): readonly PlanStep[] {
   return measures.cronJobs.flatMap(({ id, command }) => {
     const bare = (name: RelationName): string => must(name.split('.')[1], 'a name has two parts')
     const view = desired.views.find(

@@ -73,6 +73,7 @@ export async function planConfiguration(
         schedules: schedulesOf(configuration),
         events: bound,
         settings: settingsOf(configuration),
+        uncapturable: refused,
         runtimeRole: configuration.runtimeRole,
         readerRoles: configuration.readerRoles,
         feasibility: judge(configuration, views, measures),
@@ -260,8 +261,8 @@ async function placed<Result>(view: RelationName, step: () => Promise<Result>): 
 
 interface Shapes {
   readonly shapes: ReadonlyMap<RelationName, SourceShape>
-  /** Tables in queries whose changes triggers cannot see. */
-  readonly refused: ReadonlySet<RelationName>
+  /** Tables in queries whose changes triggers cannot see, with the reason and the mend. */
+  readonly refused: ReadonlyMap<RelationName, string>
 }
 
 /** The tables to capture: those that were named, and those that queries read. */
@@ -277,7 +278,7 @@ async function shapesOf(
   ])
   const read = [...queries.values()].flatMap(({ sources }) => sources.map((use) => use.relation))
   const shapes = new Map<RelationName, SourceShape>()
-  const refused = new Set<RelationName>()
+  const refused = new Map<RelationName, string>()
   for (const name of [...new Set([...named, ...read])].sort()) {
     try {
       shapes.set(name, await readSourceShape(transaction, name))
@@ -285,7 +286,7 @@ async function shapesOf(
       const unsupported =
         error instanceof TidemarkError && error.code === 'TIDEMARK_RELATION_UNSUPPORTED'
       if (!unsupported || named.has(name)) throw error
-      refused.add(name)
+      refused.set(name, `${error.what}. ${error.mend}`)
     }
   }
   return { shapes, refused }
@@ -295,7 +296,7 @@ interface Understood {
   readonly queries: ReadonlyMap<RelationName, CanonicalQuery>
   readonly before: Actual
   readonly shapes: ReadonlyMap<RelationName, SourceShape>
-  readonly refused: ReadonlySet<RelationName>
+  readonly refused: ReadonlyMap<RelationName, string>
 }
 
 async function compiledViews(
