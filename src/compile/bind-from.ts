@@ -80,7 +80,7 @@ function bindTable(binding: Binding, table: RangeVar, scope: Scope): Relation {
     named(scope, called, copy.named)
     return copy.relation
   }
-  if (table.inh === false) throw new NoRule('ONLY', location ?? null)
+  if (table.inh !== true) throw new NoRule('ONLY', location ?? null)
   const found = tableOf(binding.facts, schemaname, relname)
   if (found === undefined) throw new NoRule(`${relname} cannot be captured`, location ?? null)
   const columns = found.columns.map(({ name }) => ({

@@ -24,6 +24,7 @@ export function bindWhole(binding: Binding, { select, parent, reason }: Refused)
     if (kind !== 'RangeVar' || typeof node['relname'] !== 'string') continue
     const schema = typeof node['schemaname'] === 'string' ? node['schemaname'] : undefined
     if (schema === undefined) continue
+    if (node['inh'] !== true) throw new NoRule('ONLY')
     const table = tableOf(binding.facts, schema, node['relname'])
     if (table === undefined) throw reason
     reads.set(`${schema}.${node['relname']}`, {

@@ -82,7 +82,7 @@ export function itemOf(statement: Statement, relation: Relation, mode: Mode): It
     const { names } = statement
     const from =
       mode === 'delta' ? `unnest(${names.changes(relation.of)})` : names.rows(relation.of)
-    return { sql: `${from} as ${alias} (${list})`, alias, weighted }
+    return { sql: `${from} as ${alias}${list === '' ? '' : ` (${list})`}`, alias, weighted }
   }
   if (relation.kind === 'rows') return rowsItem(relation, alias)
   if (mode === 'delta' && weighted && !isInward(relation)) {
@@ -406,7 +406,7 @@ function topSelect(
     `place > ${from_}`,
     ...(limit === null ? [] : [`place <= ${from_} + (${sqlOf(limit)})`]),
   ]
-  const inner = `select ${list}, ${place}() over (partition by ${partition} order by ${by.join(', ')}) as place\nfrom ${from}`
+  const inner = `select ${list === '' ? '' : `${list}, `}${place}() over (partition by ${partition} order by ${by.join(', ')}) as place\nfrom ${from}`
   return `select ${list}\nfrom (\n${indented(inner)}\n) as ${statement.alias()}\nwhere ${conditions.join(' and ')}`
 }
 
@@ -477,39 +477,37 @@ function wholeSelect(
   { query, reads, columns }: Extract<Relation, { kind: 'whole' }>,
 ): string {
   const { names } = statement
+  const placeholder = (at: number): string => `tidemark table ${String(at)}`
   const text = sqlOf(
     replacedDeep(query, (node) => {
       if (!('RangeVar' in node) || node.RangeVar.schemaname === undefined) return undefined
       const { schemaname, relname = '', alias } = node.RangeVar
-      const scan = reads.find(
+      const at = reads.findIndex(
         ({ of }) => of.kind !== 'stage' && of.name === `${schemaname}.${relname}`,
       )
+      const scan = reads[at]
       if (scan === undefined) return undefined
-      const colnames =
-        (alias?.colnames ?? []).length > 0
-          ? alias?.colnames
-          : scan.columns.map(({ name }) => ({ String: { sval: name } }))
-      const [schema = '', name = ''] = splitName(names.rows(scan.of))
+      const own = alias?.colnames ?? []
+      const colnames = scan.columns.map(
+        ({ name }, place) => own[place] ?? { String: { sval: name } },
+      )
       return {
         RangeVar: {
-          schemaname: schema,
-          relname: name,
+          relname: placeholder(at),
           inh: true,
           relpersistence: 'p',
           alias: {
             aliasname: alias?.aliasname ?? relname,
-            ...(colnames === undefined ? {} : { colnames }),
+            ...(colnames.length === 0 ? {} : { colnames }),
           },
         },
       }
     }),
   )
-  return `select ${selectList(columns)} from (\n${indented(text)}\n) as ${statement.alias()} (${selectList(columns)})`
-}
-
-/** `"a"."b"` as its parts, unquoted. */
-function splitName(name: string): readonly string[] {
-  return [...name.matchAll(/"((?:[^"]|"")*)"|([^."]+)/g)].map(
-    ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '',
+  const bound = reads.reduce(
+    (sql, { of }, at) => sql.replaceAll(sqlName(placeholder(at)), () => names.rows(of)),
+    text,
   )
+  const list = selectList(columns)
+  return `select ${list} from (\n${indented(bound)}\n) as ${statement.alias()} (${list})`
 }

@@ -3,6 +3,8 @@ import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
 import type { BindFacts, ReadableTable } from './bind-scope.ts'
 import { accumulationOf } from './accumulate.ts'
+import { NoRule } from './bind-scope.ts'
+import type { Bound } from './bind.ts'
 import { bindQuery } from './bind.ts'
 import type { GroupTables } from './emit-accumulate.ts'
 import type { IncrementalProgram, ReadSource } from './emit-incremental.ts'
@@ -67,7 +69,8 @@ export async function draftIncremental(
   if (refusals.length > 0) return refusals
   const { select } = await parseQuery(query.sql)
   const facts = await factsOf(wish)
-  const bound = bindQuery(select, facts)
+  const bound = boundOrNot(select, facts)
+  if (bound instanceof NoRule) return [{ reason: bound.message }]
   const stages = stagesOf(bound, facts.setReturning)
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
   const context = {
@@ -88,6 +91,16 @@ export async function draftIncremental(
     names: bound.names,
     obstacles,
     probes: stages.flatMap((stage) => probesOf(context, stage)),
+  }
+}
+
+/** Some queries cannot be computed even as a whole: they read what is not captured. */
+function boundOrNot(...query: Parameters<typeof bindQuery>): Bound | NoRule {
+  try {
+    return bindQuery(...query)
+  } catch (error) {
+    if (error instanceof NoRule) return error
+    throw error
   }
 }
 
