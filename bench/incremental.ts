@@ -25,7 +25,7 @@ import {
   refreshIncrementally,
   refreshPlain,
   rowOf,
-  strategiesOf,
+  methodsOf,
 } from './measure/compare.ts'
 import { changeLines, loadOrderLines, orderLineViews } from './measure/order-lines.ts'
 
@@ -56,7 +56,7 @@ async function prepare(database: Database): Promise<void> {
   const configuration = fillConfiguration(
     {
       views: Object.fromEntries(
-        views.map(({ name, sql }) => [`public.${name}`, { sql, maintain: 'auto' as const }]),
+        views.map(({ name, sql }) => [`public.${name}`, { sql, maintain: 'incremental' as const }]),
       ),
     },
     { path: null, readText: () => null },
@@ -103,5 +103,5 @@ await onBenchServer(async (database) => {
   }
   process.stdout.write(`${rowCount} order lines\n${headLine}\n`)
   for (const row of rows)
-    process.stdout.write(`${lineOf(row)}   ${await strategiesOf(database, row.view)}\n`)
+    process.stdout.write(`${lineOf(row)}   ${await methodsOf(database, row.view)}\n`)
 })

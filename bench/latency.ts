@@ -86,7 +86,12 @@ async function prepare(database: Database): Promise<void> {
   const configuration = fillConfiguration(
     {
       views: {
-        [`public.${view.name}`]: { sql: view.sql, policy: 'eager', target: '1s', maintain: 'auto' },
+        [`public.${view.name}`]: {
+          sql: view.sql,
+          policy: 'eager',
+          target: '1s',
+          maintain: 'incremental',
+        },
       },
     },
     { path: null, readText: () => null },

@@ -69,14 +69,14 @@ export async function expectEqual(database: Database, { name }: Compared): Promi
   if (row?.rows !== 0) throw new Error(`${name}: ${row?.rows ?? '?'} rows differ from its query`)
 }
 
-/** How a view was refreshed by this bench: `incremental`, `full`, `unchanged`; each once. */
-export async function strategiesOf(database: Database, view: string): Promise<string> {
-  const rows = await database.query<{ strategy: string }>(
-    `select distinct case status when 'skipped' then 'unchanged' else strategy end as strategy
+/** How a view was refreshed by this bench: `incremental`, `diff` (in full), `unchanged`; each once. */
+export async function methodsOf(database: Database, view: string): Promise<string> {
+  const rows = await database.query<{ method: string }>(
+    `select distinct case status when 'skipped' then 'unchanged' else method end as method
      from tidemark.runs where view_name = $1 and triggered_by = 'bench' order by 1`,
     [`public.${view}`],
   )
-  return rows.map(({ strategy }) => strategy).join(', ')
+  return rows.map(({ method }) => method).join(', ')
 }
 
 /** The middle of numbers; 0 of none. */

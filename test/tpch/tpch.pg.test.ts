@@ -21,7 +21,10 @@ beforeAll(async () => {
     db.database,
     {
       views: Object.fromEntries(
-        queries.map(({ name, sql }) => [`public.${name}`, { sql, maintain: 'full' as const }]),
+        queries.map(({ name, sql }) => [
+          `public.${name}`,
+          { sql, maintain: 'incremental' as const },
+        ]),
       ),
     },
     { populate: true },
@@ -67,11 +70,14 @@ test(
       }
       expect(await refreshAll(), `batch ${batch} of seed ${seed}`).toEqual([])
     }
-    const runs = await db.sql<{ view: string; changing: number; filled: number }>(
-      `select view_name as view, count(*) filter (where rows_inserted + rows_updated + rows_deleted > 0)::int as changing,
+    const runs = await db.sql<{ view: string; full: number; changing: number; filled: number }>(
+      `select view_name as view, count(*) filter (where status = 'completed' and method <> 'incremental')::int as full,
+         count(*) filter (where rows_inserted + rows_updated + rows_deleted > 0)::int as changing,
          count(*) filter (where rows_total > 0)::int as filled
-       from tidemark.runs where triggered_by = 'test' group by view_name`,
+       from tidemark.runs where triggered_by = 'test' group by view_name order by view_name`,
     )
+    expect(runs.filter(({ full }) => full > 0)).toEqual([])
+    expect(runs).toHaveLength(queries.length)
     // A view that nothing changes, or that is empty, would prove nothing.
     for (const { view, changing: times, filled } of long ? runs : []) {
       expect(times, view).toBeGreaterThan(batches / 10)
