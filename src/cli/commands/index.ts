@@ -15,6 +15,7 @@ import { showCommand } from './show.ts'
 import { statusCommand } from './status.ts'
 import { tickCommand } from './tick.ts'
 import { upCommand } from './up.ts'
+import { verifyCommand } from './verify.ts'
 import { versionCommand } from './version.ts'
 import { whyCommand } from './why.ts'
 
@@ -33,6 +34,7 @@ export const commandMakers: readonly CommandMaker[] = [
   whyCommand,
   historyCommand,
   nextCommand,
+  verifyCommand,
   refreshCommand,
   cancelCommand,
   pauseCommand,
