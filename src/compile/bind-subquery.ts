@@ -6,7 +6,7 @@ import { NoRule, freeIn, isBoundInward, resolved } from './bind-scope.ts'
 import type { Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn, conjuncts, either, isNull, replaced } from './expression.ts'
 import { isNotNull, notNullIn } from './nullability.ts'
-import { peel } from './peel.ts'
+import { peel, returnsSets } from './peel.ts'
 import { productOf } from './product.ts'
 import type { Output, Relation } from './relation.ts'
 import { columnsOf } from './relation.ts'
@@ -56,8 +56,8 @@ function matchOf(
   if (link.testexpr !== undefined && hasSubquery(link.testexpr)) return undefined
   const { subLinkType } = link
   if (subLinkType === 'EXISTS_SUBLINK') {
-    const right = inwardLinear(bindLink(binding, link, scope))
-    return { kind: 'match', anti: not, left: relation, right, on: [] }
+    const { right, on } = existing(binding, bindLink(binding, link, scope))
+    return { kind: 'match', anti: not, left: relation, right, on }
   }
   if (subLinkType !== 'ANY_SUBLINK' && subLinkType !== 'ALL_SUBLINK') return undefined
   const right = inwardLinear(bindLink(binding, link, scope))
@@ -117,6 +117,33 @@ function inwardLinear(right: Relation): Relation {
   return right
 }
 
+/**
+ * What EXISTS asks for: rows, whatever they look like. Conditions with columns of the query around it stand in ON, so
+ * that PostgreSQL can look for partners by an index, from either side.
+ */
+function existing(
+  { facts }: Binding,
+  bound: Relation,
+): { readonly right: Relation; readonly on: readonly Expression[] } {
+  const plain = bound.kind === 'project' && !returnsSets(bound.columns, facts.setReturning)
+  const right = plain ? bound.input : bound
+  const { relation, on } = lifted(right)
+  return { right: inwardLinear(relation), on }
+}
+
+/** Takes the conditions out of a relation that refer to the query around it. */
+function lifted(relation: Relation): {
+  readonly relation: Relation
+  readonly on: readonly Expression[]
+} {
+  if (relation.kind !== 'product') return { relation, on: [] }
+  const given = new Set(columnsOf(relation))
+  const isOwn = (condition: Expression): boolean =>
+    [...columnsIn(condition)].every((id) => given.has(id))
+  const on = relation.where.filter((condition) => !isOwn(condition))
+  return { relation: productOf([{ ...relation, where: relation.where.filter(isOwn) }], []), on }
+}
+
 /** The comparison of IN, ANY and ALL as a condition on columns of the right. */
 function testOf({ testexpr, operName, location }: SubLink, right: Relation): Expression {
   const left = must(testexpr, 'IN, ANY and ALL have something on their left')
@@ -174,8 +201,8 @@ interface Joined {
 function joinOne(binding: Binding, { link, left, scope }: Link): Joined {
   switch (link.subLinkType) {
     case 'EXISTS_SUBLINK': {
-      const right = inwardLinear(bindLink(binding, link, scope))
-      return markOf(binding, { test: 'exists', left, right, on: [] })
+      const { right, on } = existing(binding, bindLink(binding, link, scope))
+      return markOf(binding, { test: 'exists', left, right, on })
     }
     case 'ANY_SUBLINK': {
       const right = inwardLinear(bindLink(binding, link, scope))
@@ -272,9 +299,7 @@ function scalarOf(
         : pulledLateral(binding, { left, right, outer: true })
     return { relation, value: columnOf(value) }
   }
-  if (givesAtMostOne(right, binding)) {
-    return { relation: leftJoin(left, right), value: columnOf(value) }
-  }
+  if (givesAtMostOne(right, binding)) return leftJoin(left, right, value)
   const only = onlyOf(binding, right, value)
   const [result] = columnsOf(only)
   const relation =
@@ -284,13 +309,23 @@ function scalarOf(
   return { relation, value: columnOf(must(result, 'one column')) }
 }
 
-const leftJoin = (left: Relation, right: Relation): Relation => ({
-  kind: 'outer',
-  full: false,
-  left,
-  right,
-  on: [],
-})
+/** A partner or none; columns of the right that are nothing but columns can be looked up by ON. */
+function leftJoin(left: Relation, right: Relation, value: string): Joined {
+  const join = (partner: Relation, on: readonly Expression[]): Relation => ({
+    kind: 'outer',
+    full: false,
+    left,
+    right: partner,
+    on,
+  })
+  const column =
+    right.kind === 'project' ? right.columns.find(({ id }) => id === value)?.expression : undefined
+  if (right.kind !== 'project' || column === undefined || columnIn(column) === null) {
+    return { relation: join(right, []), value: columnOf(value) }
+  }
+  const { relation, on } = lifted(right.input)
+  return { relation: join(relation, on), value: column }
+}
 
 /** The value of the only row, by aggregates, so that rows with the same key are counted together. */
 function onlyOf(binding: Binding, input: Relation, value: string): Relation {

@@ -49,7 +49,7 @@ export async function compileView(view: ViewToCompile): Promise<CompiledView> {
   }
   return {
     name,
-    query,
+    query: program === null ? query : { ...query, sources: program.sources },
     digest: await digestOfQuery(query.sql),
     key,
     method,

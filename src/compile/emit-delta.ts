@@ -1,4 +1,4 @@
-import type { Mode, Statement } from './emit-relation.ts'
+import type { Item, Statement } from './emit-relation.ts'
 import {
   conditionText,
   existsText,
@@ -9,14 +9,18 @@ import {
   selectList,
 } from './emit-relation.ts'
 import type { ColumnId, Expression } from './expression.ts'
-import type { Relation } from './relation.ts'
+import { columnsIn } from './expression.ts'
+import { freeIn } from './bind-scope.ts'
+import type { Product, Relation } from './relation.ts'
 import { columnsOf, isConstant } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 
 /**
  * Writes the SELECT of what changed in a relation: rows with a weight `w`, such that the relation as it was and these
  * rows, added up, are the relation as it is. The old state of an input is its new state less what changed in it, so
- * nothing is read but what is there now and the changes.
+ * nothing is read but what is there now and the changes: A° = A − ΔA, put into the rules, gives terms over A and ΔA.
+ * Each term has a condition on the changes that it reads, which PostgreSQL knows when it plans: terms over nothing
+ * cost nothing.
  */
 export function emitDelta(statement: Statement, relation: Relation): string {
   switch (relation.kind) {
@@ -24,7 +28,12 @@ export function emitDelta(statement: Statement, relation: Relation): string {
       return productDelta(statement, relation)
     case 'project': {
       const input = itemOf(statement, relation.input, 'delta')
-      return `select ${joinList(outputList(relation.columns), `${input.alias}.w`)}\nfrom ${input.sql}`
+      return term({
+        list: [outputList(relation.columns)],
+        from: [input],
+        weight: `${input.alias}.w`,
+        where: [],
+      })
     }
     case 'union':
       return unionDelta(statement, relation)
@@ -46,31 +55,120 @@ const joinList = (...parts: readonly string[]): string =>
 
 const unionAll = (terms: readonly string[]): string => terms.join('\nunion all\n')
 
+interface Term {
+  readonly list: readonly string[]
+  readonly from: readonly Item[]
+  readonly weight: string
+  readonly where: readonly Expression[]
+}
+
+/** A term: combinations of rows with a weight, none when one of the changes is empty. */
+function term({ list, from, weight, where }: Term): string {
+  const gates = from.flatMap(({ gate }) => (gate === null ? [] : [gate]))
+  const conditions = [...(where.length === 0 ? [] : [conditionText(where)]), ...gates]
+  return [
+    `select ${joinList(...list, `${weight} as w`)}`,
+    `from ${from.map(({ sql }) => sql).join(',\n  ')}`,
+    ...(conditions.length === 0 ? [] : [`where ${conditions.join('\n  and ')}`]),
+  ].join('\n')
+}
+
+const weightOf = (...items: readonly Item[]): string =>
+  items
+    .filter(({ weighted }) => weighted)
+    .map(({ alias }) => `${alias}.w`)
+    .join(' * ')
+
 /**
- * Δ(A ⋈ B ⋈ C) = ΔA ⋈ B° ⋈ C° + A ⋈ ΔB ⋈ C° + A ⋈ B ⋈ ΔC, with A as it is and A° as it was: the terms telescope.
- * Weights are multiplied, so duplicates and self joins come out right.
+ * Δ(A ⋈ B) = ΔA ⋈ B + A ⋈ ΔB − ΔA ⋈ ΔB, and more inputs one after the other. Weights are multiplied, so duplicates
+ * and self joins come out right.
  */
-function productDelta(
-  statement: Statement,
-  relation: Extract<Relation, { kind: 'product' }>,
-): string {
-  const { inputs, where } = relation
-  const terms = inputs.flatMap((input, at) => {
-    if (isConstant(input)) return []
-    const items = inputs.map((each, place) => {
-      const mode: Mode = place === at ? 'delta' : place < at ? 'new' : 'old'
-      return itemOf(statement, each, mode)
-    })
-    const weights = items.filter(({ weighted }) => weighted).map(({ alias }) => `${alias}.w`)
-    return [
-      [
-        `select ${joinList(selectList(columnsOf(relation)), `${weights.join(' * ')} as w`)}`,
-        `from ${items.map(({ sql }) => sql).join(',\n  ')}`,
-        ...(where.length === 0 ? [] : [`where ${conditionText(where)}`]),
-      ].join('\n'),
-    ]
-  })
+function productDelta(statement: Statement, relation: Product): string {
+  const list = [selectList(columnsOf(relation))]
+  const { last, before, on } = split(relation)
+  if (before === null) {
+    const item = itemOf(statement, last, 'delta')
+    return term({ list, from: [item], weight: weightOf(item), where: on })
+  }
+  const terms: string[] = []
+  if (!isConstant(before)) {
+    const [changed, other] = [itemOf(statement, before, 'delta'), itemOf(statement, last, 'new')]
+    terms.push(term({ list, from: [changed, other], weight: weightOf(changed), where: on }))
+  }
+  if (!isConstant(last)) {
+    const [other, changed] = [itemOf(statement, before, 'new'), itemOf(statement, last, 'delta')]
+    terms.push(term({ list, from: [other, changed], weight: weightOf(changed), where: on }))
+  }
+  if (!isConstant(before) && !isConstant(last)) {
+    const both = [itemOf(statement, before, 'delta'), itemOf(statement, last, 'delta')]
+    terms.push(term({ list, from: both, weight: `-${weightOf(...both)}`, where: on }))
+  }
   return unionAll(terms)
+}
+
+interface Split {
+  /** All inputs but the last, with the conditions on them alone; null when there is but one. */
+  readonly before: Product | null
+  readonly last: Relation
+  readonly on: readonly Expression[]
+}
+
+const splits = new WeakMap<Product, Split>()
+
+/** Splits a product before its last input, the inputs in an order in which each has a condition with one before it. */
+function split(product: Product): Split {
+  const known = splits.get(product)
+  if (known !== undefined) return known
+  const inputs = connected(product)
+  const last = inputs.at(-1)
+  if (last === undefined) throw new Error('a product that changes has an input')
+  const first = inputs.slice(0, -1)
+  const given = new Set(first.flatMap((input) => columnsOf(input)))
+  const own = new Set(columnsOf(last))
+  // A condition with a column of the last input, or of no input at all, stands with the last.
+  const within = (condition: Expression): boolean => {
+    const columns = [...columnsIn(condition)]
+    return columns.some((id) => given.has(id)) && !columns.some((id) => own.has(id))
+  }
+  const result: Split = {
+    last,
+    before:
+      first.length === 0
+        ? null
+        : { kind: 'product', inputs: first, where: product.where.filter(within) },
+    on: product.where.filter((condition) => first.length === 0 || !within(condition)),
+  }
+  splits.set(product, result)
+  return result
+}
+
+function connected({ inputs, where }: Product): readonly Relation[] {
+  const left = [...inputs]
+  const ordered: Relation[] = []
+  const given = new Set<ColumnId>()
+  const all = new Set(inputs.flatMap((input) => columnsOf(input)))
+  const ready = (input: Relation): boolean =>
+    [...freeIn(input)].every((id) => given.has(id) || !all.has(id))
+  const joins = (input: Relation): boolean => {
+    const own = new Set(columnsOf(input))
+    return where.some((condition) => {
+      const columns = [...columnsIn(condition)]
+      return columns.some((id) => own.has(id)) && columns.some((id) => given.has(id))
+    })
+  }
+  while (left.length > 0) {
+    const at = Math.max(
+      0,
+      left.findIndex((input) => ready(input) && joins(input)) >= 0
+        ? left.findIndex((input) => ready(input) && joins(input))
+        : left.findIndex((input) => ready(input)),
+    )
+    const [next] = left.splice(at, 1)
+    if (next === undefined) break
+    ordered.push(next)
+    for (const id of columnsOf(next)) given.add(id)
+  }
+  return ordered
 }
 
 function unionDelta(
@@ -85,7 +183,7 @@ function unionDelta(
         const list = columnsOf(input).map(
           (id, at) => `${sqlName(id)} as ${sqlName(columns[at] ?? id)}`,
         )
-        return `select ${joinList(...list, `${item.alias}.w`)} from ${item.sql}`
+        return term({ list, from: [item], weight: `${item.alias}.w`, where: [] })
       }),
   )
 }
@@ -96,9 +194,23 @@ interface Sides {
   readonly on: readonly Expression[]
 }
 
+/** Rows of the left as it was: those there are now, and, taken away again, those that changed. */
+function oldRows(
+  statement: Statement,
+  left: Relation,
+): readonly { readonly item: Item; readonly weight: string }[] {
+  const now = { item: itemOf(statement, left, 'new'), weight: '' }
+  if (isConstant(left)) return [now]
+  const item = itemOf(statement, left, 'delta')
+  return [now, { item, weight: `-${item.alias}.w` }]
+}
+
+const times = (...factors: readonly string[]): string =>
+  factors.filter((factor) => factor !== '').join(' * ')
+
 /**
- * How many partners a row of the left has now and had before, for rows of the left that something on the right
- * changed for. Counting stops at what has to be known: whether there are none.
+ * How many partners rows of the left have now and had before, of those rows that a change on the right meets.
+ * Counting stops at what has to be known: whether there are none.
  *
  * The law: a row `a` counts with f(m(a)), m(a) being the number of its partners. Then
  * Σ w(a) f(m(a)) − Σ w°(a) f(m°(a)) = Σ Δw(a) f(m(a)) + Σ w°(a) (f(m(a)) − f(m°(a))), and the last difference is 0
@@ -111,17 +223,16 @@ interface Counted {
   /** SQL that is true where there are no partners now, and where there were none. */
   readonly noneNow: string
   readonly noneBefore: string
-  readonly weight: string
 }
 
-function counted(statement: Statement, { left, right, on }: Sides): Counted {
-  const rows = itemOf(statement, left, 'old')
+function counted(statement: Statement, { right, on }: Sides, rows: Item): Counted {
   const changed = itemOf(statement, right, 'delta')
   const changedAgain = itemOf(statement, right, 'delta')
   const now = itemOf(statement, right, 'new')
   const more = statement.alias()
   const some = statement.alias()
   const where = on.length === 0 ? '' : `\n    where ${conditionText(on)}`
+  const gates = [rows.gate, changed.gate].filter((gate) => gate !== null)
   return {
     from: `from ${rows.sql}
 cross join lateral (
@@ -136,14 +247,32 @@ cross join lateral (
     limit greatest(${more}.came, 0) + 1
   ) as ${statement.alias()}
 ) as ${some}`,
-    condition: `exists (
+    condition: [
+      `exists (
   select
   from ${indented(changedAgain.sql).trimStart()}${where}
 )`,
+      ...gates,
+    ].join('\n  and '),
     noneNow: `${some}.found = 0`,
     noneBefore: `${some}.found = ${more}.came`,
-    weight: rows.weighted ? `${rows.alias}.w` : '1::bigint',
   }
+}
+
+/** Rows of the left whose having a partner changed, each with what that adds to its weight. */
+function turned(
+  statement: Statement,
+  sides: Sides,
+  list: readonly string[],
+  anti: boolean,
+): readonly string[] {
+  return oldRows(statement, sides.left).map(({ item, weight }) => {
+    const { from, condition, noneNow, noneBefore } = counted(statement, sides, item)
+    const change = anti
+      ? `((${noneNow})::int - (${noneBefore})::int)`
+      : `((${noneBefore})::int - (${noneNow})::int)`
+    return `select ${joinList(...list, `${times(weight, change)} as w`)}\n${from}\nwhere ${condition}\n  and (${noneNow}) <> (${noneBefore})`
+  })
 }
 
 function outerDelta(statement: Statement, relation: Extract<Relation, { kind: 'outer' }>): string {
@@ -153,34 +282,33 @@ function outerDelta(statement: Statement, relation: Extract<Relation, { kind: 'o
   if (!isConstant(left)) {
     const rows = itemOf(statement, left, 'delta')
     const partners = itemOf(statement, right, 'new')
+    const gate = rows.gate === null ? '' : `\nwhere ${rows.gate}`
     terms.push(
-      `select ${joinList(list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nleft join ${partners.sql}\n  on ${conditionText(on)}`,
+      `select ${joinList(list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nleft join ${partners.sql}\n  on ${conditionText(on)}${gate}`,
     )
   }
   if (!isConstant(right)) {
-    const rows = itemOf(statement, left, 'old')
-    const partners = itemOf(statement, right, 'delta')
-    const weight = rows.weighted ? `${rows.alias}.w * ${partners.alias}.w` : `${partners.alias}.w`
-    terms.push(
-      `select ${joinList(list, `${weight} as w`)}\nfrom ${rows.sql},\n  ${partners.sql}\nwhere ${conditionText(on)}`,
-      lonely(statement, { left, right, on }, { columns: columnsOf(relation), weighs: 'change' }),
-    )
+    for (const { item, weight } of oldRows(statement, left)) {
+      const partners = itemOf(statement, right, 'delta')
+      terms.push(
+        term({
+          list: [list],
+          from: [item, partners],
+          weight: times(weight, `${partners.alias}.w`),
+          where: on,
+        }),
+      )
+    }
+    terms.push(...turned(statement, { left, right, on }, withNulls(relation, left), true))
   }
   if (full) terms.push(...lonelyRight(statement, relation))
   return unionAll(terms)
 }
 
-/** Rows of the left that lost or found their only partners, with NULLs for the right. */
-function lonely(
-  statement: Statement,
-  sides: Sides,
-  { columns }: { readonly columns: readonly ColumnId[]; readonly weighs: 'change' },
-): string {
-  const { from, condition, noneNow, noneBefore, weight } = counted(statement, sides)
-  const own = new Set(columnsOf(sides.left))
-  const list = columns.map((id) => (own.has(id) ? sqlName(id) : `null as ${sqlName(id)}`))
-  const change = `${weight} * ((${noneNow})::int - (${noneBefore})::int) as w`
-  return `select ${joinList(...list, change)}\n${from}\nwhere ${condition}\n  and (${noneNow}) <> (${noneBefore})`
+/** The columns of a join for a row of one side without partner. */
+function withNulls(relation: Relation, side: Relation): readonly string[] {
+  const own = new Set(columnsOf(side))
+  return columnsOf(relation).map((id) => (own.has(id) ? sqlName(id) : `null as ${sqlName(id)}`))
 }
 
 function lonelyRight(
@@ -188,18 +316,17 @@ function lonelyRight(
   relation: Extract<Relation, { kind: 'outer' }>,
 ): readonly string[] {
   const { left, right, on } = relation
-  const columns = columnsOf(relation)
-  const own = new Set(columnsOf(right))
-  const list = columns.map((id) => (own.has(id) ? sqlName(id) : `null as ${sqlName(id)}`))
+  const list = withNulls(relation, right)
   const terms: string[] = []
   if (!isConstant(right)) {
     const rows = itemOf(statement, right, 'delta')
+    const gate = rows.gate === null ? '' : `\n  and ${rows.gate}`
     terms.push(
-      `select ${joinList(...list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nwhere not ${existsText(statement, { right: left, on })}`,
+      `select ${joinList(...list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nwhere not ${existsText(statement, { right: left, on })}${gate}`,
     )
   }
   if (!isConstant(left)) {
-    terms.push(lonely(statement, { left: right, right: left, on }, { columns, weighs: 'change' }))
+    terms.push(...turned(statement, { left: right, right: left, on }, list, true))
   }
   return terms
 }
@@ -210,19 +337,12 @@ function matchDelta(statement: Statement, relation: Extract<Relation, { kind: 'm
   const terms: string[] = []
   if (!isConstant(left)) {
     const rows = itemOf(statement, left, 'delta')
+    const gate = rows.gate === null ? '' : `\n  and ${rows.gate}`
     terms.push(
-      `select ${joinList(list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nwhere ${anti ? 'not ' : ''}${existsText(statement, { right, on })}`,
+      `select ${joinList(list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nwhere ${anti ? 'not ' : ''}${existsText(statement, { right, on })}${gate}`,
     )
   }
-  if (!isConstant(right)) {
-    const { from, condition, noneNow, noneBefore, weight } = counted(statement, { left, right, on })
-    const change = anti
-      ? `((${noneNow})::int - (${noneBefore})::int)`
-      : `((${noneBefore})::int - (${noneNow})::int)`
-    terms.push(
-      `select ${joinList(list, `${weight} * ${change} as w`)}\n${from}\nwhere ${condition}\n  and (${noneNow}) <> (${noneBefore})`,
-    )
-  }
+  if (!isConstant(right)) terms.push(...turned(statement, { left, right, on }, [list], anti))
   return unionAll(terms)
 }
 
@@ -231,22 +351,30 @@ function matchDelta(statement: Statement, relation: Extract<Relation, { kind: 'm
  * a row whose mark changes goes with the old one and comes with the new one.
  */
 function markDelta(statement: Statement, relation: Extract<Relation, { kind: 'mark' }>): string {
-  const { left, right, on, id, test } = relation
+  const { left, right, id } = relation
   const list = selectList(columnsOf(left))
   const terms: string[] = []
   if (!isConstant(left)) {
     const rows = itemOf(statement, left, 'delta')
+    const gate = rows.gate === null ? '' : `\nwhere ${rows.gate}`
     terms.push(
-      `select ${joinList(list, `${markText(statement, relation)} as ${sqlName(id)}`, `${rows.alias}.w`)}\nfrom ${rows.sql}`,
+      `select ${joinList(list, `${markText(statement, relation)} as ${sqlName(id)}`, `${rows.alias}.w`)}\nfrom ${rows.sql}${gate}`,
     )
   }
-  if (isConstant(right)) return unionAll(terms)
-  const rows = itemOf(statement, left, 'old')
-  const [now, before, changed] = [
-    itemOf(statement, right, 'new'),
-    itemOf(statement, right, 'delta'),
-    itemOf(statement, right, 'delta'),
-  ]
+  if (!isConstant(right)) {
+    for (const rows of oldRows(statement, left)) terms.push(remarked(statement, relation, rows))
+  }
+  return unionAll(terms)
+}
+
+function remarked(
+  statement: Statement,
+  { left, right, on, id, test }: Extract<Relation, { kind: 'mark' }>,
+  rows: { readonly item: Item; readonly weight: string },
+): string {
+  const now = itemOf(statement, right, 'new')
+  const came = itemOf(statement, right, 'delta')
+  const changed = itemOf(statement, right, 'delta')
   const condition = conditionText(on)
   const truth = test === 'exists' ? 'true' : condition
   const meets =
@@ -256,26 +384,26 @@ function markDelta(statement: Statement, relation: Extract<Relation, { kind: 'ma
   const [n, d, m] = [statement.alias(), statement.alias(), statement.alias()]
   const markOf = (yes: string, unknown: string): string =>
     `case when ${yes} > 0 then true when ${unknown} > 0 then null else false end`
-  const weight = rows.weighted ? `${rows.alias}.w * ${m}.sign` : `${m}.sign`
-  terms.push(`select ${joinList(list, `${m}.mark as ${sqlName(id)}`, `${weight} as w`)}
-from ${rows.sql}
+  const is = markOf(`${n}.yes`, `${n}.unknown`)
+  const was = markOf(`${n}.yes - ${d}.yes`, `${n}.unknown - ${d}.unknown`)
+  const gates = [rows.item.gate, changed.gate].filter((gate) => gate !== null)
+  return `select ${joinList(selectList(columnsOf(left)), `${m}.mark as ${sqlName(id)}`, `${times(rows.weight, `${m}.sign`)} as w`)}
+from ${rows.item.sql}
 cross join lateral (
   select count(*) filter (where ${truth}) as yes, count(*) filter (where (${truth}) is null) as unknown
   from ${indented(now.sql).trimStart()}${meets}
 ) as ${n}
 cross join lateral (
-  select coalesce(sum(${before.alias}.w) filter (where ${truth}), 0) as yes,
-    coalesce(sum(${before.alias}.w) filter (where (${truth}) is null), 0) as unknown
-  from ${indented(before.sql).trimStart()}${meets}
+  select coalesce(sum(${came.alias}.w) filter (where ${truth}), 0) as yes,
+    coalesce(sum(${came.alias}.w) filter (where (${truth}) is null), 0) as unknown
+  from ${indented(came.sql).trimStart()}${meets}
 ) as ${d}
 cross join lateral (
-  values (1, ${markOf(`${n}.yes`, `${n}.unknown`)}),
-    (-1, ${markOf(`${n}.yes - ${d}.yes`, `${n}.unknown - ${d}.unknown`)})
+  values (1, ${is}), (-1, ${was})
 ) as ${m} (sign, mark)
 where exists (
   select
   from ${indented(changed.sql).trimStart()}${meets}
 )
-  and (${markOf(`${n}.yes`, `${n}.unknown`)}) is distinct from (${markOf(`${n}.yes - ${d}.yes`, `${n}.unknown - ${d}.unknown`)})`)
-  return unionAll(terms)
+  and (${is}) is distinct from (${was})${gates.map((gate) => `\n  and ${gate}`).join('')}`
 }

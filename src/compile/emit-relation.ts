@@ -6,14 +6,11 @@ import { determined, orderedCall } from './determine.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnIn, columnOf, replacedDeep, sqlOf } from './expression.ts'
 import type { Output, Relation, ScanTarget } from './relation.ts'
-import { columnsOf, isConstant } from './relation.ts'
+import { columnsOf, isConstant, scansIn } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 
-/**
- * Which state of a relation: as it is now; what changed since the last refresh, with weights; as it was then, as what
- * it is now less what changed, with weights.
- */
-export type Mode = 'new' | 'delta' | 'old'
+/** Which rows of a relation: those there are now, or what changed since the last refresh, with weights. */
+export type Mode = 'new' | 'delta'
 
 /** How what a query reads is called in SQL. */
 export interface TargetNames {
@@ -21,6 +18,8 @@ export interface TargetNames {
   readonly rows: (target: ScanTarget) => string
   /** The changes, an array of rows with their weight last. */
   readonly changes: (target: ScanTarget) => string
+  /** SQL that is true when there are changes: known to PostgreSQL when it plans. */
+  readonly gate: (target: ScanTarget) => string
   /** Type of an expression over the columns of a relation. */
   readonly typeOf: (expression: Expression) => ColumnType
 }
@@ -59,6 +58,8 @@ export interface Item {
   readonly sql: string
   readonly alias: string
   readonly weighted: boolean
+  /** SQL that is true when there may be rows: of changes, that there are any. */
+  readonly gate: string | null
 }
 
 /** Writes a relation as an item of FROM. */
@@ -67,33 +68,28 @@ export function itemOf(statement: Statement, relation: Relation, mode: Mode): It
   const weighted = mode !== 'new' && !isConstant(relation)
   const columns = columnsOf(relation)
   const list = [...columns, ...(weighted ? ['w'] : [])].map((id) => sqlName(id)).join(', ')
-  if (mode === 'old' && weighted) {
-    const now = itemOf(statement, relation, 'new')
-    const changed = itemOf(statement, relation, 'delta')
-    const selected = selectList(columns)
-    const sql = `(
-  select ${[selected, '1::bigint as w'].filter((part) => part !== '').join(', ')} from ${indented(now.sql).trimStart()}
-  union all
-  select ${[selected, `-${changed.alias}.w`].filter((part) => part !== '').join(', ')} from ${indented(changed.sql).trimStart()}
-) as ${alias}`
-    return { sql: isInward(relation) ? `lateral ${sql}` : sql, alias, weighted }
-  }
+  const gate = weighted ? gateOf(statement, relation) : null
   if (relation.kind === 'scan') {
     const { names } = statement
     const from =
       mode === 'delta' ? `unnest(${names.changes(relation.of)})` : names.rows(relation.of)
-    return { sql: `${from} as ${alias}${list === '' ? '' : ` (${list})`}`, alias, weighted }
+    return { sql: `${from} as ${alias}${list === '' ? '' : ` (${list})`}`, alias, weighted, gate }
   }
   if (relation.kind === 'rows') return rowsItem(relation, alias)
   if (mode === 'delta' && weighted && !isInward(relation)) {
-    return { sql: `${deltaOf(statement, relation)} as ${alias}`, alias, weighted }
+    return { sql: `${deltaOf(statement, relation)} as ${alias}`, alias, weighted, gate }
   }
   const select =
     mode === 'delta' && weighted
       ? statement.deltaSelect(statement, relation)
       : selectOf(statement, relation)
   const sql = `(\n${indented(select)}\n) as ${alias}`
-  return { sql: isInward(relation) ? `lateral ${sql}` : sql, alias, weighted }
+  return { sql: isInward(relation) ? `lateral ${sql}` : sql, alias, weighted, gate }
+}
+
+function gateOf({ names }: Statement, relation: Relation): string {
+  const gates = new Set(scansIn(relation).map(({ of }) => names.gate(of)))
+  return gates.size === 1 ? [...gates].join('') : `(${[...gates].join(' or ')})`
 }
 
 const isInward = (relation: Relation): boolean => freeIn(relation).size > 0
@@ -104,7 +100,12 @@ export const selectList = (columns: readonly ColumnId[]): string =>
 
 function rowsItem(relation: Extract<Relation, { kind: 'rows' }>, alias: string): Item {
   const list = relation.columns.map((id) => sqlName(id)).join(', ')
-  return { sql: `${fromItemText(relation.item)} as ${alias} (${list})`, alias, weighted: false }
+  return {
+    sql: `${fromItemText(relation.item)} as ${alias} (${list})`,
+    alias,
+    weighted: false,
+    gate: null,
+  }
 }
 
 /** The printer writes items of FROM within a SELECT only. */

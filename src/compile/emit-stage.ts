@@ -207,7 +207,7 @@ end if;`,
 
 function applyChanges(context: StageContext, stored: StoredStage): string {
   const statement = statementOf(context)
-  const { stage, outputs, table, hash } = stored
+  const { stage, outputs, table, hash, changeType } = stored
   const changed = itemOf(statement, stage.core, 'delta')
   // By id until they are written: the user's own names may be anything.
   const list = stage.outputs.map(({ id }) => sqlName(id))
@@ -258,9 +258,14 @@ select
   (select count(*) from added),
   0,
   (select count(*) from removed),
-  -- More went than there was: what is stored is not what it should be.
+${
+  changeType === null
+    ? ''
+    : `  (select array_agg(row(${[...list.map((id) => `n.${id}`), 'n.w'].join(', ')})::${changeType}) from net as n),
+`
+}  -- More went than there was: what is stored is not what it should be.
   (select coalesce(-sum(w), 0) from net where w < 0) <> (select count(*) from removed)
-into came, altered, went, broken`
+into ${resultVariables(stored)}, broken`
 }
 
 const textHash = (name: string): string => `hashtextextended(${name}, 0)`
