@@ -311,12 +311,8 @@ where g.ctid = c.place`,
   return statements
 }
 
-/** The statement that computes the extrema of lost groups afresh; `lost` is a variable with the hashes of groups. */
-export function repairGroups(
-  stage: Stage,
-  tables: GroupTables,
-  restricted: { readonly queries: string; readonly from: string },
-): string | null {
+/** The statement that computes the extrema of lost groups afresh, `from` being the rows of the input in them. */
+export function repairGroups(stage: Stage, tables: GroupTables, from: string): string | null {
   const { plan, groups } = tables
   const extrema = plan.accumulators.filter(({ merge }) => merge !== 'add')
   if (extrema.length === 0) return null
@@ -330,14 +326,13 @@ export function repairGroups(
     '1::bigint as w',
   ]
   const by = names.length === 0 ? '' : `\n  group by ${names.join(', ')}`
-  return `${restricted.queries}
-update ${groups} as g
+  return `update ${groups} as g
 set ${extrema.map(({ name }) => `${name} = c.${name}`).join(', ')}
 from (
   select ${[...names, `${groupHash(names)} as "hash of group"`, ...extrema.map(({ name, change }) => `${change} as ${name}`)].join(', ')}
   from (
     select ${list.join(', ')}
-    from ${indented(restricted.from, '    ').trimStart()}
+    from ${indented(from, '    ').trimStart()}
   ) as changed${by}
 ) as c
 where g."hash of group" = c."hash of group"${same(names, 'g', 'c')}`

@@ -1,4 +1,4 @@
-import type { ColumnType } from '../model/view.ts'
+import type { ColumnType, ResultColumn, SourceUse } from '../model/view.ts'
 import type { RelationName } from '../model/ids.ts'
 import { captureNames, loggedName, objectName, viewNames } from '../model/names.ts'
 import type { BindFacts } from './bind-scope.ts'
@@ -10,12 +10,20 @@ import { declared } from './accumulate.ts'
 import { buildGroups, groupColumns, valueColumns } from './emit-accumulate.ts'
 import { newStatement } from './emit-relation.ts'
 import { emitDelta } from './emit-delta.ts'
+import type { ReadInto, ReadView } from './emit-inputs.ts'
+import { inputChangeType, publishStatements, publishedTable, readPublished } from './emit-inputs.ts'
 import type { StageContext, StoredStage } from './emit-stage.ts'
-import { fullSelect, inlineSelect, refreshStatements, storedColumns } from './emit-stage.ts'
+import {
+  fullSelect,
+  inlineSelect,
+  keyVariables,
+  refreshStatements,
+  storedColumns,
+} from './emit-stage.ts'
 import type { Expression } from './expression.ts'
 import type { ScanTarget } from './relation.ts'
 import { scansIn } from './relation.ts'
-import { dollarQuoted, sqlName, sqlText } from './sql-text.ts'
+import { dollarQuoted, sqlName, sqlRelation, sqlText } from './sql-text.ts'
 
 /** A source of a view, and how its changes are read. */
 export interface ReadSource {
@@ -36,13 +44,19 @@ export interface IncrementalParts {
   readonly typeOf: (expression: Expression) => ColumnType
   readonly timeZone: string
   /** The visible columns by name: the columns that the user's view has. */
-  readonly columns: readonly { readonly name: string; readonly type: string }[]
+  readonly columns: readonly ResultColumn[]
   /** Key by which a full refresh pairs rows. */
   readonly key: readonly string[] | null
+  /** Maintained views that it reads. */
+  readonly inputs: readonly ReadView[]
+  /** Others read it. */
+  readonly publishes: boolean
 }
 
 /** The objects of an incremental view beside its state table, and the function that refreshes it. */
 export interface IncrementalProgram {
+  /** The columns of each source that it reads. */
+  readonly sources: readonly SourceUse[]
   readonly install: readonly string[]
   /** `table x`, `type y`, `view z`: what `drop` takes away again. */
   readonly objects: readonly string[]
@@ -51,6 +65,8 @@ export interface IncrementalProgram {
   readonly maintainSql: string
   /** The query as the program computes it, with nothing left to choose. */
   readonly exactSql: string
+  /** It publishes what changes in it, for the views that read it. */
+  readonly publishes: boolean
 }
 
 const inState = (text: string): string => `tidemark_state.${sqlName(objectName(text))}`
@@ -59,12 +75,20 @@ const inState = (text: string): string => `tidemark_state.${sqlName(objectName(t
 export const rowsName = (source: RelationName, view: RelationName): string =>
   inState(`rows of ${source} for ${view}`)
 
+/** A source by the view on its rows; a maintained view by its own name, which stays when it is made anew. */
+const readName = (target: Exclude<ScanTarget, { kind: 'stage' }>, view: RelationName): string =>
+  target.kind === 'view' ? sqlRelation(target.name) : rowsName(target.name, view)
+
 const sourceChangeType = (source: RelationName, view: RelationName): string =>
   inState(`change of ${source} for ${view}`)
 
 /** The table of a stage that is not the view itself. */
 export const stageTable = (number: number, view: RelationName): string =>
   inState(`stage ${String(number)} of ${view}`)
+
+/** The type of a key of a stage. */
+export const stageKeyType = (number: number, view: RelationName): string =>
+  inState(`key of stage ${String(number)} of ${view}`)
 
 /** The type of a change of a stage. */
 export const groupTable = (number: number, view: RelationName): string =>
@@ -93,7 +117,11 @@ export function programNames(parts: Pick<IncrementalParts, 'view' | 'typeOf'>): 
   return {
     typeOf,
     rows: (target) =>
-      target.kind === 'stage' ? stageTable(target.number, view) : rowsName(target.name, view),
+      target.kind === 'stage' ? stageTable(target.number, view) : readName(target, view),
+    gate: (target) =>
+      target.kind === 'stage'
+        ? `${stageChanges(target.number)} is not null`
+        : `${sourceCount(target.name)} > 0`,
     changes: (target) =>
       target.kind === 'stage' ? stageChanges(target.number) : sourceChanges(target.name),
   }
@@ -108,6 +136,7 @@ export function inlineNames(
   const names: TargetNames = {
     typeOf: parts.typeOf,
     changes: () => 'null',
+    gate: () => 'false',
     rows: (target) => {
       if (target.kind !== 'stage') return rows(target)
       const stage = stages.find(({ number }) => number === target.number)
@@ -119,7 +148,7 @@ export function inlineNames(
 }
 
 /** Writes everything that maintains a view incrementally. */
-export function emitIncremental(parts: IncrementalParts): IncrementalProgram {
+export function emitIncremental(parts: IncrementalParts): Omit<IncrementalProgram, 'sources'> {
   const { view, stages } = parts
   const context: StageContext = { names: programNames(parts), facts: parts.facts }
   const root = stages.at(-1)
@@ -129,7 +158,7 @@ export function emitIncremental(parts: IncrementalParts): IncrementalProgram {
       names: inlineNames(
         parts,
         stages.map(({ stage }) => stage),
-        (target) => rowsName(target.name, view),
+        (target) => readName(target, view),
       ),
       facts: parts.facts,
     },
@@ -144,11 +173,13 @@ export function emitIncremental(parts: IncrementalParts): IncrementalProgram {
     install: [
       ...sourceObjects(parts),
       ...stages.flatMap((stage) => stageObjects(parts, stage)),
+      ...(parts.publishes ? [publishedTable({ name: view, columns: parts.columns }).install] : []),
       exactView(view, shown),
     ],
     objects: objectsOf(parts),
     hiddenColumns: hidden,
     exactSql: shown,
+    publishes: parts.publishes,
     maintainSql: emitMaintenance({
       view,
       timeZone: parts.timeZone,
@@ -173,9 +204,9 @@ ${indented(emitVerify({ sql: shown, columns: parts.columns, state: root.table })
   }
 }
 
-function declarations({ view, sources, stages }: IncrementalParts): string {
+function declarations({ view, sources, inputs, stages }: IncrementalParts): string {
   const lines = [
-    ...sources.flatMap(({ name }) => [
+    ...[...sources, ...inputs].flatMap(({ name }) => [
       `${sourceChanges(name)} ${sourceChangeType(name, view)}[];`,
       `${sourceCount(name)} bigint := 0;`,
       `${sourceTruncated(name)} boolean := false;`,
@@ -186,7 +217,13 @@ function declarations({ view, sources, stages }: IncrementalParts): string {
     'came bigint := 0;',
     'altered bigint := 0;',
     'went bigint := 0;',
+    ...stages.flatMap((stored) => {
+      const { keys, keysWithNull } = keyVariables(stored)
+      const type = stored.keyType
+      return type === null ? [] : [`${keys} ${type}[];`, `${keysWithNull} ${type}[];`]
+    }),
     'broken boolean := false;',
+    'spoilt boolean := false;',
     '"lost groups" bigint[];',
     '"empty groups" bigint[];',
     'one_to_one boolean;',
@@ -198,14 +235,37 @@ function declarations({ view, sources, stages }: IncrementalParts): string {
 const changesMax = 300_000
 
 function programBody(parts: IncrementalParts, context: StageContext): string {
-  const { view, sources, stages } = parts
-  const reading = sources.map((source) => readChanges(parts, source)).join('\n')
+  const { view, sources, inputs, stages } = parts
+  const reading = [
+    ...sources.map((source) => readChanges(parts, source)),
+    ...inputs.map((input) =>
+      readPublished(view, input, { into: variablesOf(input.name, view), changesMax }),
+    ),
+  ].join('\n')
+  const whole = [
+    ...sources.map(
+      ({ name }) =>
+        `${sourceTruncated(name)} or tidemark.is_bulk(${sqlText(name)}, ${sourceCount(name)})`,
+    ),
+    ...inputs.map(
+      ({ name }) =>
+        `${sourceTruncated(name)} or tidemark.is_bulk_of_view(${sqlText(name)}, ${sourceCount(name)})`,
+    ),
+  ]
+  const root = stages.at(-1)
+  const publishing =
+    parts.publishes && root !== undefined
+      ? publishStatements(
+          { name: view, columns: parts.columns },
+          { changes: root.changes, changesMax },
+        )
+      : ''
   const steps = stages.map((stored) => stageStep(context, stored, stages)).join('\n')
   return `  -- The guard of the state table lets nobody write but whoever says this.
   perform set_config('tidemark.refreshing', ${sqlText(view)}, true);
   if since is not null then
 ${indented(reading)}
-    if ${sources.map(({ name }) => `${sourceTruncated(name)} or tidemark.is_bulk(${sqlText(name)}, ${sourceCount(name)})`).join('\n      or ') || 'false'} then
+    if ${whole.join('\n      or ') || 'false'} then
       since := null;
     end if;
   end if;
@@ -215,7 +275,7 @@ ${indented(steps)}
     rows_inserted := came;
     rows_updated := altered;
     rows_deleted := went;
-    if broken then
+    if spoilt then
       -- What is stored is not what it should be: everything is computed afresh, and it is said.
       since := null;
       differing := 1;
@@ -225,9 +285,16 @@ ${indented(steps)}
     method := 'diff';
 ${indented(rebuild(parts, context))}
   end if;
-  perform set_config('tidemark.refreshing', '', true);
+${publishing}  perform set_config('tidemark.refreshing', '', true);
 `
 }
+
+const variablesOf = (input: RelationName, view: RelationName): ReadInto => ({
+  changeType: sourceChangeType(input, view),
+  changes: sourceChanges(input),
+  count: sourceCount(input),
+  whole: sourceTruncated(input),
+})
 
 /** Rows of the log that the last refresh did not reflect and this one's snapshot shows. */
 function readChanges({ view }: IncrementalParts, { name, columns }: ReadSource): string {
@@ -266,6 +333,8 @@ function stageStep(
   came := 0; altered := 0; went := 0;
   if ${changed.join(' or ')} then
 ${indented(refreshStatements(context, stored).join('\n'), '    ')}
+    spoilt := spoilt or coalesce(broken, false);
+    broken := false;
   end if;`
 }
 
@@ -316,8 +385,9 @@ ${indented(diff)}
   analyze ${root.table};`
 }
 
-function sourceObjects({ view, sources }: IncrementalParts): readonly string[] {
-  return sources.flatMap((source) => {
+function sourceObjects({ view, sources, inputs }: IncrementalParts): readonly string[] {
+  const types = inputs.map((input) => inputChangeType(input, sourceChangeType(input.name, view)))
+  const rows = sources.flatMap((source) => {
     const { name, columns } = source
     const dot = name.indexOf('.')
     const relation = `${sqlName(name.slice(0, dot))}.${sqlName(name.slice(dot + 1))}`
@@ -327,6 +397,7 @@ function sourceObjects({ view, sources }: IncrementalParts): readonly string[] {
       `create type ${sourceChangeType(name, view)} as (${[...columns.map((column) => `${sqlName(column.name)} ${column.logType}`), '"weight of change" bigint'].join(', ')})`,
     ]
   })
+  return [...rows, ...types]
 }
 
 function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): readonly string[] {
@@ -348,6 +419,7 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
         ]
   return [
     ...groupObjects(view, stored),
+    ...keyObjects(stored),
     ...(last
       ? hidden.map((column) => `alter table ${table} add column ${column}`)
       : [`create table ${table} (${all.join(', ')})`]),
@@ -358,6 +430,15 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
           `create type ${changeType} as (${[...outputs.map(({ name, type }) => `${sqlName(name)} ${declared(type)}`), '"weight of change" bigint'].join(', ')})`,
         ]),
   ]
+}
+
+function keyObjects({ stage, keyType, keyTypes }: StoredStage): readonly string[] {
+  if (keyType === null) return []
+  const fields = stage.key.map(
+    ({ id }, at) =>
+      `${sqlName(id)} ${keyTypes[at] === undefined ? 'text' : declared(keyTypes[at])}`,
+  )
+  return [`create type ${keyType} as (${[...fields, 'hash bigint'].join(', ')})`]
 }
 
 function groupObjects(view: RelationName, { stage, groups }: StoredStage): readonly string[] {
@@ -391,19 +472,21 @@ end `,
   )}`
 }
 
-function objectsOf({ view, sources, stages }: IncrementalParts): readonly string[] {
+function objectsOf(parts: IncrementalParts): readonly string[] {
+  const { view, sources, inputs, stages, columns } = parts
   return [
+    ...(parts.publishes ? [publishedTable({ name: view, columns }).object] : []),
+    ...inputs.map(({ name }) => `type ${sourceChangeType(name, view)}`),
     `view ${inState(viewNames.exact(view))}`,
     ...sources.flatMap(({ name }) => [
       `view ${rowsName(name, view)}`,
       `type ${sourceChangeType(name, view)}`,
     ]),
-    ...stages
-      .slice(0, -1)
-      .flatMap(({ table, changeType }) => [
-        `table ${table}`,
-        ...(changeType === null ? [] : [`type ${changeType}`]),
-      ]),
+    ...stages.slice(0, -1).map(({ table }) => `table ${table}`),
+    ...stages.flatMap(({ changeType, groups }) => [
+      ...(changeType === null ? [] : [`type ${changeType}`]),
+      ...(groups === null ? [] : [groups.groups, ...groups.values].map((each) => `table ${each}`)),
+    ]),
   ]
 }
 

@@ -4,6 +4,7 @@ import type { BindFacts } from './bind-scope.ts'
 import { freeIn } from './bind-scope.ts'
 import { determined, orderedCall } from './determine.ts'
 import type { ColumnId, Expression } from './expression.ts'
+import { isNotNull, notNullIn } from './nullability.ts'
 import { columnIn, columnOf, replacedDeep, sqlOf } from './expression.ts'
 import type { Output, Relation, ScanTarget } from './relation.ts'
 import { columnsOf, isConstant, scansIn } from './relation.ts'
@@ -221,10 +222,12 @@ export function markText(statement: Statement, mark: Extract<Relation, { kind: '
   return `(select case when count(*) filter (where ${test}) > 0 then true when count(*) filter (where (${test}) is null) > 0 then null else false end from ${indented(sql).trimStart()})`
 }
 
-/** Where keys are to be looked up: a query of WITH with columns `key_1` … and `hash`, and those with a NULL in them. */
+/** Where keys are to be looked up: items of FROM with columns `key 1` … and `hash`, and those with a NULL in them. */
 export interface Restriction {
   readonly keys: string
   readonly keysWithNull: string
+  /** SQL that is true when there are keys with a NULL. */
+  readonly gate: string
 }
 
 interface Restricted {
@@ -255,11 +258,16 @@ export function restrictedItem(
 from ${restriction.keys} as k,
   ${indented(itemOf(statement, input, 'new').sql).trimStart()}
 where ${equal.join('\n  and ')}`
+  const notNull = notNullIn(input, statement.facts)
+  if (key.every((expression) => isNotNull(expression, notNull))) {
+    return `(\n${indented(plain)}\n) as ${alias}`
+  }
   const hashed = `select ${columns}
 from ${restriction.keysWithNull} as k,
   ${indented(itemOf(statement, input, 'new').sql).trimStart()}
 where ${hashText(key.map((expression) => expressionText(expression)))} = k.hash
-  and ${key.map((expression, at) => `${expressionText(expression)} is not distinct from ${keyName(at)}`).join('\n  and ')}`
+  and ${key.map((expression, at) => `${expressionText(expression)} is not distinct from ${keyName(at)}`).join('\n  and ')}
+  and ${restriction.gate}`
   return `(\n${indented(`${plain}\nunion all\n${hashed}`)}\n) as ${alias}`
 }
 

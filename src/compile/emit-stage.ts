@@ -4,7 +4,7 @@ import type { BindFacts } from './bind-scope.ts'
 import type { GroupTables } from './emit-accumulate.ts'
 import { accumulateQueries, coreOfGroups, repairGroups } from './emit-accumulate.ts'
 import { emitDelta } from './emit-delta.ts'
-import type { Statement, TargetNames } from './emit-relation.ts'
+import type { Restriction, Statement, TargetNames } from './emit-relation.ts'
 import {
   conditionText,
   expressionText,
@@ -47,6 +47,10 @@ export interface StoredStage {
   readonly hash: string | null
   /** Composite type of a change of it (outputs and weight); null when nobody asks for its changes. */
   readonly changeType: string | null
+  /** Types of the parts of the key. */
+  readonly keyTypes: readonly ColumnType[]
+  /** Composite type of its keys and their hash; null where all rows have one key. */
+  readonly keyType: string | null
   /** The variable that has its changes. */
   readonly changes: string
   /** The groups by which it is kept up; null where rows are computed afresh instead. */
@@ -88,12 +92,10 @@ export function fullSelect(context: StageContext, stored: StoredStage): string {
   return rowsSelect(stored, statement, coreSelect(statement, stored, false))
 }
 
-function coreSelect(statement: Statement, { stage }: StoredStage, restricted: boolean): string {
-  const { core, linear } = stage
+function coreSelect(statement: Statement, stored: StoredStage, restricted: boolean): string {
+  const { core, linear } = stored.stage
   if (linear) return selectOf(statement, core)
-  const restriction =
-    restricted && stage.key.length > 0 ? { keys: 'keys', keysWithNull: 'keys_with_null' } : null
-  return keyedSelect(statement, core, restriction)
+  return keyedSelect(statement, core, restricted ? restrictionOf(stored) : null)
 }
 
 function rowsSelect(stored: StoredStage, statement: Statement, core: string): string {
@@ -135,7 +137,7 @@ const resultVariables = (stored: StoredStage): string =>
  */
 export function refreshStatements(context: StageContext, stored: StoredStage): readonly string[] {
   if (stored.stage.linear) return [`${applyChanges(context, stored)};`]
-  if (stored.groups === null) return [`${recompute(context, stored, 'touched')};`]
+  if (stored.groups === null) return [recompute(context, stored, 'touched')]
   return accumulate(context, stored, stored.groups)
 }
 
@@ -175,22 +177,19 @@ ${resultSelect(stored).replace(/\nfrom difference$/, '')},
   (select coalesce(bool_or("rows" < 0), false) from groups)
 from difference
 into ${resultVariables(stored)}, "lost groups", "empty groups", broken;`
-  const repairStatement = statementOf(context)
-  const restriction =
-    stage.key.length === 0 ? null : { keys: 'keys', keysWithNull: 'keys_with_null' }
   const [side] = inputKeys(stage)
-  const from = side === undefined ? '' : restrictedItem(repairStatement, side, restriction)
-  const lostKeys = stage.key.length === 0 ? [] : keysOf(repairStatement, stage, 'lost')
-  const repair = repairGroups(stage, tables, {
-    queries: lostKeys.length === 0 ? '' : withText(repairStatement, lostKeys),
-    from,
-  })
+  const repairStatement = statementOf(context)
+  const from =
+    side === undefined ? '' : restrictedItem(repairStatement, side, restrictionOf(stored))
+  const repair = repairGroups(stage, tables, from)
+  const find =
+    stage.key.length === 0 ? '' : `${indented(keysStatement(context, stored, 'lost'), '      ')};\n`
   const again = `  -- What is not known of a group any more is computed afresh.
   if "lost groups" is not null then
     declare
       "came before" bigint := came; "altered before" bigint := altered; "went before" bigint := went;${changeType === null ? '' : `\n      "changes before" ${changeType}[] := ${changes};`}
     begin
-${repair === null ? '' : `${indented(repair.trimStart(), '      ')};\n`}${indented(recompute(context, stored, 'lost'), '      ')};
+${find}${repair === null ? '' : `${indented(repair, '      ')};\n`}${indented(rewrite(context, stored), '      ')};
       came := came + "came before"; altered := altered + "altered before"; went := went + "went before";${changeType === null ? '' : `\n      ${changes} := "changes before" || ${changes};`}
     end;
   end if;`
@@ -273,13 +272,20 @@ const textHash = (name: string): string => `hashtextextended(${name}, 0)`
 /** Which keys: all at which something changed, or only those of groups that were lost. */
 type Touched = 'touched' | 'lost'
 
+/**
+ * The keys are put into variables first: PostgreSQL then knows how many there are when it plans how to find their rows.
+ */
 function recompute(context: StageContext, stored: StoredStage, touched: Touched): string {
-  const statement = statementOf(context)
   const { stage } = stored
+  if (stage.key.length === 0) return `${rewrite(context, stored)};`
+  return `${keysStatement(context, stored, touched)};
+${rewrite(context, stored)};`
+}
+
+function rewrite(context: StageContext, stored: StoredStage): string {
+  const statement = statementOf(context)
   const fresh = rowsSelect(stored, statement, coreSelect(statement, stored, true))
-  const keys = stage.key.length === 0 ? [] : keysOf(statement, stage, touched)
   const own = [
-    ...keys,
     `-- The rows as they have to be.
 fresh as materialized (
 ${indented(fresh)}
@@ -295,8 +301,31 @@ ${resultSelect(stored)}
 into ${resultVariables(stored)}`
 }
 
+const keysVariable = '"keys of stage %"'
+
+/** The variables that have the keys of a stage: those without NULL, and those with one. */
+export function keyVariables({ stage }: StoredStage): {
+  readonly keys: string
+  readonly keysWithNull: string
+} {
+  const keys = keysVariable.replace('%', String(stage.number))
+  return { keys, keysWithNull: keys.replace('"keys', '"null keys') }
+}
+
+const restrictionOf = (stored: StoredStage): Restriction | null => {
+  if (stored.stage.key.length === 0) return null
+  const { keys, keysWithNull } = keyVariables(stored)
+  return {
+    keys: `unnest(${keys})`,
+    keysWithNull: `unnest(${keysWithNull})`,
+    gate: `${keysWithNull} is not null`,
+  }
+}
+
 /** Every key at which an input changed, old and new. */
-function keysOf(statement: Statement, stage: Stage, touched: Touched): readonly string[] {
+function keysStatement(context: StageContext, stored: StoredStage, touched: Touched): string {
+  const statement = statementOf(context)
+  const { stage, keyType } = stored
   const names = stage.key.map(({ id }) => sqlName(id))
   const terms = inputKeys(stage)
     .filter(({ input }) => !isConstant(input))
@@ -305,36 +334,41 @@ function keysOf(statement: Statement, stage: Stage, touched: Touched): readonly 
       const list = key.map(
         (expression, at) => `${expressionText(expression)} as ${names[at] ?? ''}`,
       )
-      return `select ${list.join(', ')} from ${item.sql}`
+      return `select ${list.join(', ')} from ${item.sql}${item.gate === null ? '' : ` where ${item.gate}`}`
     })
-  return [
-    `-- The keys at which something changed.
-touched as materialized (
-  select ${[...names, `${hashText(names)} as hash`].join(', ')}
+  const { keys, keysWithNull } = keyVariables(stored)
+  const lost = touched === 'lost' ? `\n  having ${hashText(names)} = any ("lost groups")` : ''
+  const ctes = statement.ctes.length === 0 ? '' : `${withText(statement, [])}\n`
+  return `-- The keys at which something changed.
+${ctes}select array_agg(key) filter (where not has_null), array_agg(key) filter (where has_null)
+from (
+  select row(${[...names, hashText(names)].join(', ')})::${keyType ?? ''} as key, ${names.map((name) => `${name} is null`).join(' or ')} as has_null
   from (
 ${indented(terms.join('\nunion all\n'), '    ')}
   ) as c
-  group by ${names.join(', ')}${touched === 'lost' ? `\n  having ${hashText(names)} = any ("lost groups")` : ''}
-)`,
-    `keys as (
-  select * from touched where not (${names.map((name) => `${name} is null`).join(' or ')})
-)`,
-    `keys_with_null as (
-  select * from touched where ${names.map((name) => `${name} is null`).join(' or ')}
-)`,
-  ]
+  group by ${names.join(', ')}${lost}
+) as k
+into ${keys}, ${keysWithNull}`
 }
 
-function storedSelect({ stage, table, keyNames, hash }: StoredStage): string {
+function storedSelect(stored: StoredStage): string {
+  const { stage, table, keyNames, hash } = stored
   if (hash === null || stage.key.length === 0)
     return `select s.ctid as "place of row", s.* from ${table} as s`
-  const same = keyNames.map(
-    (name, at) => `s.${sqlName(name)} is not distinct from k.${sqlName(stage.key[at]?.id ?? '')}`,
-  )
-  return `select s.ctid as "place of row", s.*
-from touched as k
+  const { keys, keysWithNull } = keyVariables(stored)
+  const found = (from: string, sign: string): string => {
+    const same = keyNames.map(
+      (name, at) => `s.${sqlName(name)} ${sign} k.${sqlName(stage.key[at]?.id ?? '')}`,
+    )
+    return `select s.ctid as "place of row", s.*
+from unnest(${from}) as k
 join ${table} as s on s.${sqlName(hash)} = k.hash
   and ${same.join('\n  and ')}`
+  }
+  return `${found(keys, 'is not distinct from')}
+union all
+${found(keysWithNull, 'is not distinct from')}
+where ${keysWithNull} is not null`
 }
 
 /** New and stored rows, paired one to one, where they differ; then what is written. */

@@ -3,17 +3,19 @@ import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
 import type { BindFacts, ReadableTable } from './bind-scope.ts'
 import { accumulationOf } from './accumulate.ts'
-import { NoRule } from './bind-scope.ts'
+import { NoRule, ownExpressions } from './bind-scope.ts'
 import type { Bound } from './bind.ts'
 import { bindQuery } from './bind.ts'
 import type { GroupTables } from './emit-accumulate.ts'
 import type { IncrementalProgram, ReadSource } from './emit-incremental.ts'
+import type { ReadView } from './emit-inputs.ts'
 import {
   emitIncremental,
   groupTable,
   inlineNames,
   stageChangeType,
   stageChanges,
+  stageKeyType,
   stageTable,
   stateTable,
   valueTable,
@@ -21,9 +23,10 @@ import {
 import type { StoredColumn, StoredStage, TypeProbe } from './emit-stage.ts'
 import { probesOf } from './emit-stage.ts'
 import type { Expression } from './expression.ts'
-import { columnIn, columnOf } from './expression.ts'
+import { columnIn, columnOf, columnsIn } from './expression.ts'
 import { parseQuery } from './parse.ts'
-import { isKeyed, relationsIn, scansIn } from './relation.ts'
+import type { Relation } from './relation.ts'
+import { columnsOf, inputsOf, isKeyed, relationsIn, scansIn } from './relation.ts'
 import { freeName, sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 import { stagesOf } from './stages.ts'
@@ -39,6 +42,10 @@ export interface IncrementalWish {
   readonly uniqueIndexes: boolean
   /** Key by which a full refresh pairs rows. */
   readonly key: readonly string[] | null
+  /** The maintained views among those that it reads which tell what changes in them. */
+  readonly inputs?: readonly ReadView[]
+  /** Others read it, and want to know what changes. */
+  readonly publishes?: boolean
 }
 
 /** Why a query, or a part of it, is not maintained from what changed. */
@@ -62,21 +69,24 @@ export interface IncrementalDraft {
  * Obstacles that concern the query altogether come alone: then there is nothing to finish.
  */
 export async function draftIncremental(
-  wish: IncrementalWish,
+  given: IncrementalWish,
 ): Promise<IncrementalDraft | readonly Obstacle[]> {
-  const { query } = wish
-  const refusals = refusalsOf(wish)
+  const refusals = refusalsOf(given)
   if (refusals.length > 0) return refusals
-  const { select } = await parseQuery(query.sql)
+  const { select } = await parseQuery(given.query.sql)
+  const whole = boundOrNot(select, await factsOf(given))
+  if (whole instanceof NoRule) return [{ reason: whole.message }]
+  // A second time with the columns alone that the first one used: what nobody reads need not be captured.
+  const wish = withUsedColumns(given, whole.relation)
+  const { query } = wish
   const facts = await factsOf(wish)
-  const bound = boundOrNot(select, facts)
-  if (bound instanceof NoRule) return [{ reason: bound.message }]
+  const bound = bindQuery(select, facts)
   const stages = stagesOf(bound, facts.setReturning)
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
   const context = {
     facts,
     names: inlineNames({ facts, typeOf: () => unknownType }, stages, (target) =>
-      rowsText(query, target.name),
+      target.kind === 'view' ? emptyRows(wish, target.name) : rowsText(query, target.name),
     ),
   }
   const obstacles = stages.flatMap(({ core }) =>
@@ -92,6 +102,34 @@ export async function draftIncremental(
     obstacles,
     probes: stages.flatMap((stage) => probesOf(context, stage)),
   }
+}
+
+function withUsedColumns(wish: IncrementalWish, relation: Relation): IncrementalWish {
+  const used = usedColumns(relation)
+  const sources = wish.query.sources.map((source) => ({
+    ...source,
+    columns: source.columns.filter((name) => used.get(source.relation)?.has(name)),
+  }))
+  return { ...wish, query: { ...wish.query, sources } }
+}
+
+/** The columns of each table that something depends on. */
+function usedColumns(relation: Relation): ReadonlyMap<string, ReadonlySet<string>> {
+  const ids = new Set<string>(columnsOf(relation))
+  const all = [...relationsIn(relation)]
+  for (const each of all) {
+    for (const id of columnsIn(ownExpressions(each))) ids.add(id)
+    const whole = each.kind === 'union' || each.kind === 'set' || each.kind === 'whole'
+    if (whole) inputsOf(each).forEach((input) => columnsOf(input).forEach((id) => ids.add(id)))
+  }
+  const used = new Map<string, Set<string>>()
+  for (const each of all) {
+    if (each.kind !== 'scan' || each.of.kind === 'stage') continue
+    const names = used.get(each.of.name) ?? new Set<string>()
+    for (const { id, name } of each.columns) if (ids.has(id)) names.add(name)
+    used.set(each.of.name, names)
+  }
+  return used
 }
 
 /** Some queries cannot be computed even as a whole: they read what is not captured. */
@@ -122,7 +160,17 @@ function rowsText(query: CanonicalQuery, name: RelationName): string {
   return `(select ${list} from ${sqlName(name.slice(0, dot))}.${sqlName(name.slice(dot + 1))})`
 }
 
-function refusalsOf({ query, shapes }: IncrementalWish): readonly Obstacle[] {
+/** Rows of a view that may not exist yet, or with other columns: none, of the right types. */
+function emptyRows({ inputs = [] }: IncrementalWish, name: RelationName): string {
+  const columns = inputs.find((input) => input.name === name)?.columns ?? []
+  const list = columns.map((column) => {
+    const collate = column.collation === undefined ? '' : ` collate ${column.collation}`
+    return `null::${column.type}${collate} as ${sqlName(column.name)}`
+  })
+  return `(select ${list.join(', ')})`
+}
+
+function refusalsOf({ query, shapes, inputs = [] }: IncrementalWish): readonly Obstacle[] {
   const reasons: string[] = []
   if (query.volatile) reasons.push('it calls a volatile function')
   if (query.timeDependent) reasons.push('it asks the clock')
@@ -133,8 +181,10 @@ function refusalsOf({ query, shapes }: IncrementalWish): readonly Obstacle[] {
   }
   if (query.uncaptured.length > 0)
     reasons.push(`it reads ${query.uncaptured.join(', ')}, which cannot be captured`)
-  if (query.inputs.length > 0)
-    reasons.push(`it reads ${query.inputs.join(', ')}, a maintained view`)
+  for (const name of query.inputs) {
+    if (!inputs.some((input) => input.name === name))
+      reasons.push(`it reads ${name}, which is computed in full and does not tell what changes`)
+  }
   for (const { relation, columns } of query.sources) {
     const shape = shapes.get(relation)
     const computed = columns.filter((name) =>
@@ -149,8 +199,15 @@ function refusalsOf({ query, shapes }: IncrementalWish): readonly Obstacle[] {
   return reasons.map((reason) => ({ reason }))
 }
 
-async function factsOf({ query, shapes }: IncrementalWish): Promise<BindFacts> {
+async function factsOf({ query, shapes, inputs = [] }: IncrementalWish): Promise<BindFacts> {
   const tables = new Map<string, ReadableTable>()
+  for (const { name, columns } of inputs) {
+    tables.set(name, {
+      target: { kind: 'view', name },
+      columns: columns.map((column) => ({ name: column.name, notNull: false })),
+      keys: [],
+    })
+  }
   for (const { relation, columns } of query.sources) {
     const shape = shapes.get(relation)
     tables.set(relation, {
@@ -207,9 +264,11 @@ export function finishIncremental(
         'text',
     })),
   }))
-  return emitIncremental({
+  const program = emitIncremental({
     view: wish.view,
     sources,
+    inputs: wish.inputs ?? [],
+    publishes: wish.publishes ?? false,
     stages: stored,
     facts,
     typeOf,
@@ -217,6 +276,7 @@ export function finishIncremental(
     columns: wish.query.columns,
     key: wish.key,
   })
+  return { ...program, sources: wish.query.sources }
 }
 
 function typesByText(
@@ -292,7 +352,12 @@ function storedStage(
     hiddenKey,
     keyNames,
     hash: keyed ? freeName('tidemark hash', taken) : null,
-    changeType: scanned.has(stage.number) ? stageChangeType(stage.number, view) : null,
+    keyTypes: stage.key.map(({ expression }) => typeOf(expression)),
+    keyType: stage.key.length === 0 ? null : stageKeyType(stage.number, view),
+    changeType:
+      scanned.has(stage.number) || (last && wish.publishes === true)
+        ? stageChangeType(stage.number, view)
+        : null,
     changes: stageChanges(stage.number),
     groups: groupsOf(view, stage, typeOf),
     uniqueIndexes: last && wish.uniqueIndexes,
