@@ -90,7 +90,12 @@ function bindTable(binding: Binding, table: RangeVar, scope: Scope): Relation {
   named(scope, called, {
     columns: columns.map(({ name, id }, at) => ({ name: renamed[at] ?? name, is: columnOf(id) })),
   })
-  return { kind: 'scan', of: found.target, columns }
+  const { used } = found
+  return {
+    kind: 'scan',
+    of: found.target,
+    columns: used === null ? columns : columns.filter(({ name }) => used.has(name)),
+  }
 }
 
 const withNames = (bound: BoundQuery, names: readonly string[] | undefined): BoundQuery => ({

@@ -8,6 +8,8 @@ import { columnsOf, isKeyed, relationsIn } from './relation.ts'
 export interface ReadableTable {
   readonly target: ScanTarget
   readonly columns: readonly { readonly name: string; readonly notNull: boolean }[]
+  /** The columns that are worth reading; null when that is not known yet. */
+  readonly used: ReadonlySet<string> | null
   /** Sets of columns that are unique and not null. */
   readonly keys: readonly (readonly string[])[]
 }

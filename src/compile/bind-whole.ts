@@ -30,7 +30,9 @@ export function bindWhole(binding: Binding, { select, parent, reason }: Refused)
     reads.set(`${schema}.${node['relname']}`, {
       kind: 'scan',
       of: table.target,
-      columns: table.columns.map(({ name }) => ({ name, id: binding.fresh(name) })),
+      columns: table.columns
+        .filter(({ name }) => table.used === null || table.used.has(name))
+        .map(({ name }) => ({ name, id: binding.fresh(name) })),
     })
   }
   const names = impliedNames(expanded)

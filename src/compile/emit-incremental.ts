@@ -169,14 +169,14 @@ export function emitIncremental(parts: IncrementalParts): Omit<IncrementalProgra
     ...root.hiddenKey.map(({ name }) => name),
     ...(root.hash === null ? [] : [root.hash]),
   ]
+  const install = [
+    ...sourceObjects(parts),
+    ...stages.flatMap((stage) => stageObjects(parts, stage)),
+    ...(parts.publishes ? [publishedTable({ name: view, columns: parts.columns })] : []),
+  ]
   return {
-    install: [
-      ...sourceObjects(parts),
-      ...stages.flatMap((stage) => stageObjects(parts, stage)),
-      ...(parts.publishes ? [publishedTable({ name: view, columns: parts.columns }).install] : []),
-      exactView(view, shown),
-    ],
-    objects: objectsOf(parts),
+    install: [...install, exactView(view, shown)],
+    objects: [`view ${inState(viewNames.exact(view))}`, ...objectsIn(install)],
     hiddenColumns: hidden,
     exactSql: shown,
     publishes: parts.publishes,
@@ -472,23 +472,12 @@ end `,
   )}`
 }
 
-function objectsOf(parts: IncrementalParts): readonly string[] {
-  const { view, sources, inputs, stages, columns } = parts
-  return [
-    ...(parts.publishes ? [publishedTable({ name: view, columns }).object] : []),
-    ...inputs.map(({ name }) => `type ${sourceChangeType(name, view)}`),
-    `view ${inState(viewNames.exact(view))}`,
-    ...sources.flatMap(({ name }) => [
-      `view ${rowsName(name, view)}`,
-      `type ${sourceChangeType(name, view)}`,
-    ]),
-    ...stages.slice(0, -1).map(({ table }) => `table ${table}`),
-    ...stages.flatMap(({ changeType, groups }) => [
-      ...(changeType === null ? [] : [`type ${changeType}`]),
-      ...(groups === null ? [] : [groups.groups, ...groups.values].map((each) => `table ${each}`)),
-    ]),
-  ]
-}
+/** What statements make, as DROP calls it: read from them, so that none is forgotten. */
+const objectsIn = (install: readonly string[]): readonly string[] =>
+  install.flatMap((sql) => {
+    const made = /^create (table|type|view) (tidemark_state\.(?:"(?:[^"]|"")*"|\w+))/.exec(sql)
+    return made === null ? [] : [`${made[1] ?? ''} ${made[2] ?? ''}`]
+  })
 
 /** The state table of a view, as SQL. */
 export const stateTable = (view: RelationName): string => inState(viewNames.state(view))

@@ -34,18 +34,11 @@ function changesTable({ name, columns }: ReadView): ChangesTable {
 const typed = ({ name, type, collation }: ResultColumn): string =>
   `${sqlName(name)} ${type}${collation === undefined ? '' : ` collate ${collation}`}`
 
-/** The table in which a view publishes its changes: what makes it, and what it is called for DROP. */
-export function publishedTable(view: ReadView): {
-  readonly install: string
-  readonly object: string
-} {
+/** Makes the table in which a view publishes its changes. */
+export function publishedTable(view: ReadView): string {
   const { table, refresh, weight } = changesTable(view)
-  const columns = [
-    `${refresh} bigint not null`,
-    `${weight} bigint not null`,
-    ...view.columns.map(typed),
-  ]
-  return { install: `create table ${table} (${columns.join(', ')})`, object: `table ${table}` }
+  const own = [`${refresh} bigint not null`, `${weight} bigint not null`]
+  return `create table ${table} (${[...own, ...view.columns.map(typed)].join(', ')})`
 }
 
 /** More than this is not kept for a reader that lags: it is told to read the view whole. */

@@ -5,6 +5,7 @@ import { freeIn } from './bind-scope.ts'
 import { determined, orderedCall } from './determine.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { isNotNull, notNullIn } from './nullability.ts'
+import { sameExpression } from './expression.ts'
 import { columnIn, columnOf, replacedDeep, sqlOf } from './expression.ts'
 import type { Output, Relation, ScanTarget } from './relation.ts'
 import { columnsOf, isConstant, scansIn } from './relation.ts'
@@ -354,7 +355,11 @@ function windowSelect(
   const orders = calls.map(({ expression }) => windowOrder(expression))
   const [first = []] = orders
   const sorted = [
-    ...partition.map((part) => expressionText(part)),
+    // PostgreSQL sorts a partition in the direction that ORDER BY has for the same expression.
+    ...partition.map((part) => {
+      const item = first.find(({ node }) => node !== undefined && sameExpression(node, part))
+      return item === undefined ? expressionText(part) : sortText(item)
+    }),
     ...first.map((item) => sortText(item)),
     rowText(columns),
   ]

@@ -74,12 +74,13 @@ export async function draftIncremental(
   const refusals = refusalsOf(given)
   if (refusals.length > 0) return refusals
   const { select } = await parseQuery(given.query.sql)
-  const whole = boundOrNot(select, await factsOf(given))
+  const whole = boundOrNot(select, await factsOf(given, null))
   if (whole instanceof NoRule) return [{ reason: whole.message }]
   // A second time with the columns alone that the first one used: what nobody reads need not be captured.
-  const wish = withUsedColumns(given, whole.relation)
+  const used = usedColumns(whole.relation)
+  const wish = withUsedColumns(given, used)
   const { query } = wish
-  const facts = await factsOf(wish)
+  const facts = await factsOf(given, used)
   const bound = bindQuery(select, facts)
   const stages = stagesOf(bound, facts.setReturning)
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
@@ -104,8 +105,10 @@ export async function draftIncremental(
   }
 }
 
-function withUsedColumns(wish: IncrementalWish, relation: Relation): IncrementalWish {
-  const used = usedColumns(relation)
+function withUsedColumns(
+  wish: IncrementalWish,
+  used: ReadonlyMap<string, ReadonlySet<string>>,
+): IncrementalWish {
   const sources = wish.query.sources.map((source) => ({
     ...source,
     columns: source.columns.filter((name) => used.get(source.relation)?.has(name)),
@@ -199,12 +202,16 @@ function refusalsOf({ query, shapes, inputs = [] }: IncrementalWish): readonly O
   return reasons.map((reason) => ({ reason }))
 }
 
-async function factsOf({ query, shapes, inputs = [] }: IncrementalWish): Promise<BindFacts> {
+async function factsOf(
+  { query, shapes, inputs = [] }: IncrementalWish,
+  used: ReadonlyMap<string, ReadonlySet<string>> | null,
+): Promise<BindFacts> {
   const tables = new Map<string, ReadableTable>()
   for (const { name, columns } of inputs) {
     tables.set(name, {
       target: { kind: 'view', name },
       columns: columns.map((column) => ({ name: column.name, notNull: false })),
+      used: null,
       keys: [],
     })
   }
@@ -216,6 +223,7 @@ async function factsOf({ query, shapes, inputs = [] }: IncrementalWish): Promise
         name,
         notNull: shape?.columns.some((column) => column.name === name && column.notNull) ?? false,
       })),
+      used: used === null ? null : (used.get(relation) ?? new Set()),
       keys: query.uniques
         .filter((unique) => unique.relation === relation)
         .map((unique) => unique.columns),

@@ -2,7 +2,7 @@ import { lineAndColumn } from '../base/text-place.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
-import type { CanonicalQuery, NestedView, ResultColumn } from '../model/view.ts'
+import type { CanonicalQuery, NestedView } from '../model/view.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { qualifiedName } from '../postgres/identifier.ts'
 import { sqlstateOf } from '../postgres/sqlstate.ts'
@@ -150,6 +150,12 @@ interface RelationRow {
   readonly columns: readonly string[]
 }
 
+interface ColumnRow {
+  readonly name: string
+  readonly type: string
+  readonly collation: string | null
+}
+
 interface FunctionsRow {
   readonly opaque: readonly string[]
   readonly time_dependent: boolean
@@ -168,11 +174,14 @@ async function readView(
     `select regexp_replace(pg_get_viewdef($1::oid), ';\\s*$', '') as sql`,
     [oid],
   )
-  const columns = await transaction.query<{ name: string; type: string }>(
-    `select attname as name, format_type(atttypid, atttypmod) as type
-     from pg_attribute
-     where attrelid = $1 and attnum > 0 and not attisdropped
-     order by attnum`,
+  const columns = await transaction.query<ColumnRow>(
+    `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
+       (select format('%I.%I', n.nspname, k.collname)
+        from pg_collation k join pg_namespace n on n.oid = k.collnamespace
+        where k.oid = a.attcollation and k.oid <> t.typcollation) as collation
+     from pg_attribute a join pg_type t on t.oid = a.atttypid
+     where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+     order by a.attnum`,
     [oid],
   )
   const relations = await transaction.query<RelationRow>(relationsQuery, [oid, declared])
@@ -192,7 +201,11 @@ async function readView(
     aggregates: calls.filter(({ aggregate }) => aggregate).map(({ name }) => name),
     setReturning: calls.filter(({ returns_set: set }) => set).map(({ name }) => name),
     sql: view?.sql ?? '',
-    columns: columns satisfies readonly ResultColumn[],
+    columns: columns.map(({ name, type, collation }) => ({
+      name,
+      type,
+      ...(collation === null ? {} : { collation }),
+    })),
     ...sorted(relations),
     opaqueFunctions: functions?.opaque ?? [],
     timeDependent: functions?.time_dependent ?? false,

@@ -72,23 +72,28 @@ with recursive probed as (
   join pg_class c on c.oid = a.attrelid
   where c.relnamespace = pg_my_temp_schema() and c.relname like 'tidemark probe %' and a.attnum > 0
 ),
--- Domains and arrays as what they are made of.
+-- Domains, arrays and composites as what they are made of.
 part (probe, attnum, typid, typmod, coll) as (
   select probe, attnum, atttypid, atttypmod, attcollation from probed
   union all
-  select p.probe, p.attnum,
-    case when t.typtype = 'd' then t.typbasetype else t.typelem end,
-    case when t.typtype = 'd' and p.typmod < 0 then t.typtypmod else p.typmod end,
-    p.coll
+  select p.probe, p.attnum, x.typid, x.typmod, x.coll
   from part p
   join pg_type t on t.oid = p.typid
-  where t.typtype = 'd' or (t.typcategory = 'A' and t.typelem <> 0)
+  cross join lateral (
+    select case when t.typtype = 'd' then t.typbasetype else t.typelem end as typid,
+      case when t.typtype = 'd' and p.typmod < 0 then t.typtypmod else p.typmod end as typmod, p.coll
+    where t.typtype = 'd' or (t.typcategory = 'A' and t.typelem <> 0)
+    union all
+    select a.atttypid, a.atttypmod, a.attcollation
+    from pg_attribute a
+    where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+  ) as x
 ),
 leaf as (
   select p.*, t.typname, t.typtype, t.typnamespace = 'pg_catalog'::regnamespace as builtin
   from part p
   join pg_type t on t.oid = p.typid
-  where t.typtype <> 'd' and not (t.typcategory = 'A' and t.typelem <> 0)
+  where t.typtype not in ('d', 'c') and not (t.typcategory = 'A' and t.typelem <> 0)
 ),
 base as (
   select p.probe, p.attnum, p.typid

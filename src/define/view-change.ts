@@ -3,7 +3,7 @@ import { must } from '../base/assert.ts'
 import type { PlanStep } from '../model/plan.ts'
 import { literal, qualifiedName } from '../postgres/identifier.ts'
 import type { Artifact, CatalogueRow, RelationTree } from './actual.ts'
-import { canonicalJson, digestOf } from './actual.ts'
+import { canonicalJson } from './actual.ts'
 import { forgetArtifact, upsert } from './catalogue-rows.ts'
 import type { DesiredView } from './desired.ts'
 import { targetName } from './recreate.ts'
@@ -31,6 +31,7 @@ import {
   dropLiveView,
   dropGuard,
   guardTrigger,
+  programDigest,
   swapMark,
   viewObjects,
 } from './view-objects.ts'
@@ -276,7 +277,9 @@ function maintainChange(desired: DesiredView, found: Found, progress: Progress):
   const { role, installer } = progress.actual
   const made = artifactOf(found, 'function', viewObjects(compiled.name).signature)
   const changed = found.row['digest'] !== compiled.digest
-  if (!changed && made?.exists === true && made.digest === digestOf(compiled.maintainSql)) return []
+  const lost = progress.lostPrograms.has(compiled.name)
+  if (!changed && !lost && made?.exists === true && made.digest === programDigest(compiled))
+    return []
   const owner = ownerOf(compiled.name, progress)
   return [
     {
@@ -325,7 +328,14 @@ function liveViewChange(desired: DesiredView, found: Found, progress: Progress):
       told: moved
         ? 'what it reads was renamed or replaced'
         : 'its live view of the sources is made',
-      sql: [...dropLiveView(view), ...createLiveView(desired, owner, progress.actual.role)],
+      sql: [
+        ...dropLiveView(view),
+        ...createLiveView(desired, owner, progress.actual.role),
+        // The views on rows of an incremental program are bound to what was there.
+        ...(moved && desired.compiled.incremental !== null
+          ? createMaintain(desired, owner, progress.actual)
+          : []),
+      ],
       repopulates: moved,
     },
   ]

@@ -9,7 +9,7 @@ import { inOrder } from './groups.ts'
 import { targetName } from './recreate.ts'
 import { forgetView } from './view-catalogue.ts'
 import { splitRestore } from './view-change.ts'
-import { dropLiveView, dropParts, viewObjects } from './view-objects.ts'
+import { dropLiveView, dropParts, exactName, viewObjects } from './view-objects.ts'
 import type { Progress } from './view-steps.ts'
 import { moveReaders, readersOf, stepOf } from './view-steps.ts'
 
@@ -79,7 +79,12 @@ const nameOf = (text: string): RelationName => {
 /** A view that Tidemark created. Never by cascade: who reads it is asked to decide. */
 function dropStep(view: Leaving, progress: Progress): PlanStep {
   const tree = progress.actual.relations.get(view.name)
-  const readers = tree === undefined ? [] : readersOf(tree, progress)
+  // Exact views go with the program of their view: a step before this one has made it anew, or drops it.
+  const exacts = new Set(
+    progress.actual.catalogue.view.map(({ name }) => exactName(nameOf(String(name)))),
+  )
+  const readers =
+    tree === undefined ? [] : readersOf(tree, progress).filter(({ name }) => !exacts.has(name))
   if (readers.length > 0) {
     throw new TidemarkError({
       code: 'TIDEMARK_DESTRUCTIVE_REFUSED',

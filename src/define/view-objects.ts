@@ -45,6 +45,10 @@ export function viewObjects(view: RelationName): ViewObjects {
   }
 }
 
+/** The view of what a view has to hold, by which it is verified. */
+export const exactName = (view: RelationName): RelationName =>
+  relationName(stateSchema, viewNames.exact(view))
+
 /** The part of an artifact that the owner of all objects of a view shares. */
 const ownedBy = (
   view: RelationName,
@@ -174,6 +178,9 @@ begin
 end $$`
 }
 
+/** Whoever owns a view that reads this one may read what it publishes. */
+const shareChanges = 'select tidemark.share_changes()'
+
 /** What an incremental program needs beside the state table, owned by the owner of the view. */
 function createParts({ compiled }: DesiredView, owner: string, as: Installer): string[] {
   const { incremental, name } = compiled
@@ -194,8 +201,13 @@ function createParts({ compiled }: DesiredView, owner: string, as: Installer): s
           `grant usage on schema tidemark to ${identifier(owner)}`,
           ...logs.map((log) => `grant select on ${log} to ${identifier(owner)}`),
         ]),
+    ...(incremental.publishes ? [shareChanges] : []),
   ]
 }
+
+/** Digest of a maintenance program and of all that it needs. */
+export const programDigest = ({ maintainSql, incremental }: CompiledView): string =>
+  digestOf(incremental === null ? maintainSql : [maintainSql, ...incremental.install])
 
 /** The maintenance program, run with the rights of the view's owner and by nobody else's call. */
 export function createMaintain(desired: DesiredView, owner: string, as: Installer): string[] {
@@ -213,7 +225,7 @@ export function createMaintain(desired: DesiredView, owner: string, as: Installe
       ...ownedBy(compiled.name),
       kind: 'function',
       name: signature,
-      digest: digestOf(compiled.maintainSql),
+      digest: programDigest(compiled),
     }),
   ]
 }

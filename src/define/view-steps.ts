@@ -15,7 +15,7 @@ import {
   writeInputs,
   writeSources,
 } from './view-catalogue.ts'
-import { createLiveView, viewObjects } from './view-objects.ts'
+import { createLiveView, exactName, viewObjects } from './view-objects.ts'
 
 /** What the steps of views share while a plan is made; it moves with every step. */
 export interface Progress {
@@ -31,6 +31,8 @@ export interface Progress {
   readonly waiting: Map<RelationName, Set<RelationName>>
   /** Live views that were dropped with what they read; the step of their view makes them again. */
   readonly lostFallbacks: Set<RelationName>
+  /** Exact views likewise, with the program of their view. */
+  readonly lostPrograms: Set<RelationName>
 }
 
 /** A step with what most steps leave as it is. */
@@ -68,8 +70,15 @@ export function moveReaders(
   const fallbacks = new Map(
     [...progress.views.keys()].map((view) => [viewObjects(view).fallback, view]),
   )
+  // Views that are about to leave need theirs no more.
+  const left = [...progress.declared].filter((view) => !progress.views.has(view))
+  const surplus = new Set(left.flatMap((view) => [viewObjects(view).fallback, exactName(view)]))
+  const exacts = new Map([...progress.views.keys()].map((view) => [exactName(view), view]))
   const again: string[] = []
   for (const reader of readers) {
+    const program = exacts.get(reader.name)
+    if (program !== undefined) progress.lostPrograms.add(program)
+    if (program !== undefined || surplus.has(reader.name)) continue
     const view = fallbacks.get(reader.name)
     const desired = view === undefined ? undefined : progress.views.get(view)
     const { role } = progress.actual
@@ -77,11 +86,17 @@ export function moveReaders(
     else if (leaving) again.push(...createLiveView(desired, ownerOf(view, progress), role))
     else progress.lostFallbacks.add(view)
   }
-  const moved = readers.filter(({ name }) => !fallbacks.has(name)).map(({ name }) => name)
+  const moved = readers
+    .map(({ name }) => name)
+    .filter((name) => !fallbacks.has(name) && !exacts.has(name) && !surplus.has(name))
   return {
     drop: readers
       .toReversed()
-      .map(({ kind, name }) => `drop ${kindWords[kind]} ${qualifiedName(name)}`),
+      // Of an exact view the step before may have been the end.
+      .map(
+        ({ kind, name }) =>
+          `drop ${kindWords[kind]} ${exacts.has(name) ? 'if exists ' : ''}${qualifiedName(name)}`,
+      ),
     again,
     told: moved.length === 0 ? '' : `; ${moved.join(', ')} dropped and made again`,
   }
@@ -128,6 +143,7 @@ export function declare(
       inputs.filter((input) => !late.has(input)),
     ),
     `insert into tidemark.view_state (view) values (${literal(view)}) on conflict do nothing`,
+    ...(inputs.length > late.size ? ['select tidemark.share_changes()'] : []),
     ...settleWaiting(view, progress),
   ]
 }

@@ -2,6 +2,7 @@ import { captureProgram } from '../capture/program.ts'
 import { readSourceShape } from '../capture/shape.ts'
 import { compileView } from '../compile/compile-view.ts'
 import type { IncrementalProgram } from '../compile/emit-incremental.ts'
+import type { ReadView } from '../compile/emit-inputs.ts'
 import { bindEventCondition } from '../compile/event-condition.ts'
 import type { IncrementalWish, Obstacle } from '../compile/incremental.ts'
 import { draftIncremental, finishIncremental } from '../compile/incremental.ts'
@@ -15,7 +16,7 @@ import { canonicalise, canonicaliseAll, canonicaliseExisting } from '../define/c
 import type { Desired, DesiredEvent, DesiredSource, DesiredView } from '../define/desired.ts'
 import { destroyPlan } from '../define/destroy.ts'
 import { diff } from '../define/diff.ts'
-import { placeViews } from '../define/groups.ts'
+import { inOrder, placeViews } from '../define/groups.ts'
 import type { Scope } from '../define/introspect.ts'
 import { estimateMs, introspect, measure } from '../define/introspect.ts'
 import { pendingMigrations } from '../define/migrate.ts'
@@ -304,11 +305,19 @@ async function compiledViews(
   configuration: Configuration,
   { queries, before, shapes, refused }: Understood,
 ): Promise<readonly DesiredView[]> {
-  const views: DesiredView[] = []
-  for (const declaration of configuration.views) {
+  const done = new Map<RelationName, DesiredView>()
+  const declared = new Set(configuration.views.map(({ name }) => name))
+  // Whether a view tells what changes in it is known once it is compiled: inputs first.
+  const order = inOrder(
+    configuration.views.map((declaration) => ({
+      name: declaration.name,
+      inputs: queries.get(declaration.name)?.inputs ?? [],
+      declaration,
+    })),
+  )
+  for (const { declaration } of order) {
     const found = queries.get(declaration.name)
     if (found === undefined) continue
-    const declared = new Set(configuration.views.map(({ name }) => name))
     const query = {
       ...found,
       sources: found.sources.filter(({ relation }) => !refused.has(relation)),
@@ -331,14 +340,31 @@ async function compiledViews(
           timeZone,
           uniqueIndexes: uniqueBesidesKey,
           key: declaration.key,
+          inputs: query.inputs.flatMap((input) => toldBy(done.get(input))),
+          publishes: configuration.views.some((reader) =>
+            listens(reader, queries.get(reader.name), declaration.name),
+          ),
         },
       })
       return compileView({ declaration, query, timeZone, uniqueBesidesKey, incremental })
     })
-    views.push({ declaration, compiled })
+    done.set(declaration.name, { declaration, compiled })
   }
-  return views
+  return configuration.views.flatMap(({ name }) => done.get(name) ?? [])
 }
+
+/** A view as others can read what changes in it; nothing when it does not tell. */
+const toldBy = (input: DesiredView | undefined): readonly ReadView[] =>
+  input === undefined || input.compiled.incremental === null
+    ? []
+    : [{ name: input.compiled.name, columns: input.compiled.query.columns }]
+
+/** Whether a view may want to know what changes in another. */
+const listens = (
+  { as, maintain }: ViewDeclaration,
+  query: CanonicalQuery | undefined,
+  input: RelationName,
+): boolean => as === 'view' && maintain !== 'full' && query?.inputs.includes(input) === true
 
 interface MaybeIncremental {
   readonly declaration: ViewDeclaration

@@ -33,6 +33,7 @@ export const viewNames = {
   maintain: (view: RelationName): string => objectName(`maintain ${view}`),
   fallback: (view: RelationName): string => objectName(`source of ${view}`),
   exact: (view: RelationName): string => objectName(`exact ${view}`),
+  changes: (view: RelationName): string => objectName(`changes of ${view}`),
 } as const
 
 /**

@@ -5,6 +5,8 @@ export interface ResultColumn {
   readonly name: string
   /** As `format_type` prints it, usable in DDL. */
   readonly type: string
+  /** As SQL, where it is not that of the type. */
+  readonly collation?: string
 }
 
 /** A base table and the columns of it that a query reads. */
@@ -95,4 +97,6 @@ export interface IncrementalObjects {
   readonly hiddenColumns: readonly string[]
   /** The query as the program computes it: what SQL leaves to choose is chosen. */
   readonly exactSql: string
+  /** It publishes what changes in it, for the views that read it. */
+  readonly publishes: boolean
 }
