@@ -35,6 +35,8 @@ export interface ViewOutcome {
   /** Most rows that it had at a comparison. */
   readonly rowsMax: number
   readonly comparisons: number
+  /** Refreshes that were done from what changed alone. */
+  readonly incremental: number
   /** Histories over which it was equal to the end: that many cases. */
   readonly histories: number
   /** The refresh that was its last, from 0, within the history after those. */

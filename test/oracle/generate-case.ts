@@ -14,6 +14,8 @@ export interface CaseOptions {
   readonly histories: number
   /** Every query shows this construct. */
   readonly construct?: string
+  /** Some queries read views that are maintained themselves. Default true. */
+  readonly overViews?: boolean
 }
 
 const statementsMin = 24
@@ -61,7 +63,7 @@ export async function generateCase(
   const made: { readonly view: CaseView; readonly query: GeneratedQuery }[] = []
   for (let at = 0; at < options.queries; at += 1) {
     const featured = options.construct ?? rotation[(offset + at * stride) % rotation.length] ?? ''
-    const inputs = at * 2 >= options.queries ? made.slice(0, 6) : []
+    const inputs = options.overViews !== false && at * 2 >= options.queries ? made.slice(0, 6) : []
     const maintained = inputs
       .filter(({ query }) => !query.choice)
       .map(({ view, query }): Readable => ({

@@ -87,7 +87,15 @@ function joinCondition(writer: QueryWriter, left: Scope, right: Scope, word: Joi
   const clear = pairs.filter(([{ kind }]) => !kinds[kind].blurred && kind !== 'bool')
   const among = clear.length > 0 ? clear : pairs
   if (among.length === 0) return 'true'
-  const [theirs, mine] = writer.random.pick(among)
+  const references = among.filter(([one, other]) =>
+    [`${one.sql} ${other.sql}`, `${other.sql} ${one.sql}`].some((both) =>
+      /\.up \S+\.id$/.test(both),
+    ),
+  )
+  const [theirs, mine] =
+    references.length > 0 && writer.random.chance(0.6)
+      ? writer.random.pick(references)
+      : writer.random.pick(among)
   const equal = `${writer.use(theirs)} = ${writer.use(mine)}`
   if (!writer.random.chance(0.25)) return equal
   // FULL JOIN takes only conditions that can be merged or hashed, beside others.
@@ -136,13 +144,20 @@ const join =
       )
       writer.mark('join of three')
     }
+    const absent = writer.random.chance(0.15) ? writer.column(from.refs, joinedKinds) : undefined
+    if (absent !== undefined) writer.mark('where', 'is null')
     return select(writer, {
       items: valueItems(writer, from.refs, writer.random.between(2, 4)),
       from: from.sql,
-      where: maybeWhere(writer, from.refs, depth),
+      where:
+        absent === undefined
+          ? maybeWhere(writer, from.refs, depth)
+          : `${writer.use(absent)} is null`,
       rows: from.rows,
     })
   }
+
+const joinedKinds: readonly Kind[] = ['int', 'text', 'date', 'bigint']
 
 const crossJoin: Feature = (writer, depth) => {
   const left = writer.source(depth)
@@ -523,6 +538,8 @@ const groupingSets =
       'grouping sets': writer.random.pick([
         `grouping sets ((${first}), (${second}), ())`,
         `grouping sets ((${first}, ${second}), (${second}))`,
+        `distinct rollup (${first}, ${second}), rollup (${first})`,
+        `grouping sets ((${first}), (${first}), ())`.replace('((', `((${second}), (`),
         `${first}, grouping sets ((${second}), ())`,
       ]),
       rollup: `rollup (${first}, ${second})`,
@@ -1159,6 +1176,257 @@ const ofReadable =
     })
   }
 
+/** `group by` a primary key, with other columns of its table beside. */
+const groupByKey: Feature = (writer, depth) => {
+  const keyed = writer.schema.tables.filter(({ key }) => key !== null)
+  const table = writer.random.pick(keyed)
+  const left = writer.table(table)
+  const from = joined(
+    writer,
+    left,
+    writer.source(depth),
+    writer.random.pick(['inner join', 'left join', 'left join'] as const),
+  )
+  const [key] = left.refs
+  if (key === undefined) return groupBy({})(writer, depth)
+  writer.mark('group by primary key', 'group by')
+  const shown = writer.random
+    .sample(left.refs, 2)
+    .map((ref): Item => ({ sql: writer.use(ref), kind: ref.kind }))
+  return select(writer, {
+    items: [{ sql: writer.use(key), kind: 'int' }, ...shown, aggregate(writer, from.refs)],
+    from: from.sql,
+    where: maybeWhere(writer, from.refs, 0),
+    tail: ` group by ${key.sql}`,
+    rows: from.rows / 2,
+  })
+}
+
+const wholeRow: Feature = (writer, depth) => {
+  const left = writer.source(depth)
+  const right = writer.source(0)
+  const from = joined(writer, left, right, writer.random.pick(['inner join', 'left join'] as const))
+  const alias = right.sql.split(' ').at(-1) ?? ''
+  writer.mark('whole row')
+  // What a row of unknown columns shows may differ between equal rows.
+  writer.choice = true
+  if (writer.random.chance(0.5)) {
+    const [key] = writer.chosen(writer.equatable(left.refs), 1)
+    if (key !== undefined) {
+      return select(writer, {
+        items: [
+          { sql: writer.use(key), kind: key.kind },
+          { sql: `count(${alias}.*)`, kind: 'bigint' },
+        ],
+        from: from.sql,
+        tail: ` group by ${key.sql}`,
+        rows: 8,
+      })
+    }
+  }
+  return select(writer, {
+    items: [...valueItems(writer, left.refs, 1), { sql: `to_jsonb(${alias})`, kind: 'jsonb' }],
+    from: from.sql,
+    where: maybeWhere(writer, from.refs, 0),
+    rows: from.rows,
+  })
+}
+
+const naturalJoin: Feature = (writer, depth) => {
+  const [one, other] = writer.random.sample(writer.schema.tables, 2)
+  if (one === undefined || other === undefined) return usingJoin(writer, depth)
+  // Three columns of each, so that few have to be equal.
+  const narrow = (columns: readonly { readonly name: string; readonly kind: Kind }[]): string[] =>
+    writer.random.sample(
+      columns.filter(({ kind }) => kinds[kind].equatable).map(({ name }) => name),
+      3,
+    )
+  const sides = [one, other].map((table) => ({ table, names: narrow(table.columns) }))
+  const [first, second] = sides
+  if (first === undefined || second === undefined) return usingJoin(writer, depth)
+  const kindOf = (name: string): Kind =>
+    [...one.columns, ...other.columns].find((column) => column.name === name)?.kind ?? 'int'
+  const all = [...new Set([...first.names, ...second.names])]
+  const word = writer.random.pick(['natural join', 'natural left join', 'natural full join'])
+  writer.mark('natural join')
+  writer.picks()
+  const scope = all.map((name): Ref => ({ sql: name, kind: kindOf(name) }))
+  return select(writer, {
+    items: columnItemsOf(writer, scope),
+    from: `(select ${first.names.join(', ')} from ${first.table.name}) ${writer.fresh('x')} ${word} (select ${second.names.join(', ')} from ${second.table.name}) ${writer.fresh('x')}`,
+    rows: 40,
+  })
+}
+
+const columnItemsOf = (writer: QueryWriter, scope: Scope): Item[] =>
+  scope.map((ref) => ({ sql: writer.use(ref), kind: ref.kind }))
+
+/** A subquery in HAVING, in the condition of a join, in an aggregate, or in a subquery. */
+const subqueryIn =
+  (place: 'having' | 'join condition' | 'aggregate' | 'subquery' | 'grouping'): Feature =>
+  (writer, depth) => {
+    const from = ground(writer, depth)
+    const [key] = writer.chosen(
+      writer.equatable(from.refs).filter(({ kind }) => kinds[kind].ordered),
+      1,
+    )
+    if (key === undefined) return projection(writer, depth)
+    const text = writer.use(key)
+    const item: Item = { sql: text, kind: key.kind }
+    const name = writer.random.pick([
+      'exists',
+      'not exists',
+      'in subquery',
+      'any subquery',
+    ] as const)
+    writer.mark(`subquery in ${place === 'subquery' ? 'a subquery' : place}`)
+    writer.picks()
+    switch (place) {
+      case 'having': {
+        const condition = subqueryPredicates[name](writer, [key], 0)
+        return select(writer, {
+          items: [item, { sql: 'count(*)', kind: 'bigint' }],
+          from: from.sql,
+          tail: ` group by ${text} having ${condition}`,
+          rows: 6,
+        })
+      }
+      case 'aggregate': {
+        const scalar = scalarSubquery(writer, from.refs, 0, 'aggregate')
+        return select(writer, {
+          items: [
+            item,
+            { sql: `max(${scalar.sql})`, kind: scalar.kind },
+            {
+              sql: `count(*) filter (where ${subqueryPredicates[name](writer, from.refs, 0)})`,
+              kind: 'bigint',
+            },
+          ],
+          from: from.sql,
+          tail: ` group by ${text}`,
+          rows: 6,
+        })
+      }
+      case 'grouping': {
+        const sql = `(${subqueryPredicates[name](writer, from.refs, 0)})`
+        return select(writer, {
+          items: [
+            { sql, kind: 'bool' },
+            { sql: 'count(*)', kind: 'bigint' },
+          ],
+          from: from.sql,
+          tail: ` group by 1`,
+          rows: 3,
+        })
+      }
+      case 'join condition': {
+        const left = writer.source(0)
+        const right = writer.source(0)
+        const word = writer.random.pick(['join', 'left join', 'right join'])
+        const on = `${joinCondition(writer, left.refs, right.refs, 'full join')} and ${subqueryPredicates[name](writer, writer.random.pick([left.refs, right.refs]), 0)}`
+        return select(writer, {
+          items: valueItems(writer, [...left.refs, ...right.refs], 3),
+          from: `${left.sql} ${word} ${right.sql} on ${on}`,
+          rows: 20,
+        })
+      }
+      case 'subquery': {
+        const middle = writer.source(0)
+        const inmost = writer.source(0)
+        const tie = correlation(writer, from.refs, middle.refs)
+        const deep = correlation(writer, [...from.refs, ...middle.refs], inmost.refs)
+        const condition = [
+          tie,
+          `${writer.random.pick(['', 'not '])}exists (select from ${inmost.sql}${deep === '' ? '' : ` where ${deep}`})`,
+        ]
+          .filter((each) => each !== '')
+          .join(' and ')
+        return select(writer, {
+          items: valueItems(writer, from.refs, 2),
+          from: from.sql,
+          where: `${writer.random.pick(['', 'not '])}exists (select from ${middle.sql} where ${condition})`,
+          rows: from.rows,
+        })
+      }
+    }
+  }
+
+/** DISTINCT, window, HAVING, ORDER BY and LIMIT in one SELECT. */
+const everything: Feature = (writer, depth) => {
+  const from = ground(writer, depth)
+  const [key, other] = writer.chosen(
+    writer.equatable(from.refs).filter(({ kind }) => kinds[kind].ordered),
+    2,
+  )
+  if (key === undefined || other === undefined)
+    return groupBy({ having: true, keys: 1 })(writer, depth)
+  const [one, two] = [writer.use(key), writer.use(other)]
+  writer.mark('all clauses at once', 'group by', 'having', 'distinct', 'window over aggregate')
+  writer.picks()
+  return select(writer, {
+    items: [
+      { sql: one, kind: key.kind },
+      { sql: `rank() over (partition by ${one} order by count(*) desc)`, kind: 'bigint' },
+      { sql: 'count(*)', kind: 'bigint' },
+    ],
+    from: from.sql,
+    where: maybeWhere(writer, from.refs, 0),
+    distinct: writer.random.pick(['distinct ', '']),
+    tail: ` group by ${one}, ${two} having count(*) ${writer.random.pick(['>= 1', '< 4', '> 1'])} order by 2${writer.random.pick(['', ' desc'])}, 3, 1 limit ${writer.random.between(2, 6)}`,
+    rows: 6,
+  })
+}
+
+const withoutFrom: Feature = (writer) => {
+  const one = writer.source(0)
+  const scalar = aggregate(writer, one.refs, writer.random.pick(['count(*)', 'sum', 'max']))
+  const held = writer.source(0)
+  writer.mark('without from', 'subquery in the select list', 'exists')
+  const items: Item[] = [
+    { sql: `(select ${scalar.sql} from ${one.sql})`, kind: scalar.kind },
+    {
+      sql: `exists (select from ${held.sql} where ${plainPredicate(writer, held.refs)})`,
+      kind: 'bool',
+    },
+  ]
+  return select(writer, { items, from: '', rows: 1 })
+}
+
+/** Sums and averages of numbers that are equal and look different. */
+const sumOfAnyScale: Feature = (writer, depth) => {
+  const tables = writer.schema.tables.filter(({ columns }) =>
+    columns.some(({ kind }) => kind === 'numeric' || kind === 'float8'),
+  )
+  if (tables.length === 0) return groupBy({ wanted: 'sum' })(writer, depth)
+  const from = writer.table(writer.random.pick(tables))
+  const number = writer.column(from.refs, ['numeric', 'float8'])
+  const [key] = writer.chosen(
+    from.refs.filter(({ kind }) => kinds[kind].ordered && !kinds[kind].blurred),
+    1,
+  )
+  if (number === undefined || key === undefined) return groupBy({ wanted: 'sum' })(writer, depth)
+  const text = writer.use(number)
+  writer.mark('sum of any scale', 'group by', 'sum')
+  const extra = writer.random.pick([
+    `avg(${text})`,
+    `count(${text})`,
+    `sum(${text}) filter (where ${plainPredicate(writer, [key])})`,
+    `sum(distinct ${text})`,
+  ])
+  if (extra.includes('distinct')) writer.choice = true
+  const alone = writer.random.chance(0.2)
+  return select(writer, {
+    items: [
+      ...(alone ? [] : [{ sql: writer.use(key), kind: key.kind }]),
+      { sql: `sum(${text})`, kind: number.kind },
+      { sql: extra, kind: 'opaque' },
+    ],
+    from: from.sql,
+    tail: alone ? '' : ` group by ${key.sql}`,
+    rows: 6,
+  })
+}
+
 const aggregateConstructs = [...new Set(aggregateShapes.map(({ construct }) => construct))]
 
 /** What the issue wants maintained, each with a way to write a query that shows it. */
@@ -1219,6 +1487,17 @@ export const features: Readonly<Record<string, Feature>> = {
   'view over view': ofReadable('view over view'),
   'partitioned table': ofShape('partitioned'),
   'inherited table': ofShape('inherited'),
+  'group by primary key': groupByKey,
+  'whole row': wholeRow,
+  'natural join': naturalJoin,
+  'subquery in having': subqueryIn('having'),
+  'subquery in join condition': subqueryIn('join condition'),
+  'subquery in aggregate': subqueryIn('aggregate'),
+  'subquery in grouping': subqueryIn('grouping'),
+  'subquery in a subquery': subqueryIn('subquery'),
+  'all clauses at once': everything,
+  'without from': withoutFrom,
+  'sum of any scale': sumOfAnyScale,
   domain: onKind(['pos']),
   enum: onKind(['mood']),
   range: onKind(['span']),
@@ -1240,6 +1519,17 @@ const feature = (name: string): Feature => features[name] ?? projection
 const seldom: Readonly<Record<string, number>> = {
   ...Object.fromEntries(
     [
+      'group by primary key',
+      'natural join',
+      'subquery in having',
+      'subquery in join condition',
+      'subquery in aggregate',
+      'subquery in grouping',
+      'subquery in a subquery',
+      'all clauses at once',
+      'without from',
+      'sum of any scale',
+      'whole row',
       'having',
       'using',
       'non-equi join',

@@ -51,6 +51,8 @@ const pool: readonly (readonly [number, string, Kind])[] = [
   [2, 'w', 'pair'],
   [2, 'r', 'span'],
   [1, '"Order"', 'int'],
+  // A change log has a column of its own of this name.
+  [1, 'xid', 'int'],
 ]
 
 const preamble: readonly string[] = [

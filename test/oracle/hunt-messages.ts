@@ -5,6 +5,8 @@ export interface HuntOrder {
   readonly adminUrl: string
   readonly database: string
   readonly maintain: 'full' | 'incremental'
+  /** Through plan, apply and runs, or by the compiler's programs alone. */
+  readonly through: 'plan' | 'programs'
   readonly seed: number
   /** From one batch to the next. */
   readonly stride: number
@@ -13,6 +15,8 @@ export interface HuntOrder {
   readonly queries: number
   readonly histories: number
   readonly construct?: string
+  /** Queries that match this are left out: what is known already. */
+  readonly skip?: string
   readonly shrinksMax: number
   readonly shrinkMs: number
 }

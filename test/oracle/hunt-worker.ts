@@ -2,6 +2,8 @@
 import type { CaseView, OracleCase, ViewOutcome } from './case.ts'
 import { generateCase } from './generate-case.ts'
 import type { FoundFailure, HuntMessage, HuntOrder } from './hunt-messages.ts'
+import { brokenCompiler, maintainDirectly } from './maintain-directly.ts'
+import type { Maintainer } from './maintainer.ts'
 import { maintainByPlan } from './maintain-by-plan.ts'
 import { createOracleDatabase } from './oracle-database.ts'
 import { writeRegression } from './regression.ts'
@@ -13,13 +15,23 @@ const tell = (message: HuntMessage): void => {
   process.send?.(message)
 }
 
+const maintainerOf = ({ maintain, through }: HuntOrder): Maintainer =>
+  maintain === 'incremental' && through === 'programs'
+    ? maintainDirectly()
+    : maintainByPlan(maintain)
+
 async function hunt(order: HuntOrder): Promise<void> {
   const on = await createOracleDatabase(order.adminUrl, order.database)
-  const bench: Bench = { on, maintainer: maintainByPlan(order.maintain) }
+  const bench: Bench = { on, maintainer: maintainerOf(order) }
   const shrunk = new Set<string>()
   for (let seed = order.seed; Date.now() < order.until; seed += order.stride) {
     const started = performance.now()
-    const given = await generateCase(on, { ...order, seed })
+    const made = await generateCase(on, {
+      ...order,
+      seed,
+      overViews: order.maintain === 'full' || order.through === 'plan',
+    })
+    const given = order.skip === undefined ? made : without(made, new RegExp(order.skip))
     const result = await runCase(bench, given)
     tell({
       kind: 'batch',
@@ -27,7 +39,7 @@ async function hunt(order: HuntOrder): Promise<void> {
       ms: performance.now() - started,
       written: result.written,
       failed: result.failed,
-      rejected: given.rejected.map(({ view, fault }) => ({ sql: view.sql, fault })),
+      rejected: made.rejected.map(({ view, fault }) => ({ sql: view.sql, fault })),
       views: result.views.map(({ view, ...rest }) => ({
         ...rest,
         featured: view.featured,
@@ -36,11 +48,24 @@ async function hunt(order: HuntOrder): Promise<void> {
       })),
     })
     for (const outcome of result.views) {
-      if (outcome.outcome !== 'mismatch' && outcome.outcome !== 'failed') continue
+      const broken = outcome.outcome === 'refused' && outcome.detail.startsWith(brokenCompiler)
+      if (outcome.outcome !== 'mismatch' && outcome.outcome !== 'failed' && !broken) continue
       tell(await kept({ bench, order, seed, given, shrunk }, outcome))
     }
   }
   await on.close()
+}
+
+/** Without the views that show what is known already. */
+const without = (given: OracleCase, known: RegExp): OracleCase => {
+  const hidden = given.schema.filter((sql) => sql.startsWith('create view') && known.test(sql))
+  const names = hidden.map((sql) => sql.split(' ')[2] ?? '')
+  return {
+    ...given,
+    views: given.views.filter(
+      ({ sql }) => !known.test(sql) && !names.some((name) => sql.includes(`${name} `)),
+    ),
+  }
 }
 
 interface Found {
@@ -55,7 +80,7 @@ interface Found {
 async function kept(found: Found, outcome: ViewOutcome): Promise<FoundFailure> {
   const { view } = outcome
   const sort =
-    outcome.outcome === 'failed' ? kindOf(outcome.detail) : `mismatch of ${view.featured}`
+    outcome.outcome !== 'mismatch' ? kindOf(outcome.detail) : `mismatch of ${view.featured}`
   const told: FoundFailure = {
     kind: 'failure',
     seed: found.seed,

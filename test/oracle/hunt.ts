@@ -9,8 +9,9 @@ import { featureNames } from './generate-query.ts'
 import type { HuntMessage, HuntOrder } from './hunt-messages.ts'
 import { Tally } from './tally.ts'
 
-const usage = `npm run oracle -- --minutes N --seed S [--queries N] [--histories N] [--construct NAME]
-  [--server ${serverNames.join('|')}] [--processes N] [--maintain incremental|full] [--shrinks N] [--json]`
+const usage = `npm run oracle -- --minutes N --seed S [--queries N] [--histories N] [--construct NAME] [--skip REGEXP]
+  [--server ${serverNames.join('|')}] [--processes N] [--maintain incremental|full] [--through plan|programs]
+  [--shrinks N] [--json]`
 
 const { values } = parseArgs({
   options: {
@@ -19,10 +20,12 @@ const { values } = parseArgs({
     queries: { type: 'string', default: '40' },
     histories: { type: 'string', default: '4' },
     construct: { type: 'string' },
+    skip: { type: 'string' },
     server: { type: 'string', default: '18' },
     url: { type: 'string' },
     processes: { type: 'string', default: '2' },
     maintain: { type: 'string', default: 'incremental' },
+    through: { type: 'string', default: 'programs' },
     shrinks: { type: 'string', default: '5' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -64,12 +67,14 @@ async function main(): Promise<number> {
       adminUrl: url,
       database: `oracle_${process.pid}_${at}`,
       maintain,
+      through: values.through === 'plan' ? 'plan' : 'programs',
       seed: number(values.seed, 'seed') + at,
       stride: processes,
       until,
       queries: number(values.queries, 'queries'),
       histories: number(values.histories, 'histories'),
       ...(values.construct === undefined ? {} : { construct: values.construct }),
+      ...(values.skip === undefined ? {} : { skip: values.skip }),
       shrinksMax: Number(values.shrinks),
       shrinkMs: 90_000,
     }))

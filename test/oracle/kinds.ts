@@ -41,14 +41,14 @@ export const kinds: Readonly<Record<Kind, KindFacts>> = {
   numeric: {
     ...plain,
     type: 'numeric',
-    values: ['1', '1.0', '1.00', '2', '0', '-3.5', '2.25', 'NaN'],
+    values: ['1', '1.0', '1.00', '2', '0', '-3.5', '2.25', 'NaN', 'Infinity'],
     blurred: true,
   },
   money2: { ...plain, type: 'numeric(10,2)', values: ['1', '1.5', '0', '20.25', '-3.1'] },
   float8: {
     ...plain,
     type: 'float8',
-    values: ['0', '0.25', '1.5', '-2.75', '100', 'NaN', '-0'],
+    values: ['0', '0.25', '1.5', '-2.75', '100', 'NaN', '-0', 'Infinity'],
     blurred: true,
   },
   text: { ...plain, type: 'text', values: ['', 'a', 'A', 'b', 'bb', 'ñ', 'a,b"c'] },

@@ -5,7 +5,7 @@ import type { Configuration } from '../../src/model/declaration.ts'
 import { TidemarkError } from '../../src/model/errors.ts'
 import type { Database } from '../../src/postgres/connection.ts'
 import type { CaseView } from './case.ts'
-import type { Installation, InstalledView, Maintainer } from './maintainer.ts'
+import type { Installation, InstalledView, Maintainer, Refreshed } from './maintainer.ts'
 
 /** Views through the product itself: plan, apply, requests, work. Each is a group of its own. */
 export function maintainByPlan(maintain: 'full' | 'incremental'): Maintainer {
@@ -96,11 +96,11 @@ async function installedOf(
 }
 
 /** All views at one snapshot; those that raise are set aside and named, and the others refreshed. */
-async function refreshAll(database: Database): Promise<ReadonlyMap<string, string>> {
+async function refreshAll(database: Database): Promise<Refreshed> {
   const failures = new Map<string, string>()
   for (;;) {
     const outcome = await refreshGroup(database)
-    if (outcome === null) return failures
+    if (outcome === null) return { failures, methods: await methodsOf(database) }
     const raising = await whichRaise(database)
     if (raising.size === 0) {
       // Not one by one, so together: nobody can be told apart.
@@ -108,13 +108,22 @@ async function refreshAll(database: Database): Promise<ReadonlyMap<string, strin
         'select name from tidemark.view where paused_at is null',
       )
       for (const { name } of rest) failures.set(name, outcome)
-      return failures
+      return { failures, methods: new Map() }
     }
     for (const [name, message] of raising) {
       failures.set(name, message)
       await database.query(`select tidemark.pause($1, 'oracle')`, [name])
     }
   }
+}
+
+/** How the last run of each view was done. */
+async function methodsOf(database: Database): Promise<ReadonlyMap<string, string>> {
+  const rows = await database.query<{ view: string; method: string }>(
+    `select distinct on (view) view, method from tidemark.run
+     where status = 'completed' order by view, run_id desc`,
+  )
+  return new Map(rows.map(({ view, method }) => [view, method]))
 }
 
 /** Null, or how it went wrong. */
@@ -147,7 +156,7 @@ async function whichRaise(database: Database): Promise<ReadonlyMap<string, strin
     await database.session(async (session) => {
       await session.query('begin isolation level repeatable read')
       await session
-        .query(`select * from ${maintain}(false)`)
+        .query(`select * from ${maintain}(false, null)`)
         .catch((error: unknown) => raising.set(name, String(error)))
       await session.query('rollback')
     })

@@ -18,12 +18,19 @@ export interface InstalledView {
 export interface Maintainer {
   /** A view that cannot be planned is left out, with the reason. */
   readonly install: (database: Database, views: readonly CaseView[]) => Promise<Installation>
-  /** Refreshes every view that is installed; by name, the message of those that failed. */
-  readonly refresh: (database: Database) => Promise<ReadonlyMap<string, string>>
+  /** Refreshes every view that is installed and has not failed before. */
+  readonly refresh: (database: Database) => Promise<Refreshed>
   readonly remove: (database: Database) => Promise<void>
 }
 
 export interface Installation {
   readonly installed: readonly InstalledView[]
   readonly refused: ReadonlyMap<string, string>
+}
+
+export interface Refreshed {
+  /** By name, the message of those that failed. */
+  readonly failures: ReadonlyMap<string, string>
+  /** By name: `incremental`, `diff`, or `first` where there was nothing to keep up. */
+  readonly methods: ReadonlyMap<string, string>
 }

@@ -141,6 +141,8 @@ function windowAggregate(
 
 interface Spec {
   readonly sql: string
+  /** Which of several equal rows comes first shows. */
+  readonly tied: boolean
 }
 
 /** PARTITION BY, ORDER BY and frame. */
@@ -150,6 +152,21 @@ function specification(
   wanted: string,
   made: WindowCall,
 ): Spec {
+  const partitions = partitionsOf(writer, ground, wanted)
+  const ordered = ground.columns.filter(({ kind }) => kinds[kind].ordered)
+  const frame = made.framed ? frameIn(writer, ordered, wanted) : null
+  const tied = made.ties === 'matter' || frame?.rows === true
+  const order = frame?.by === undefined ? orderOf(writer, ground, tied) : [frame.by]
+  if (frame?.by !== undefined && tied) writer.choice = true
+  if (frame?.groups === true && order.length === 0) order.push('1')
+  const parts = `${clause('partition by', partitions)}${clause('order by', order)}`
+  return { tied, sql: `${parts}${frame?.sql ?? ''}`.trim() }
+}
+
+const clause = (words: string, terms: readonly string[]): string =>
+  terms.length === 0 ? '' : `${words} ${terms.join(', ')} `
+
+function partitionsOf(writer: QueryWriter, ground: Ground, wanted: string): string[] {
   const { random } = writer
   const count =
     wanted === 'window without partition'
@@ -157,20 +174,7 @@ function specification(
       : random.weighted([[2, 0] as const, [8, 1] as const, [1, 2] as const])
   const partitions = random.sample(writer.equatable(ground.columns), count)
   if (partitions.length === 0) writer.mark('window without partition')
-  const ordered = ground.columns.filter(({ kind }) => kinds[kind].ordered)
-  const frames = /^frame|^range with offset$/.test(wanted)
-  const frame =
-    made.framed && (frames || random.chance(0.4)) ? frameOf(writer, ordered, wanted) : null
-  const matters = made.ties === 'matter' || frame?.rows === true
-  const order = frame?.by === undefined ? orderOf(writer, ground, matters) : [frame.by]
-  if (frame?.by !== undefined && matters) writer.choice = true
-  if (frame?.groups === true && order.length === 0) order.push('1')
-  const by = partitions.map((ref) => writer.use(ref))
-  const clause = (words: string, terms: readonly string[]): string =>
-    terms.length === 0 ? '' : `${words} ${terms.join(', ')} `
-  return {
-    sql: `${clause('partition by', by)}${clause('order by', order)}${frame?.sql ?? ''}`.trim(),
-  }
+  return partitions.map((ref) => writer.use(ref))
 }
 
 /** An order that is total wherever ties would matter, or the choice is noted. */
@@ -202,6 +206,11 @@ interface Frame {
   readonly groups: boolean
   /** The order that it needs. */
   readonly by?: string
+}
+
+function frameIn(writer: QueryWriter, ordered: readonly Ref[], wanted: string): Frame | null {
+  const framed = /^frame|^range with offset$/.test(wanted) || writer.random.chance(0.4)
+  return framed ? frameOf(writer, ordered, wanted) : null
 }
 
 const offsetBounds = [
@@ -270,10 +279,10 @@ export function windowSelect(
   if (several) {
     writer.mark('several windows')
     const second = windowCall(writer, ground, 'any')
-    items.push({
-      sql: `${second.sql} over (${specification(writer, ground, 'any', second).sql})`,
-      kind: second.kind,
-    })
+    const other = specification(writer, ground, 'any', second)
+    // Rows that are alike come in an order of their own in each window.
+    if (spec.tied && other.tied) writer.choice = true
+    items.push({ sql: `${second.sql} over (${other.sql})`, kind: second.kind })
   }
   return { items, tail }
 }

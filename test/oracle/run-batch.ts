@@ -61,6 +61,7 @@ interface Watched {
   detail: string
   rowsMax: number
   comparisons: number
+  incremental: number
   histories: number
   refresh: number
 }
@@ -96,6 +97,7 @@ const watch = (view: CaseView, installed: InstalledView): Watched => ({
   detail: '',
   rowsMax: 0,
   comparisons: 0,
+  incremental: 0,
   histories: 0,
   refresh: 0,
 })
@@ -158,7 +160,7 @@ async function refreshAndCompare(
   const { on, maintainer } = bench
   const live = watched.filter(({ outcome }) => outcome === null)
   if (live.length === 0) return
-  const failures = await maintainer.refresh(on.database)
+  const { failures, methods } = await maintainer.refresh(on.database)
   if (bench.spoil !== undefined) {
     for (const { installed } of live) {
       const sql = bench.spoil(installed)
@@ -170,6 +172,7 @@ async function refreshAndCompare(
     const result = seen[at]
     each.refresh = refresh
     if (result === undefined) continue
+    if (methods.get(each.installed.name) === 'incremental') each.incremental += 1
     each.rowsMax = Math.max(each.rowsMax, result.rows ?? 0)
     judge(each, result, failures.get(each.installed.name))
   }
@@ -248,6 +251,7 @@ function outcomeOf(each: Watched): ViewOutcome {
     detail: outcome === null ? (installed.refusedBecause ?? '') : each.detail,
     rowsMax: each.rowsMax,
     comparisons,
+    incremental: each.incremental,
     histories,
     refresh,
   }
@@ -268,6 +272,7 @@ const refusals = (
         detail,
         rowsMax: 0,
         comparisons: 0,
+        incremental: 0,
         histories: 0,
         refresh: 0,
       },

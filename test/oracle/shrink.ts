@@ -127,10 +127,8 @@ class Shrinker {
     const target = given.views.at(-1)
     if (target === undefined) return given
     const settled = withLast(given, { ...target, choice: true })
-    if (!target.choice) {
-      if (!(await this.#fails(settled))) return given
-      small = settled
-    }
+    // Else the determinised query is what is wrong: only the query as written shows it.
+    if (!target.choice && (await this.#fails(settled))) small = settled
     for (let simpler = true; simpler && !this.#late();) {
       simpler = false
       const current = small.views.at(-1)
