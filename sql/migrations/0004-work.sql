@@ -206,7 +206,14 @@ begin
     join tidemark.view_source vs on vs.view = d.name join tidemark.source s on s.name = vs.source,
     lateral (select tidemark.members(s.relation) m
              union all select to_regclass(l)::oid from unnest(tidemark.log_tables(s.name)) l) x
-    where d.group_name = q.group_name and exists (select from pg_class c where c.oid = m) order by m
+    where d.group_name = q.group_name and exists (select from pg_class c where c.oid = m)
+    union
+    -- apply makes the state of a view anew when its columns change
+    select to_regclass(input.state)::oid from tidemark.view d
+    join tidemark.view_input i on i.view = d.name
+    join tidemark.view input on input.name = i.input and input.presentation = 'view'
+    where d.group_name = q.group_name and to_regclass(input.state) is not null
+    order by 1
   loop
     execute format('lock table only %s in access share mode', relation::regclass);
     if exact and pg_relation_filenode(relation::regclass)
@@ -225,6 +232,7 @@ begin
     select s.refreshes into runs_done from tidemark.view_state s where s.view = v.name;
     if not q.force and tidemark.nothing_changed(v.name) then
       perform tidemark.move_tidemark(v.name, snap);
+      perform tidemark.move_cursors(v.name);
       update tidemark.view_state s set snapshot = snap, as_of = greatest(s.as_of, now()) where s.view = v.name;
       update tidemark.run r
          set status = 'skipped', reason = 'nothing changed', started_at = began, finished_at = clock_timestamp(),
@@ -240,6 +248,7 @@ begin
     verify_now := v.verify = 'full' or (v.verify = 'sample' and runs_done % 4 = 0);
     execute format('select * from %s($1, $2)', v.maintain) into outcome using verify_now, case when exact then tidemark.kept_since(v.name) end;
     perform tidemark.move_tidemark(v.name, snap);
+    perform tidemark.move_cursors(v.name);
     update tidemark.view_state s
        set populated = true, snapshot = snap, as_of = greatest(s.as_of, now()), refreshed_at = clock_timestamp(),
            row_count = coalesce(outcome.rows_total, s.row_count + outcome.rows_inserted - outcome.rows_deleted), refreshes = s.refreshes + 1,
