@@ -10,6 +10,8 @@ comment on column tidemark.view.needs_snapshot is 'the maintenance program has t
 alter table tidemark.view_state add column changed_xid xid8;
 comment on column tidemark.view_state.changed_xid is 'the transaction that last changed the rows of the view';
 alter table tidemark.refresh_group add column not_before timestamptz;
+alter table tidemark.refresh_group add column kept_up_at timestamptz;
+comment on column tidemark.refresh_group.kept_up_at is 'when somebody last looked after the group by the short way (keep_up)';
 comment on column tidemark.refresh_group.not_before is 'after a failure: no attempt before this, but by hand';
 alter table tidemark.request add column stop_status text;
 alter table tidemark.request add column stop_reason text;
@@ -156,14 +158,114 @@ end $$;
 
 -- Writes what a view reflects: `snap` for the tables it reads, the maps of the views it reads.
 create function tidemark.move_tidemark(view_name text, snap pg_snapshot) returns void
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare moved bigint;
+begin
+  -- Nearly always the same sources as last time.
+  if not exists (select from tidemark.view_input i where i.view = view_name) then
+    update tidemark.tidemark t set snapshot = snap, as_of = now()
+     where t.view = view_name and t.via = ''
+       and exists (select from tidemark.view_source s where s.view = view_name and s.source = t.source);
+    get diagnostics moved = row_count;
+    if moved = (select count(*) from tidemark.view_source s where s.view = view_name)
+       and moved = (select count(*) from tidemark.tidemark t where t.view = view_name) then
+      return;
+    end if;
+  end if;
   delete from tidemark.tidemark t where t.view = view_name;
   insert into tidemark.tidemark (view, source, via, snapshot, as_of)
   select view_name, s.source, '', snap, now() from tidemark.view_source s where s.view = view_name
   union all
   select view_name, m.source, i.input || case when m.via = '' then '' else ' < ' || m.via end, m.snapshot, m.as_of
   from tidemark.view_input i join tidemark.tidemark m on m.view = i.input where i.view = view_name;
-$$;
+end $$;
+
+-- TRUNCATE and rewrites are not MVCC-safe. Holds them off the tables of a group, and finds one that slipped in between the
+-- snapshot and the lock: the file of the table is then another one than the snapshot says. Logs are held the same way, so
+-- that the cleaner cannot empty what this refresh does not reflect.
+create function tidemark.hold_sources(group_text text, exact boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare relation oid;
+begin
+  perform set_config('lock_timeout', tidemark.number_setting('lock_wait_ms') || 'ms', true);
+  for relation in
+    select distinct m from tidemark.view d
+    join tidemark.view_source vs on vs.view = d.name join tidemark.source s on s.name = vs.source,
+    lateral (select tidemark.members(s.relation) m
+             union all select to_regclass(l)::oid from unnest(tidemark.log_tables(s.name)) l) x
+    where d.group_name = group_text and exists (select from pg_class c where c.oid = m)
+    union
+    -- apply makes the state of a view anew when its columns change
+    select to_regclass(input.state)::oid from tidemark.view d
+    join tidemark.view_input i on i.view = d.name
+    join tidemark.view input on input.name = i.input and input.presentation = 'view'
+    where d.group_name = group_text and to_regclass(input.state) is not null
+    order by 1
+  loop
+    execute format('lock table only %s in access share mode', relation::regclass);
+    if exact and pg_relation_filenode(relation::regclass)
+       is distinct from (select nullif(c.relfilenode, 0) from pg_class c where c.oid = relation) then
+      raise exception using errcode = '40001',
+        message = format('%s was truncated or rewritten while the refresh began', relation::regclass);
+    end if;
+  end loop;
+end $$;
+
+create type tidemark.outcome as (
+  skipped boolean, rows_total bigint, rows_inserted bigint, rows_updated bigint, rows_deleted bigint, differing bigint,
+  method text, snapshot pg_snapshot);
+
+-- Refreshes one view in the caller's transaction, whose locks are held: rows, tidemark and state.
+-- A view that is kept up from its changes finds out by itself that there are none; the others are asked first.
+create function tidemark.bring_up(v tidemark.view, exact boolean, force boolean) returns tidemark.outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  snap pg_snapshot := tidemark.snapshot_now();
+  since pg_snapshot;
+  runs_done bigint;
+  program record;
+  done tidemark.outcome;
+begin
+  insert into tidemark.view_state (view) values (v.name) on conflict do nothing;
+  select s.refreshes into runs_done from tidemark.view_state s where s.view = v.name;
+  done.snapshot := snap;
+  if exact then since := tidemark.kept_since(v.name); end if;
+  if since is null and not force and tidemark.nothing_changed(v.name) then
+    done.skipped := true;
+    perform tidemark.move_tidemark(v.name, snap);
+    perform tidemark.move_cursors(v.name);
+    update tidemark.view_state s set snapshot = snap, as_of = greatest(s.as_of, now()) where s.view = v.name
+    returning s.row_count into done.rows_total;
+    return done;
+  end if;
+  if v.needs_snapshot and not exact then
+    raise exception using errcode = '0A000',
+      message = format('%s can only be refreshed at one snapshot (TIDEMARK_NOT_TOP_LEVEL). Use call tidemark.run(%L)', v.name, v.name);
+  end if;
+  execute format('select * from %s($1, $2)', v.maintain) into program
+  using v.verify = 'full' or (v.verify = 'sample' and runs_done % 4 = 0), since;
+  done.skipped := program.method = 'incremental' and not force and program.differing is null
+                  and program.rows_inserted + program.rows_updated + program.rows_deleted = 0;
+  done.method := program.method;
+  done.rows_inserted := program.rows_inserted;
+  done.rows_updated := program.rows_updated;
+  done.rows_deleted := program.rows_deleted;
+  done.differing := program.differing;
+  perform tidemark.move_tidemark(v.name, snap);
+  perform tidemark.move_cursors(v.name);
+  update tidemark.view_state s
+     set populated = true, snapshot = snap, as_of = greatest(s.as_of, now()), refreshed_at = clock_timestamp(),
+         row_count = coalesce(program.rows_total, s.row_count + program.rows_inserted - program.rows_deleted), refreshes = s.refreshes + 1,
+         checks = s.checks + (program.differing is not null)::int,
+         mismatches = s.mismatches + (coalesce(program.differing, 0) > 0)::int,
+         let_go_reason = case when program.differing > 0 and not v.time_dependent and exact
+                              then format('verification_failed: %s rows differ from the query', program.differing) end,
+         changed_xid = case when s.populated and program.rows_inserted + program.rows_updated + program.rows_deleted = 0
+                            then s.changed_xid else pg_current_xact_id() end
+   where s.view = v.name
+  returning s.row_count into done.rows_total;
+  return done;
+end $$;
 
 -- The work itself: every view of a claimed group, inputs first, in the caller's transaction.
 -- In REPEATABLE READ the tidemark is exact: content = query at the snapshot. In READ COMMITTED each view's snapshot
@@ -174,15 +276,10 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   q tidemark.request;
   g tidemark.refresh_group;
-  v record;
-  w record;
-  relation oid;
+  v tidemark.view;
   exact boolean := current_setting('transaction_isolation') in ('repeatable read', 'serializable');
-  snap pg_snapshot;
   began timestamptz;
-  verify_now boolean;
-  outcome record;
-  runs_done bigint;
+  done tidemark.outcome;
   refreshed int := 0;
 begin
   select r.* into q from tidemark.request r where r.request_id = request and r.status = 'running' and r.token = fence;
@@ -196,79 +293,24 @@ begin
   -- A refresh that committed after our snapshot makes this fail with 40001 here, before any work.
   perform from tidemark.view_state s join tidemark.view d on d.name = s.view
    where d.group_name = q.group_name order by s.view for update of s;
-
-  -- TRUNCATE and rewrites are not MVCC-safe. Hold them off, and find one that slipped in between the snapshot and
-  -- the lock: the file of the table is then another one than the snapshot says. Logs are held the same way, so
-  -- that the cleaner cannot empty what this refresh does not reflect.
-  perform set_config('lock_timeout', tidemark.number_setting('lock_wait_ms') || 'ms', true);
-  for relation in
-    select distinct m from tidemark.view d
-    join tidemark.view_source vs on vs.view = d.name join tidemark.source s on s.name = vs.source,
-    lateral (select tidemark.members(s.relation) m
-             union all select to_regclass(l)::oid from unnest(tidemark.log_tables(s.name)) l) x
-    where d.group_name = q.group_name and exists (select from pg_class c where c.oid = m)
-    union
-    -- apply makes the state of a view anew when its columns change
-    select to_regclass(input.state)::oid from tidemark.view d
-    join tidemark.view_input i on i.view = d.name
-    join tidemark.view input on input.name = i.input and input.presentation = 'view'
-    where d.group_name = q.group_name and to_regclass(input.state) is not null
-    order by 1
-  loop
-    execute format('lock table only %s in access share mode', relation::regclass);
-    if exact and pg_relation_filenode(relation::regclass)
-       is distinct from (select nullif(c.relfilenode, 0) from pg_class c where c.oid = relation) then
-      raise exception using errcode = '40001',
-        message = format('%s was truncated or rewritten while the refresh began', relation::regclass);
-    end if;
-  end loop;
+  perform tidemark.hold_sources(q.group_name, exact);
 
   for v in select d.* from tidemark.view d where d.group_name = q.group_name and d.paused_at is null
            order by d.position, d.name
   loop
     began := clock_timestamp();
-    snap := tidemark.snapshot_now();
-    insert into tidemark.view_state (view) values (v.name) on conflict do nothing;
-    select s.refreshes into runs_done from tidemark.view_state s where s.view = v.name;
-    if not q.force and tidemark.nothing_changed(v.name) then
-      perform tidemark.move_tidemark(v.name, snap);
-      perform tidemark.move_cursors(v.name);
-      update tidemark.view_state s set snapshot = snap, as_of = greatest(s.as_of, now()) where s.view = v.name;
-      update tidemark.run r
-         set status = 'skipped', reason = 'nothing changed', started_at = began, finished_at = clock_timestamp(),
-             duration_ms = extract(epoch from clock_timestamp() - began) * 1000, snapshot = snap, as_of = now(),
-             rows_total = (select s.row_count from tidemark.view_state s where s.view = v.name)
-       where r.request_id = q.request_id and r.view = v.name and r.status = 'running';
-      continue;
-    end if;
-    if v.needs_snapshot and not exact then
-      raise exception using errcode = '0A000',
-        message = format('%s can only be refreshed at one snapshot (TIDEMARK_NOT_TOP_LEVEL). Use call tidemark.run(%L)', v.name, v.name);
-    end if;
-    verify_now := v.verify = 'full' or (v.verify = 'sample' and runs_done % 4 = 0);
-    execute format('select * from %s($1, $2)', v.maintain) into outcome using verify_now, case when exact then tidemark.kept_since(v.name) end;
-    perform tidemark.move_tidemark(v.name, snap);
-    perform tidemark.move_cursors(v.name);
-    update tidemark.view_state s
-       set populated = true, snapshot = snap, as_of = greatest(s.as_of, now()), refreshed_at = clock_timestamp(),
-           row_count = coalesce(outcome.rows_total, s.row_count + outcome.rows_inserted - outcome.rows_deleted), refreshes = s.refreshes + 1,
-           checks = s.checks + (outcome.differing is not null)::int,
-           mismatches = s.mismatches + (coalesce(outcome.differing, 0) > 0)::int,
-           let_go_reason = case when outcome.differing > 0 and not v.time_dependent and exact
-                                then format('verification_failed: %s rows differ from the query', outcome.differing) end,
-           changed_xid = case when s.populated and outcome.rows_inserted + outcome.rows_updated + outcome.rows_deleted = 0
-                              then s.changed_xid else pg_current_xact_id() end
-     where s.view = v.name;
+    done := tidemark.bring_up(v, exact, q.force);
     update tidemark.run r
-       set status = 'completed', started_at = began, finished_at = clock_timestamp(),
+       set status = case when done.skipped then 'skipped' else 'completed' end,
+           reason = case when done.skipped then 'nothing changed' else r.reason end,
+           started_at = began, finished_at = clock_timestamp(),
            duration_ms = extract(epoch from clock_timestamp() - began) * 1000,
-           strategy = case when v.strategy = 'incremental' and outcome.method <> 'incremental' then 'full' else r.strategy end,
-           method = coalesce(outcome.method, r.method),
-           rows_total = (select s.row_count from tidemark.view_state s where s.view = v.name),
-           rows_inserted = outcome.rows_inserted, rows_updated = outcome.rows_updated,
-           rows_deleted = outcome.rows_deleted, differing = outcome.differing, snapshot = snap, as_of = now()
+           strategy = case when v.strategy = 'incremental' and done.method <> 'incremental' then 'full' else r.strategy end,
+           method = coalesce(done.method, r.method),
+           rows_total = done.rows_total, rows_inserted = done.rows_inserted, rows_updated = done.rows_updated,
+           rows_deleted = done.rows_deleted, differing = done.differing, snapshot = done.snapshot, as_of = now()
      where r.request_id = q.request_id and r.view = v.name and r.status = 'running';
-    refreshed := refreshed + 1;
+    if not done.skipped then refreshed := refreshed + 1; end if;
   end loop;
 
   -- The fence: 40001 when the request was stolen or stopped meanwhile; nothing of the above then happened.

@@ -147,6 +147,9 @@ begin
     group by f.group_name
   loop
     continue when n.oldest is null and not n.broken and n.blind_deadline is null;
+    -- Somebody looks after it by the short way.
+    continue when n.eager and not n.broken and n.blind_deadline is null and exists (
+      select from tidemark.refresh_group k where k.name = n.group_name and k.kept_up_at > clock_timestamp() - interval '3 seconds');
     usual := tidemark.usual_ms(n.group_name);
     if n.broken or n.eager then
       due_at := now();

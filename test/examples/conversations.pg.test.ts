@@ -76,8 +76,8 @@ test('B2, B3: the job has a name, a number, a schedule; it is paused with a reas
 
 test('B4, B6: a failing refresh serves the old rows, is filtered from the history, and says so', async () => {
   await db.sql(`alter table mensajes_whatsapp rename to mensajes_viejos`)
-  await db.sql(`create or replace function tidemark_state."maintain public.mv_conversaciones_dashboard"(verify boolean,
-      out rows_total bigint, out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint)
+  await db.sql(`create or replace function tidemark_state."maintain public.mv_conversaciones_dashboard"(verify boolean, since pg_snapshot,
+      out rows_total bigint, out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint, out method text)
     language plpgsql as $f$ begin raise exception 'out of luck'; end $f$`)
   await expect(
     db.sql(`call tidemark.run('mv_conversaciones_dashboard', 'manual', 'diagnóstico')`),

@@ -36,8 +36,8 @@ beforeEach(async () => {
 
 /** The refresh of total fails with this SQLSTATE. */
 const failWith = (state: string): Promise<unknown> =>
-  db.sql(`create or replace function tidemark_state."maintain public.total"(verify boolean, out rows_total bigint,
-      out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint)
+  db.sql(`create or replace function tidemark_state."maintain public.total"(verify boolean, since pg_snapshot, out rows_total bigint,
+      out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint, out method text)
     language plpgsql as $f$ begin raise exception using errcode = '${state}', message = 'no room'; end $f$`)
 
 test('a refresh that the statement_timeout of the role ends says which setting to raise, and is set aside after five times', async () => {

@@ -83,8 +83,8 @@ export async function installView(sql: Queryable['query'], view: HandMadeView): 
   await sql(`
     create table tidemark_state."public.${name}" as ${query} with no data;
     create view public.${name} as select * from tidemark_state."public.${name}";
-    create function tidemark_state."maintain public.${name}"(verify boolean, out rows_total bigint,
-        out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint)
+    create function tidemark_state."maintain public.${name}"(verify boolean, since pg_snapshot, out rows_total bigint,
+        out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint, out method text)
       language plpgsql security definer set search_path = pg_catalog, pg_temp as $f$
       begin
         -- a test holds this lock to stop a refresh in its middle

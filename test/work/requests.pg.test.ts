@@ -101,8 +101,8 @@ describe('a refresh', () => {
   })
 
   test('that fails is retried with growing waits and quarantined after five times, with the reason', async () => {
-    await db.sql(`create or replace function tidemark_state."maintain public.total"(verify boolean, out rows_total bigint,
-        out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint)
+    await db.sql(`create or replace function tidemark_state."maintain public.total"(verify boolean, since pg_snapshot, out rows_total bigint,
+        out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint, out method text)
       language plpgsql as $f$ begin perform 1 / 0; end $f$`)
     for (let attempt = 1; attempt <= 5; attempt += 1) {
       await db.sql(`update tidemark.refresh_group set not_before = null`)

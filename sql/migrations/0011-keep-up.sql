@@ -1,0 +1,142 @@
+-- The short way for views with policy `eager` that are kept up from their changes: no request, no claim, one transaction
+-- for each refresh. What it may not do, because something is wrong or has to be computed afresh, it leaves to a request.
+
+alter table tidemark.run add column refreshes bigint not null default 1;
+comment on column tidemark.run.refreshes is 'how many refreshes this row stands for: those of an eager view are added up';
+
+-- Groups that can go the short way.
+create function tidemark.eager_groups() returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select v.group_name
+  from tidemark.view v
+  join tidemark.view_state s on s.view = v.name
+  join tidemark.refresh_group g on g.name = v.group_name
+  where g.quarantined_at is null and (g.not_before is null or g.not_before <= clock_timestamp())
+    and not exists (select from tidemark.request q where q.group_name = v.group_name)
+    and tidemark.installation_problem() is null
+  group by v.group_name
+  having bool_and(v.policy = 'eager' and v.strategy = 'incremental' and v.paused_at is null and not v.time_dependent
+                  and s.populated and s.snapshot is not null and s.let_go_reason is null)
+$$;
+
+-- Whether a table of a group has a commit that the group does not reflect; one is enough.
+create function tidemark.has_unreflected(group_text text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  t record;
+  l text;
+  found_one boolean;
+begin
+  for t in
+    select distinct m.source, m.snapshot::text::pg_snapshot as snapshot
+    from (select m.source, m.snapshot::text as snapshot from tidemark.view v join tidemark.tidemark m on m.view = v.name
+           where v.group_name = group_text and m.via = '') m
+  loop
+    foreach l in array tidemark.log_tables(t.source) loop
+      execute format('select exists (select from %s where xid >= $1 or xid = any ($2))', l)
+      into found_one using pg_snapshot_xmax(t.snapshot), array(select pg_snapshot_xip(t.snapshot));
+      if found_one then return true; end if;
+    end loop;
+  end loop;
+  return false;
+end $$;
+
+-- Refreshes a group by the short way, in a REPEATABLE READ transaction of its own. False: left to a request.
+create function tidemark.keep_group_up(group_text text, worker text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v tidemark.view;
+  began timestamptz;
+  done tidemark.outcome;
+  ms bigint;
+begin
+  if not pg_try_advisory_xact_lock(7425, (select g.lock_key from tidemark.refresh_group g where g.name = group_text)) then
+    return true;  -- somebody else is at it
+  end if;
+  perform from tidemark.view_state s join tidemark.view d on d.name = s.view
+   where d.group_name = group_text order by s.view for update of s;
+  perform tidemark.hold_sources(group_text, true);
+  for v in select d.* from tidemark.view d where d.group_name = group_text order by d.position, d.name loop
+    began := clock_timestamp();
+    if tidemark.kept_since(v.name) is null then return false; end if;
+    done := tidemark.bring_up(v, true, false);
+    continue when done.skipped;
+    ms := extract(epoch from clock_timestamp() - began) * 1000;
+    update tidemark.run r
+       set refreshes = r.refreshes + 1, finished_at = clock_timestamp(), duration_ms = greatest(r.duration_ms, ms),
+           rows_total = done.rows_total, rows_inserted = coalesce(r.rows_inserted, 0) + coalesce(done.rows_inserted, 0),
+           rows_updated = coalesce(r.rows_updated, 0) + coalesce(done.rows_updated, 0),
+           rows_deleted = coalesce(r.rows_deleted, 0) + coalesce(done.rows_deleted, 0),
+           differing = greatest(r.differing, done.differing), snapshot = done.snapshot, as_of = now()
+     where r.run_id = (select max(x.run_id) from tidemark.run x where x.view = v.name)
+       and r.triggered_by = 'eager' and r.status = 'completed' and r.worker = keep_group_up.worker
+       and r.method = done.method and r.started_at > now() - interval '10 seconds';
+    if not found then
+      insert into tidemark.run (group_name, view, trigger_type, triggered_by, status, strategy, method, worker, pid, started_at,
+                                finished_at, duration_ms, rows_total, rows_inserted, rows_updated, rows_deleted, differing, snapshot, as_of)
+      values (group_text, v.name, 'target', 'eager', 'completed',
+              case when done.method = 'incremental' then 'incremental' else 'full' end, done.method, worker, pg_backend_pid(), began,
+              clock_timestamp(), ms, done.rows_total, done.rows_inserted, done.rows_updated, done.rows_deleted, done.differing,
+              done.snapshot, now());
+    end if;
+  end loop;
+  return true;
+end $$;
+
+-- Looks after eager groups for a while: at top level only. Engines call it again and again; any number may.
+create procedure tidemark.keep_up(worker text, for_ms int default 1000, look_every_ms int default 2, inout refreshes bigint default 0)
+language plpgsql as $$
+declare
+  until timestamptz := clock_timestamp() + for_ms * interval '1 millisecond';
+  groups text[];
+  one_group text;
+  busy boolean;
+  failure_state text;
+  failure_message text;
+  kept boolean;
+begin
+  refreshes := 0;
+  commit;
+  set transaction isolation level read committed;
+  groups := array(select tidemark.eager_groups());
+  if cardinality(groups) = 0 then return; end if;
+  perform tidemark.note_kept_up(groups);
+  while clock_timestamp() < until loop
+    busy := false;
+    foreach one_group in array groups loop
+      commit;
+      set transaction isolation level read committed;
+      continue when not tidemark.has_unreflected(one_group);
+      busy := true;
+      commit;
+      set transaction isolation level repeatable read;
+      failure_state := null;
+      begin
+        kept := tidemark.keep_group_up(one_group, worker);
+      exception when query_canceled or others then
+        get stacked diagnostics failure_state = returned_sqlstate, failure_message = message_text;
+        kept := false;
+      end;
+      if failure_state is null and kept then commit; else rollback; end if;
+      set transaction isolation level read committed;
+      if kept then
+        refreshes := refreshes + 1;
+      elsif failure_state is distinct from '40001' then
+        -- A request finds out what it is, says it, and backs off.
+        perform tidemark.enqueue(one_group, 'target', 'eager');
+        groups := array_remove(groups, one_group);
+        commit;
+      end if;
+    end loop;
+    exit when cardinality(groups) = 0;
+    if not busy then perform pg_sleep(look_every_ms / 1000.0); end if;
+  end loop;
+  commit;
+end $$;
+
+create function tidemark.note_kept_up(groups text[]) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  update tidemark.refresh_group g set kept_up_at = clock_timestamp() where g.name = any (groups)
+$$;
+
+call tidemark.close_to_public();
