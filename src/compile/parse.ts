@@ -89,19 +89,24 @@ async function statementsOf(sql: string, skipped = 0): Promise<readonly Statemen
       byte: stmt_location ?? 0,
     }))
   } catch (error) {
-    if (!hasSqlDetails(error) || error.sqlDetails === undefined) throw error
-    const { message, cursorPosition } = error.sqlDetails
-    throw new TidemarkError({
-      code: 'TIDEMARK_SQL_INVALID',
-      what: `PostgreSQL does not accept this SQL: ${message}`,
-      mend: 'Correct the SQL there.',
-      place: lineAndColumn(
-        Array.from(sql).slice(skipped).join(''),
-        Math.max(cursorPosition - skipped, 0),
-      ),
-      cause: error,
-    })
+    throw sqlInvalid(error, sql, skipped)
   }
+}
+
+/** The fault of a text that does not parse, with its place; anything else comes back as it was. */
+export function sqlInvalid(error: unknown, sql: string, skipped = 0): unknown {
+  if (!hasSqlDetails(error) || error.sqlDetails === undefined) return error
+  const { message, cursorPosition } = error.sqlDetails
+  return new TidemarkError({
+    code: 'TIDEMARK_SQL_INVALID',
+    what: `PostgreSQL does not accept this SQL: ${message}`,
+    mend: 'Correct the SQL there.',
+    place: lineAndColumn(
+      Array.from(sql).slice(skipped).join(''),
+      Math.max(cursorPosition - skipped, 0),
+    ),
+    cause: error,
+  })
 }
 
 function refusalOf(select: SelectStmt): string | undefined {
@@ -133,7 +138,7 @@ function notAQuery(what: string, place?: string): TidemarkError {
 }
 
 /** The leftmost place below a node: an operator's own place is that of its sign. */
-function firstByte(node: unknown): number {
+export function firstByte(node: unknown): number {
   let first = Number.POSITIVE_INFINITY
   const look = (value: unknown): void => {
     if (Array.isArray(value)) value.forEach(look)

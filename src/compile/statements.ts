@@ -34,7 +34,9 @@ export async function queriesIn(text: string): Promise<FileQueries> {
   const queries = stmts.flatMap(({ stmt, stmt_location = 0, stmt_len }) => {
     const end = stmt_len === undefined ? bytes.length : stmt_location + stmt_len
     const words = tokens
-      .filter(({ start, tokenName }) => start >= stmt_location && start < end && !isComment(tokenName))
+      .filter(
+        ({ start, tokenName }) => start >= stmt_location && start < end && !isComment(tokenName),
+      )
       .map(({ start, end: wordEnd }) => ({
         start,
         end: wordEnd,
@@ -71,11 +73,15 @@ function queryOf(stmt: Node, words: readonly Word[]): Found | null {
   }
   if ('ViewStmt' in stmt) {
     const { view, aliases } = stmt.ViewStmt
-    return { kind: 'view', ...named(view, aliases), ...bodyOf(words, /^(cascaded|local|check|option|with)$/i) }
+    return {
+      kind: 'view',
+      ...named(view, aliases),
+      ...bodyOf(words, /^(cascaded|local|check|option)$/i),
+    }
   }
   if ('CreateTableAsStmt' in stmt && stmt.CreateTableAsStmt.objtype === 'OBJECT_MATVIEW') {
     const { into } = stmt.CreateTableAsStmt
-    const body = bodyOf(words, /^(no|data|with)$/i)
+    const body = bodyOf(words, /^(no|data)$/i)
     return { kind: 'materialized view', ...named(into?.rel, into?.colNames), ...body }
   }
   return null
@@ -91,7 +97,7 @@ function named(
   }
 }
 
-/** What stands between AS and the clause that may follow the query, of which `tail` has the words, WITH first. */
+/** What stands between AS and the clause that may follow the query: WITH, and words of `tail`. */
 function bodyOf(words: readonly Word[], tail: RegExp): Pick<Found, 'from' | 'to'> {
   let depth = 0
   const as = words.findIndex(({ text }) => {
@@ -99,9 +105,8 @@ function bodyOf(words: readonly Word[], tail: RegExp): Pick<Found, 'from' | 'to'
     return depth === 0 && text.toLowerCase() === 'as'
   })
   const body = words.slice(as + 1).filter(({ text }) => text !== ';')
-  let end = body.length
-  while (end > 0 && tail.test(body[end - 1]?.text ?? '')) end -= 1
-  const follows = body[end]?.text.toLowerCase() === 'with' && end < body.length
-  const last = body[(follows ? end : body.length) - 1]
+  const before = body.findLastIndex(({ text }) => !tail.test(text))
+  const follows = before < body.length - 1 && body[before]?.text.toLowerCase() === 'with'
+  const last = body.at(follows ? before - 1 : -1)
   return { from: body[0]?.start ?? 0, to: last?.end ?? 0 }
 }
