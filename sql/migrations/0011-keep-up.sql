@@ -28,8 +28,9 @@ declare
   found_one boolean;
 begin
   for t in
-    select distinct m.source, m.snapshot::text::pg_snapshot as snapshot
-    from (select m.source, m.snapshot::text as snapshot from tidemark.view v join tidemark.tidemark m on m.view = v.name
+    select m.source, m.snapshot::pg_snapshot as snapshot
+    from (select distinct m.source, m.snapshot::text as snapshot
+            from tidemark.view v join tidemark.tidemark m on m.view = v.name
            where v.group_name = group_text and m.via = '') m
   loop
     foreach l in array tidemark.log_tables(t.source) loop
@@ -84,7 +85,7 @@ begin
 end $$;
 
 -- Looks after eager groups for a while: at top level only. Engines call it again and again; any number may.
-create procedure tidemark.keep_up(worker text, for_ms int default 1000, look_every_ms int default 2, inout refreshes bigint default 0)
+create procedure tidemark.keep_up(worker text, for_ms int default 1000, look_every_ms int default 2, inout refreshes bigint default null)
 language plpgsql as $$
 declare
   until timestamptz := clock_timestamp() + for_ms * interval '1 millisecond';
@@ -95,11 +96,12 @@ declare
   failure_message text;
   kept boolean;
 begin
-  refreshes := 0;
+  refreshes := null;
   commit;
   set transaction isolation level read committed;
   groups := array(select tidemark.eager_groups());
   if cardinality(groups) = 0 then return; end if;
+  refreshes := 0;
   perform tidemark.note_kept_up(groups);
   while clock_timestamp() < until loop
     busy := false;

@@ -5,6 +5,7 @@ import type { Lane } from '../model/declaration.ts'
 import { listen, openDatabase, openSession } from '../postgres/connection.ts'
 import type { Database, Session } from '../postgres/connection.ts'
 import { allEnded, getUp, isIdle, lieDown, nextDue } from '../queue/sleep.ts'
+import { keepUp } from '../queue/keep-up.ts'
 import { clean, stopOverdue, tick } from '../queue/tick.ts'
 import type { TickOutcome } from '../queue/tick.ts'
 import { isAtWork, work } from '../queue/work.ts'
@@ -44,6 +45,8 @@ export type EngineEvent =
 const cleanEveryMs = 5_000
 const slotsEveryMs = 15 * 60_000
 const watchEveryMs = 1_000
+/** Views that become eager are looked after within this time. */
+const keepUpForMs = 1_000
 /** Node's timers end at 2^31 ms; a day is soon enough to look at the clock again. */
 const sleepMsMax = 86_400_000
 const silenceMsMaxDefault = 30_000
@@ -129,6 +132,9 @@ async function beAwake(engine: Engine): Promise<void> {
       workerLoop(context, { name: `worker ${String(index + 1)}`, bell, laneMax: 'background' }),
     ),
     workerLoop(context, { name: 'critical worker', bell: critical, laneMax: 'critical' }),
+    keepUpLoop(context, () => {
+      busyAt = Date.now()
+    }),
     loop(context, { name: 'watch', everyMs: watchEveryMs, bell: new Bell() }, async () => {
       await stopOverdue(database)
     }),
@@ -243,6 +249,29 @@ async function workerLoop(context: LoopContext, shape: WorkerShape): Promise<voi
       const done = await workOnce()
       if (done.length === 0) return
       options.onEvent({ kind: 'worked', done })
+    }
+  })
+  await session?.close()
+}
+
+/** Looks after eager views, on a session of its own; without any, asks once a second whether there are. */
+async function keepUpLoop(context: LoopContext, onBusy: () => void): Promise<void> {
+  const { options, signal } = context
+  const order = { worker: `${options.name} eager`, forMs: keepUpForMs }
+  let session: Session | undefined
+  await loop(context, { name: 'eager', everyMs: watchEveryMs, bell: new Bell() }, async () => {
+    for (;;) {
+      if (signal.aborted) return
+      session ??= await openSession(options.databaseUrl)
+      try {
+        const refreshes = await keepUp(session, order)
+        if (refreshes === null) return
+        if (refreshes > 0) onBusy()
+      } catch (error) {
+        await session.close()
+        session = undefined
+        throw error
+      }
     }
   })
   await session?.close()
