@@ -26,6 +26,9 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     where s.name = source_name))
 $$;
 
+alter table tidemark.view_state add column computed_as_of timestamptz;
+comment on column tidemark.view_state.computed_as_of is 'now() of the refresh that computed what is stored';
+
 -- Views on views. A view that others read publishes what changed in it with each refresh, numbered by the refresh. A reader
 -- remembers the number that it reflects: refreshes of one view come one after the other, and a snapshot that sees one sees
 -- all before it, so a number says all; the reader's own transaction is no special case (decision 0062).

@@ -206,6 +206,8 @@ export function ownExpressions(relation: Relation): readonly unknown[] {
       return [relation.per, relation.order, relation.limit, relation.offset]
     case 'rows':
       return [relation.item]
+    case 'moving':
+      return [relation.mark.expression]
     case 'scan':
     case 'union':
     case 'set':

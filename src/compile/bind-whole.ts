@@ -44,6 +44,7 @@ export function bindWhole(binding: Binding, { select, parent, reason }: Refused)
       reads: [...reads.values()],
       columns: names.map((name) => binding.fresh(name)),
       reason: reason.message,
+      refused: { select, byte: reason.byte },
     },
   }
 }

@@ -2,16 +2,17 @@ import type { Node, SelectStmt, SortBy } from 'libpg-query'
 import { must } from '../base/assert.ts'
 import { impliedName, stringOf } from './bind-names.ts'
 import { bindAggregates } from './bind-aggregate.ts'
+import { withClocks } from './bind-clock.ts'
 import { bindFrom } from './bind-from.ts'
 import type { BindFacts, Binding, BoundQuery, Scope } from './bind-scope.ts'
-import { NoRule, freeIn, innerScope, newBinding, resolved } from './bind-scope.ts'
+import { NoRule, freeIn, innerScope, newBinding, ownExpressions, resolved } from './bind-scope.ts'
 import { joinSubqueries, whereOf } from './bind-subquery.ts'
 import { bindWhole } from './bind-whole.ts'
 import { bindWindows, withWindows } from './bind-window.ts'
 import type { Expression } from './expression.ts'
 import { columnOf, columnsIn, isPrintable } from './expression.ts'
 import type { Output, Relation } from './relation.ts'
-import { columnsOf } from './relation.ts'
+import { columnsOf, inputsOf } from './relation.ts'
 import { nodesOf, treeText } from './walk.ts'
 
 /** A query bound to the algebra. */
@@ -25,13 +26,14 @@ export interface Bound {
  * Binds a query, as the server printed it, to the algebra.
  *
  * Guarantees: the relation gives the rows of the query at every state of the tables, as a bag, but for what SQL
- * leaves PostgreSQL to choose; a part for which there is no rule is a `whole` with the reason. Never fails: in the
- * end the query itself is one `whole`.
+ * leaves PostgreSQL to choose; a part for which there is no rule is a `whole` with the reason, in the end the query
+ * itself. Throws {@link NoRule} when even that is none: it reads what is not captured, or asks the clock where no rule
+ * is known.
  */
 export function bindQuery(select: SelectStmt, facts: BindFacts): Bound {
   const binding = newBinding(facts, bindSelect)
   const bound = bindSelect(binding, select, null)
-  return { ...bound, binding }
+  return { ...bound, relation: withClocks(binding, bound.relation), binding }
 }
 
 /** Binds a SELECT in the scope of the queries around it; one that stands by itself is whole if it must be. */
@@ -47,11 +49,22 @@ function bindSelect(binding: Binding, select: SelectStmt, parent: Scope | null):
 }
 
 function refuseUnprintable(relation: Relation): void {
-  if (relation.kind !== 'project') return
-  for (const { expression } of relation.columns) {
-    if (!isPrintable(expression)) throw new NoRule('an expression cannot be printed again')
+  for (const expression of ownExpressions(relation).flat()) {
+    if (isExpression(expression) && !isPrintable(expression)) {
+      throw new NoRule('an expression cannot be printed again')
+    }
   }
+  for (const input of inputsOf(relation)) if (!checked.has(input)) refuseUnprintable(input)
+  checked.add(relation)
 }
+
+const checked = new WeakSet<Relation>()
+
+const isExpression = (value: unknown): value is Expression =>
+  typeof value === 'object' &&
+  value !== null &&
+  /^[A-Z]/.test(Object.keys(value)[0] ?? '') &&
+  !('RangeFunction' in value || 'RangeSubselect' in value)
 
 function bindParts(binding: Binding, select: SelectStmt, parent: Scope | null): BoundQuery {
   const scope = innerScope(parent)

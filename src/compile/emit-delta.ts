@@ -2,16 +2,20 @@ import type { Item, Statement } from './emit-relation.ts'
 import {
   conditionText,
   existsText,
+  expressionText,
+  fromItemText,
   indented,
   itemOf,
+  joinList,
   markText,
   outputList,
   selectList,
 } from './emit-relation.ts'
+import { asItWas, crossingRange, differs, movedText, sidesOf } from './clock.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnsIn } from './expression.ts'
 import { freeIn } from './bind-scope.ts'
-import type { Product, Relation } from './relation.ts'
+import type { Moving, Product, Relation, Rows } from './relation.ts'
 import { columnsOf, isConstant } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 
@@ -43,15 +47,16 @@ export function emitDelta(statement: Statement, relation: Relation): string {
       return matchDelta(statement, relation)
     case 'mark':
       return markDelta(statement, relation)
+    case 'moving':
+      return movingDelta(statement, relation)
+    case 'rows':
+      return rowsDelta(statement, relation)
     default: {
       const item = itemOf(statement, relation, 'delta')
       return `select ${joinList(selectList(columnsOf(relation)), `${item.alias}.w`)} from ${item.sql}`
     }
   }
 }
-
-const joinList = (...parts: readonly string[]): string =>
-  parts.filter((part) => part !== '').join(', ')
 
 const unionAll = (terms: readonly string[]): string => terms.join('\nunion all\n')
 
@@ -406,4 +411,50 @@ where exists (
   from ${indented(changed.sql).trimStart()}${meets}
 )
   and (${is}) is distinct from (${was})${gates.map((gate) => `\n  and ${gate}`).join('')}`
+}
+
+/**
+ * With f the column that asks the clock, at t now and at t° then:
+ * f(t)(A) − f(t°)(A°) = f(t°)(ΔA) + (f(t)(A) − f(t°)(A)). What changed counts as it was then; of what is there now the
+ * rows whose column is another one. No more than the rows between both instants are read where an index serves.
+ */
+function movingDelta(statement: Statement, relation: Moving): string {
+  const { input, mark } = relation
+  const columns = selectList(columnsOf(input))
+  const [is, was] = [expressionText(mark.expression), expressionText(asItWas(mark.expression))]
+  const id = sqlName(mark.id)
+  const terms: string[] = []
+  if (!isConstant(input)) {
+    const changed = itemOf(statement, input, 'delta')
+    terms.push(
+      term({
+        list: [columns, `${was} as ${id}`],
+        from: [changed],
+        weight: `${changed.alias}.w`,
+        where: [],
+      }),
+    )
+  }
+  const rows = itemOf(statement, input, 'new')
+  const both = statement.alias()
+  const range = crossingRange(mark.expression)
+  const conditions = [
+    differs(is, was, sidesOf(mark.expression) !== null),
+    ...(range === null ? [] : [range]),
+    `(${movedText(mark.expression)})`,
+  ]
+  terms.push(`select ${joinList(columns, id, `${both}.w`)}
+from ${rows.sql}
+cross join lateral (values (${is}, 1::bigint), (${was}, -1)) as ${both} (${id}, w)
+where ${conditions.join('\n  and ')}`)
+  return unionAll(terms)
+}
+
+/** A function in FROM that asks the clock: its rows of then go, its rows of now come. */
+function rowsDelta(statement: Statement, { item, columns }: Rows): string {
+  const list = selectList(columns)
+  const gate = movedText(item)
+  const side = (of: Expression, weight: string): string =>
+    `select ${joinList(list, `${weight} as w`)}\nfrom ${fromItemText(of)} as ${statement.alias()} (${list})\nwhere ${gate}`
+  return unionAll([side(item, '1::bigint'), side(asItWas(item), '-1')])
 }

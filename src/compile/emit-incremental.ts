@@ -7,6 +7,7 @@ import { emitMaintenance } from './emit-maintain.ts'
 import { indented } from './emit-relation.ts'
 import type { TargetNames } from './emit-relation.ts'
 import { declared } from './accumulate.ts'
+import { movedText } from './clock.ts'
 import { buildGroups, groupColumns, valueColumns } from './emit-accumulate.ts'
 import { newStatement } from './emit-relation.ts'
 import { emitDelta } from './emit-delta.ts'
@@ -22,7 +23,7 @@ import {
 } from './emit-stage.ts'
 import type { Expression } from './expression.ts'
 import type { ScanTarget } from './relation.ts'
-import { scansIn } from './relation.ts'
+import { clocksIn, scansIn } from './relation.ts'
 import { dollarQuoted, sqlName, sqlRelation, sqlText } from './sql-text.ts'
 
 /** A source of a view, and how its changes are read. */
@@ -263,7 +264,11 @@ function programBody(parts: IncrementalParts, context: StageContext): string {
   const steps = stages.map((stored) => stageStep(context, stored, stages)).join('\n')
   return `  -- The guard of the state table lets nobody write but whoever says this.
   perform set_config('tidemark.refreshing', ${sqlText(view)}, true);
-  if since is not null then
+${
+  stages.some(({ stage }) => clocksIn(stage.core).length > 0)
+    ? '  -- What moves with time goes on from the time that what is stored was computed for.\n  if since_as_of is null then\n    since := null;\n  end if;\n'
+    : ''
+}  if since is not null then
 ${indented(reading)}
     if ${whole.join('\n      or ') || 'false'} then
       since := null;
@@ -326,6 +331,7 @@ function stageStep(
   const changed = [...targets.values()].map((of) =>
     of.kind === 'stage' ? `${stageChanges(of.number)} is not null` : `${sourceCount(of.name)} > 0`,
   )
+  changed.push(...new Set(clocksIn(stage.core).map((clock) => movedText(clock))))
   const last = stages.at(-1) === stored
   const title = last ? 'The view itself.' : `Stage ${String(stage.number)}: ${stage.core.kind}.`
   if (changed.length === 0) return `  -- ${title} It reads nothing that changes.`

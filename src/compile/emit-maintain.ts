@@ -106,7 +106,10 @@ const diffSettings: readonly string[] = [
 const maintenance = (parts: MaintenanceParts, rest: FunctionParts): string =>
   emitMaintenance({ ...parts, ...rest })
 
-/** `create or replace function` of a maintenance program; `since` is the snapshot that what is stored reflects. */
+/**
+ * `create or replace function` of a maintenance program; `since` is the snapshot that what is stored reflects,
+ * `since_as_of` the time for which it was computed.
+ */
 export function emitMaintenance(
   parts: FunctionParts & Pick<MaintenanceParts, 'view' | 'timeZone'>,
 ): string {
@@ -133,6 +136,7 @@ ${body}end
   return `create or replace function ${name}(
   verify boolean,
   since pg_snapshot,
+  since_as_of timestamptz default null,
   out rows_total bigint,
   out rows_inserted bigint,
   out rows_updated bigint,
@@ -144,7 +148,7 @@ language plpgsql
 security definer
 ${pinned.map((setting) => `set ${setting}`).join('\n')}
 as ${dollarQuoted('maintain', text)};
-revoke all on function ${name}(boolean, pg_snapshot) from public;`
+revoke all on function ${name}(boolean, pg_snapshot, timestamptz) from public;`
 }
 
 interface KeyedRun {

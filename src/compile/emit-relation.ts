@@ -2,13 +2,14 @@ import type { ColumnType } from '../model/view.ts'
 import type { FuncCall, Node, SortBy } from 'libpg-query'
 import type { BindFacts } from './bind-scope.ts'
 import { freeIn } from './bind-scope.ts'
+import { movedText } from './clock.ts'
 import { determined, orderedCall } from './determine.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { isNotNull, notNullIn } from './nullability.ts'
 import { sameExpression } from './expression.ts'
 import { columnIn, columnOf, replacedDeep, sqlOf } from './expression.ts'
 import type { Output, Relation, ScanTarget } from './relation.ts'
-import { columnsOf, isConstant, scansIn } from './relation.ts'
+import { clocksIn, columnsOf, isConstant, scansIn } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 
 /** Which rows of a relation: those there are now, or what changed since the last refresh, with weights. */
@@ -77,7 +78,7 @@ export function itemOf(statement: Statement, relation: Relation, mode: Mode): It
       mode === 'delta' ? `unnest(${names.changes(relation.of)})` : names.rows(relation.of)
     return { sql: `${from} as ${alias}${list === '' ? '' : ` (${list})`}`, alias, weighted, gate }
   }
-  if (relation.kind === 'rows') return rowsItem(relation, alias)
+  if (relation.kind === 'rows' && !weighted) return rowsItem(relation, alias)
   if (mode === 'delta' && weighted && !isInward(relation)) {
     return { sql: `${deltaOf(statement, relation)} as ${alias}`, alias, weighted, gate }
   }
@@ -90,7 +91,10 @@ export function itemOf(statement: Statement, relation: Relation, mode: Mode): It
 }
 
 function gateOf({ names }: Statement, relation: Relation): string {
-  const gates = new Set(scansIn(relation).map(({ of }) => names.gate(of)))
+  const gates = new Set([
+    ...scansIn(relation).map(({ of }) => names.gate(of)),
+    ...clocksIn(relation).map((clock) => movedText(clock)),
+  ])
   return gates.size === 1 ? [...gates].join('') : `(${[...gates].join(' or ')})`
 }
 
@@ -110,8 +114,12 @@ function rowsItem(relation: Extract<Relation, { kind: 'rows' }>, alias: string):
   }
 }
 
-/** The printer writes items of FROM within a SELECT only. */
-function fromItemText(item: Node): string {
+/** Parts of a select list, empty ones left out. */
+export const joinList = (...parts: readonly string[]): string =>
+  parts.filter((part) => part !== '').join(', ')
+
+/** An item of FROM as SQL, without alias. The printer writes items of FROM within a SELECT only. */
+export function fromItemText(item: Node): string {
   if ('RangeSubselect' in item && item.RangeSubselect.subquery !== undefined) {
     return `(${sqlOf(item.RangeSubselect.subquery)})`
   }
@@ -143,6 +151,11 @@ export function selectOf(statement: Statement, relation: Relation): string {
     case 'project': {
       const { sql } = itemOf(statement, relation.input, 'new')
       return `select ${outputList(relation.columns)}\nfrom ${sql}`
+    }
+    case 'moving': {
+      const { sql } = itemOf(statement, relation.input, 'new')
+      const list = joinList(selectList(columnsOf(relation.input)), outputList([relation.mark]))
+      return `select ${list}\nfrom ${sql}`
     }
     case 'union':
       return relation.inputs
@@ -267,9 +280,20 @@ where ${equal.join('\n  and ')}`
 from ${restriction.keysWithNull} as k,
   ${indented(itemOf(statement, input, 'new').sql).trimStart()}
 where ${hashText(key.map((expression) => expressionText(expression)))} = k.hash
-  and ${key.map((expression, at) => `${expressionText(expression)} is not distinct from ${keyName(at)}`).join('\n  and ')}
+  and ${key.map((expression, at) => sameValue(expressionText(expression), keyName(at), statement.names.typeOf(expression))).join('\n  and ')}
   and ${restriction.gate}`
   return `(\n${indented(`${plain}\nunion all\n${hashed}`)}\n) as ${alias}`
+}
+
+/** Whether two values are in one group: by the equality of their type, wherever it lives, NULL being equal to NULL. */
+export function sameValue(
+  one: string,
+  other: string,
+  { equality }: Pick<ColumnType, 'equality'>,
+): string {
+  if (equality === null || equality === 'pg_catalog.=')
+    return `${one} is not distinct from ${other}`
+  return `(${one} operator(${equality}) ${other} or (${one} is null and ${other} is null))`
 }
 
 /** A hash of a row by the equality of its types, NULLs being equal. */

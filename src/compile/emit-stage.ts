@@ -15,6 +15,7 @@ import {
   newStatement,
   outputList,
   restrictedItem,
+  sameValue,
   selectOf,
 } from './emit-relation.ts'
 import type { Expression } from './expression.ts'
@@ -351,23 +352,29 @@ ${indented(terms.join('\nunion all\n'), '    ')}
 into ${keys}, ${keysWithNull}`
 }
 
+const noType: Pick<ColumnType, 'equality'> = { equality: null }
+
 function storedSelect(stored: StoredStage): string {
-  const { stage, table, keyNames, hash } = stored
+  const { stage, table, keyNames, keyTypes, hash } = stored
   if (hash === null || stage.key.length === 0)
     return `select s.ctid as "place of row", s.* from ${table} as s`
   const { keys, keysWithNull } = keyVariables(stored)
-  const found = (from: string, sign: string): string => {
-    const same = keyNames.map(
-      (name, at) => `s.${sqlName(name)} ${sign} k.${sqlName(stage.key[at]?.id ?? '')}`,
+  const found = (from: string): string => {
+    const same = keyNames.map((name, at) =>
+      sameValue(
+        `s.${sqlName(name)}`,
+        `k.${sqlName(stage.key[at]?.id ?? '')}`,
+        keyTypes[at] ?? noType,
+      ),
     )
     return `select s.ctid as "place of row", s.*
 from unnest(${from}) as k
 join ${table} as s on s.${sqlName(hash)} = k.hash
   and ${same.join('\n  and ')}`
   }
-  return `${found(keys, 'is not distinct from')}
+  return `${found(keys)}
 union all
-${found(keysWithNull, 'is not distinct from')}
+${found(keysWithNull)}
 where ${keysWithNull} is not null`
 }
 

@@ -76,29 +76,125 @@ export const substituted = <Tree>(tree: Tree, columns: ReadonlyMap<ColumnId, Exp
     return id === null ? undefined : (columns.get(id) ?? node)
   })
 
-/** An expression as SQL. */
-export const sqlOf = (expression: Expression): string => deparseSync(expression)
-
 /**
- * Whether the SQL that is printed of an expression is read back as the same expression: what the printer cannot say
- * is not put into a program.
+ * An expression as SQL that PostgreSQL reads as the same expression.
+ *
+ * The printer leaves out parentheses here and there, `(not a) is null`. What is read back as something else is printed
+ * with COALESCE of one argument around operands, which is that argument. Throws {@link Unprintable} where that does not
+ * help either.
  */
-export function isPrintable(expression: Expression): boolean {
+export function sqlOf(expression: Expression): string {
+  const known = printed.get(expression)
+  if (known !== undefined) return known
+  const plain = deparseSync(expression)
+  let sql = plain
+  if (!isStatement(expression) && !readsBack(plain, expression)) {
+    const careful = parenthesised(expression)
+    sql = deparseSync(careful)
+    if (!readsBack(sql, careful)) throw new Unprintable(`${plain} cannot be printed again`)
+  }
+  printed.set(expression, sql)
+  return sql
+}
+
+const printed = new WeakMap<Expression, string>()
+
+/** Thrown for an expression that has no text that is known to mean the same. */
+export class Unprintable extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'Unprintable'
+  }
+}
+
+const isStatement = (expression: Expression): boolean => 'SelectStmt' in expression
+
+function readsBack(sql: string, expression: Expression): boolean {
   try {
-    const printed = `select ${sqlOf(expression)}`
-    const again = parseSync(printed).stmts?.[0]?.stmt
+    const again = parseSync(`select ${sql}`).stmts?.[0]?.stmt
     if (again === undefined || !('SelectStmt' in again)) return false
-    const [target] = again.SelectStmt.targetList ?? []
-    if (target === undefined || !('ResTarget' in target)) return false
+    const [target, another] = again.SelectStmt.targetList ?? []
+    if (target === undefined || another !== undefined || !('ResTarget' in target)) return false
     return plainText(target.ResTarget.val) === plainText(expression)
   } catch {
     return false
   }
 }
 
-/** How a call or a cast was spelt says nothing about what it means. */
+/** COALESCE around every operand that is more than a column, a constant or a call. */
+function parenthesised(expression: Expression): Expression {
+  const wrap = (node: Node | undefined): Node | undefined =>
+    node === undefined || isAtom(node) ? node : { CoalesceExpr: { args: [node] } }
+  const inner = replaced(expression, (node) => {
+    const changed = withOperands(node, (operand) => wrap(parenthesised(operand)))
+    return changed
+  })
+  return inner
+}
+
+const isAtom = (node: Node): boolean =>
+  ['ColumnRef', 'A_Const', 'FuncCall', 'CoalesceExpr', 'MinMaxExpr', 'SQLValueFunction'].some(
+    (kind) => kind in node,
+  )
+
+/** The node with other operands; undefined where its parts stand between brackets anyway. */
+function withOperands(node: Node, change: (operand: Node) => Node | undefined): Node | undefined {
+  const changed = (operand: Node | undefined): { arg?: Node } => {
+    const arg = operand === undefined ? undefined : change(operand)
+    return arg === undefined ? {} : { arg }
+  }
+  if ('NullTest' in node) return { NullTest: { ...node.NullTest, ...changed(node.NullTest.arg) } }
+  if ('BooleanTest' in node) {
+    return { BooleanTest: { ...node.BooleanTest, ...changed(node.BooleanTest.arg) } }
+  }
+  if ('TypeCast' in node) return { TypeCast: { ...node.TypeCast, ...changed(node.TypeCast.arg) } }
+  if ('CollateClause' in node) {
+    return { CollateClause: { ...node.CollateClause, ...changed(node.CollateClause.arg) } }
+  }
+  if ('A_Indirection' in node) {
+    return { A_Indirection: { ...node.A_Indirection, ...changed(node.A_Indirection.arg) } }
+  }
+  if ('BoolExpr' in node) {
+    const args = (node.BoolExpr.args ?? []).map((arg) => change(arg) ?? arg)
+    return { BoolExpr: { ...node.BoolExpr, args } }
+  }
+  if (!('A_Expr' in node)) return undefined
+  const { lexpr, rexpr, ...rest } = node.A_Expr
+  const left = lexpr === undefined ? undefined : change(lexpr)
+  // The list of IN is no expression.
+  const right = rexpr === undefined || 'List' in rexpr ? rexpr : change(rexpr)
+  return {
+    A_Expr: {
+      ...rest,
+      ...(left === undefined ? {} : { lexpr: left }),
+      ...(right === undefined ? {} : { rexpr: right }),
+    },
+  }
+}
+
+/** How a call or a cast was spelt, and where, says nothing about what it means. */
+const spelling =
+  /^(location|name_location|list_start|list_end|rexpr_list_start|rexpr_list_end|funcformat|row_format|inh|relpersistence)$/
+
 const plainText = (tree: unknown): string =>
-  treeText(tree).replaceAll(/,?"(?:funcformat|row_format|inh|relpersistence)":"?[^",}]*"?/g, '')
+  JSON.stringify(tree, (name, value: unknown) => {
+    if (spelling.test(name)) return undefined
+    if (!isFields(value)) return value
+    return Object.fromEntries(
+      Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)),
+    )
+  })
+
+/** Whether there is a text for an expression that is known to mean the same. */
+export function isPrintable(expression: Expression): boolean {
+  try {
+    sqlOf(expression)
+    return true
+  } catch (error) {
+    if (error instanceof Unprintable) return false
+    throw error
+  }
+}
 
 /** `a and b and c` as its parts; nothing for what is absent or plainly true. */
 export function conjuncts(condition: Expression | undefined): readonly Expression[] {

@@ -6,6 +6,7 @@ import { accumulationOf } from './accumulate.ts'
 import { NoRule, ownExpressions } from './bind-scope.ts'
 import type { Bound } from './bind.ts'
 import { bindQuery } from './bind.ts'
+import { movesAlways } from './clock.ts'
 import type { GroupTables } from './emit-accumulate.ts'
 import type { IncrementalProgram, ReadSource } from './emit-incremental.ts'
 import type { ReadView } from './emit-inputs.ts'
@@ -26,11 +27,12 @@ import type { Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn } from './expression.ts'
 import { parseQuery } from './parse.ts'
 import type { Relation } from './relation.ts'
-import { columnsOf, inputsOf, isKeyed, relationsIn, scansIn } from './relation.ts'
+import { clocksIn, columnsOf, inputsOf, isKeyed, relationsIn, scansIn } from './relation.ts'
 import { freeName, sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 import { stagesOf } from './stages.ts'
 import { treeText } from './walk.ts'
+import type { Spot } from './written-place.ts'
 
 /** A query to be maintained from what changes. */
 export interface IncrementalWish {
@@ -51,12 +53,16 @@ export interface IncrementalWish {
 /** Why a query, or a part of it, is not maintained from what changed. */
 export interface Obstacle {
   readonly reason: string
+  /** What it is about, the first that is found counts; left out where no place in the query is to blame. */
+  readonly at?: readonly Spot[]
 }
 
 /** A query bound and cut into stages; what is missing are the types of some expressions. */
 export interface IncrementalDraft {
   readonly wish: IncrementalWish
   readonly facts: BindFacts
+  /** The query as a whole, before it is cut. */
+  readonly relation: Relation
   readonly stages: readonly Stage[]
   readonly names: readonly string[]
   readonly probes: readonly TypeProbe[]
@@ -75,7 +81,9 @@ export async function draftIncremental(
   if (refusals.length > 0) return refusals
   const { select } = await parseQuery(given.query.sql)
   const whole = boundOrNot(select, await factsOf(given, null))
-  if (whole instanceof NoRule) return [{ reason: whole.message }]
+  if (whole instanceof NoRule) {
+    return [{ reason: whole.message, at: [{ kind: 'place', select, byte: whole.byte }] }]
+  }
   // A second time with the columns alone that the first one used: what nobody reads need not be captured.
   const used = usedColumns(whole.relation)
   const wish = withUsedColumns(given, used)
@@ -83,6 +91,8 @@ export async function draftIncremental(
   const facts = await factsOf(given, used)
   const bound = bindQuery(select, facts)
   const stages = stagesOf(bound, facts.setReturning)
+  if (query.timeDependent && stages.every(({ core }) => clocksIn(core).length === 0))
+    return [{ reason: 'it asks the clock in a way that was not understood' }]
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
   const context = {
     facts,
@@ -90,19 +100,24 @@ export async function draftIncremental(
       target.kind === 'view' ? emptyRows(wish, target.name) : rowsText(query, target.name),
     ),
   }
-  const obstacles = stages.flatMap(({ core }) =>
-    [...relationsIn(core)].flatMap((each) =>
-      each.kind === 'whole' ? [{ reason: each.reason }] : [],
-    ),
-  )
+  const obstacles = stages.flatMap(({ core }) => [...relationsIn(core)].flatMap(obstaclesOf))
   return {
     wish,
     facts,
+    relation: bound.relation,
     stages,
     names: bound.names,
     obstacles,
     probes: stages.flatMap((stage) => probesOf(context, stage)),
   }
+}
+
+/** What keeps a part of a query from being cheaper than the whole. */
+function obstaclesOf(relation: Relation): readonly Obstacle[] {
+  if (relation.kind === 'whole')
+    return [{ reason: relation.reason, at: [{ kind: 'place', ...relation.refused }] }]
+  if (relation.kind !== 'moving' || !movesAlways(relation.mark.expression)) return []
+  return [{ reason: 'a value is reckoned from now(), so that every row changes as time passes' }]
 }
 
 function withUsedColumns(
@@ -173,34 +188,73 @@ function emptyRows({ inputs = [] }: IncrementalWish, name: RelationName): string
   return `(select ${list.join(', ')})`
 }
 
+/** Comparisons that are printed without their operator. */
+const comparesUnnamed = ({ sql, views }: CanonicalQuery): boolean =>
+  [sql, ...views.map((view) => view.sql)].some((text) =>
+    /\bCASE\s+(?!WHEN\b)|\bNULLIF\(|\bIS (NOT )?DISTINCT FROM\b/i.test(text),
+  )
+
+/** Functions that are volatile wherever they are called. */
+const volatileFunctions = [
+  'random', 'gen_random_uuid', 'clock_timestamp', 'timeofday', 'nextval', 'currval', 'setseed', 'random_normal',
+] // prettier-ignore
+
 function refusalsOf({ query, shapes, inputs = [] }: IncrementalWish): readonly Obstacle[] {
-  const reasons: string[] = []
-  if (query.volatile) reasons.push('it calls a volatile function')
-  if (query.timeDependent) reasons.push('it asks the clock')
-  if (query.opaqueFunctions.length > 0) {
-    reasons.push(
-      `it calls ${query.opaqueFunctions.join(', ')}, and what a function reads cannot be told`,
-    )
-  }
-  if (query.uncaptured.length > 0)
-    reasons.push(`it reads ${query.uncaptured.join(', ')}, which cannot be captured`)
-  for (const name of query.inputs) {
-    if (!inputs.some((input) => input.name === name))
-      reasons.push(`it reads ${name}, which is computed in full and does not tell what changes`)
-  }
-  for (const { relation, columns } of query.sources) {
-    const shape = shapes.get(relation)
-    const computed = columns.filter((name) =>
-      shape?.columns.some((column) => column.name === name && column.generatedVirtual),
-    )
-    if (computed.length > 0) {
-      reasons.push(
-        `it reads ${relation}.${computed.join(', ')}, computed on reading and in no trigger's row`,
-      )
-    }
-  }
-  return reasons.map((reason) => ({ reason }))
+  const { volatile, opaqueFunctions, uncaptured, sources } = query
+  const about = (
+    kind: 'function' | 'relation' | 'column',
+    names: readonly string[],
+    reason: string,
+  ): Obstacle => ({ reason, at: names.map((name) => ({ kind, name })) })
+  const silent = query.inputs.filter((name) => !inputs.some((input) => input.name === name))
+  const unnamed = typesOf(shapes).some((type) => foreignTypes.test(type)) && comparesUnnamed(query)
+  return [
+    ...(unnamed
+      ? [
+          about(
+            'column',
+            [],
+            "it compares values of an extension's type by CASE, NULLIF or IS DISTINCT FROM, whose operator has no name",
+          ),
+        ]
+      : []),
+    ...(volatile ? [about('function', volatileFunctions, 'it calls a volatile function')] : []),
+    ...opaqueFunctions.map((name) =>
+      about('function', [name], `it calls ${name}, and what a function reads cannot be told`),
+    ),
+    ...uncaptured.map((name) =>
+      about('relation', [name], `it reads ${name}, which cannot be captured`),
+    ),
+    ...silent.map((name) =>
+      about(
+        'relation',
+        [name],
+        `it reads ${name}, which is computed in full and does not tell what changes`,
+      ),
+    ),
+    ...sources.flatMap(({ relation, columns }) =>
+      columns
+        .filter((name) => isComputedOnReading(shapes.get(relation), name))
+        .map((name) =>
+          about(
+            'column',
+            [name],
+            `it reads ${relation}.${name}, computed on reading and in no trigger's row`,
+          ),
+        ),
+    ),
+  ]
 }
+
+const isComputedOnReading = (shape: SourceShape | undefined, name: string): boolean =>
+  shape?.columns.some((column) => column.name === name && column.generatedVirtual) ?? false
+
+/** Types of extensions whose `=` a search_path of pg_catalog alone does not find. */
+const foreignTypes =
+  /(^|\.)"?(citext|ltree|lquery|hstore|cube|seg|isbn|isbn13|ismn|issn|ean13|upc|vector|halfvec)\b/
+
+const typesOf = (shapes: IncrementalWish['shapes']): readonly string[] =>
+  [...shapes.values()].flatMap((shape) => shape.columns.map(({ baseType }) => baseType))
 
 async function factsOf(
   { query, shapes, inputs = [] }: IncrementalWish,
@@ -244,8 +298,23 @@ async function factsOf(
     views,
     aggregates: new Set(query.aggregates),
     setReturning: new Set(query.setReturning),
-    foreignEquality: types.some((type) => /citext/.test(type)),
+    foreignEquality: types.some((type) => foreignTypes.test(type)),
   }
+}
+
+/** The stages of a draft with the tables that hold them. */
+export function storedStages(
+  draft: IncrementalDraft,
+  types: readonly (readonly ColumnType[])[],
+): readonly StoredStage[] {
+  const { stages } = draft
+  const typeOf = typesByText(draft, types)
+  const scanned = new Set(
+    stages.flatMap(({ core }) =>
+      scansIn(core).map(({ of }) => (of.kind === 'stage' ? of.number : 0)),
+    ),
+  )
+  return stages.map((stage) => storedStage(draft, stage, { typeOf, scanned }))
 }
 
 /** Writes the program of a draft whose types are known; obstacles when a type forbids it. */
@@ -257,12 +326,7 @@ export function finishIncremental(
   const typeOf = typesByText(draft, types)
   const obstacles = stages.flatMap((stage) => keyObstacles(stage, typeOf))
   if (obstacles.length > 0) return obstacles
-  const scanned = new Set(
-    stages.flatMap(({ core }) =>
-      scansIn(core).map(({ of }) => (of.kind === 'stage' ? of.number : 0)),
-    ),
-  )
-  const stored = stages.map((stage) => storedStage(draft, stage, { typeOf, scanned }))
+  const stored = storedStages(draft, types)
   const sources = wish.query.sources.map(({ relation, columns }): ReadSource => ({
     name: relation,
     columns: columns.map((name) => ({

@@ -471,7 +471,7 @@ test('names may be any: key words, quotes, those that the function uses itself',
 test('the function is for nobody but its owner', async () => {
   await maintained({ sql: 'select id from zoo', key: ['id'] })
   const [row] = await db.sql(
-    `select has_function_privilege('pg_monitor', 'tidemark_state."maintain public.dashboard"(boolean, pg_snapshot)', 'execute') as may`,
+    `select has_function_privilege('pg_monitor', 'tidemark_state."maintain public.dashboard"(boolean, pg_snapshot, timestamptz)', 'execute') as may`,
   )
   expect(row).toEqual({ may: false })
 })

@@ -38,6 +38,7 @@ function compute(relation: Relation, facts: BindFacts): Iterable<ColumnId> {
       return given([...relation.keys, ...relation.calls], notNullIn(relation.input, facts))
     case 'window':
     case 'top':
+    case 'moving':
       return notNullIn(relation.input, facts)
     case 'outer':
     case 'apply':

@@ -1,5 +1,6 @@
-import type { SortBy } from 'libpg-query'
+import type { SelectStmt, SortBy } from 'libpg-query'
 import type { RelationName } from '../model/ids.ts'
+import { asksClock } from './clock.ts'
 import type { ColumnId, Expression } from './expression.ts'
 
 /**
@@ -23,6 +24,7 @@ export type Relation =
   | Top
   | SetOperation
   | Apply
+  | Moving
   | Whole
 
 /** A column that a relation gives, and what it is called by the one below it. */
@@ -153,6 +155,16 @@ export interface Apply {
   readonly right: Relation
 }
 
+/**
+ * The input with a column that asks the clock. It changes without a commit: rows for which the column is another one
+ * now than it was go with the old value and come with the new one. Linear in the input.
+ */
+export interface Moving {
+  readonly kind: 'moving'
+  readonly input: Relation
+  readonly mark: Output
+}
+
 /** A query that is computed as it stands whenever something that it reads has changed. */
 export interface Whole {
   readonly kind: 'whole'
@@ -162,6 +174,8 @@ export interface Whole {
   readonly columns: readonly ColumnId[]
   /** Why no rule was found. */
   readonly reason: string
+  /** The SELECT as it was parsed, and the place in its text, in bytes, where that was; null: nowhere in particular. */
+  readonly refused: { readonly select: SelectStmt; readonly byte: number | null }
 }
 
 /** The columns that a relation gives, in order. */
@@ -180,6 +194,8 @@ export function columnsOf(relation: Relation): readonly ColumnId[] {
       return columnsOf(relation.left)
     case 'mark':
       return [...columnsOf(relation.left), relation.id]
+    case 'moving':
+      return [...columnsOf(relation.input), relation.mark.id]
     case 'aggregate':
       return [...relation.keys, ...relation.calls].map(({ id }) => id)
     case 'window':
@@ -207,6 +223,7 @@ export function inputsOf(relation: Relation): readonly Relation[] {
     case 'aggregate':
     case 'window':
     case 'top':
+    case 'moving':
       return [relation.input]
     case 'outer':
     case 'match':
@@ -230,8 +247,23 @@ export function scansIn(relation: Relation): readonly Scan[] {
   return [...relationsIn(relation)].filter((each) => each.kind === 'scan')
 }
 
+/** The parts of a relation that change as time passes, each as what in it asks the clock. */
+export const clocksIn = (relation: Relation): readonly Expression[] =>
+  [...relationsIn(relation)].flatMap((each) => {
+    const own =
+      each.kind === 'moving'
+        ? each.mark.expression
+        : each.kind === 'rows'
+          ? each.item
+          : each.kind === 'whole'
+            ? each.query
+            : null
+    return own !== null && asksClock(own) ? [own] : []
+  })
+
 /** Whether nothing that a relation reads can change. */
-export const isConstant = (relation: Relation): boolean => scansIn(relation).length === 0
+export const isConstant = (relation: Relation): boolean =>
+  scansIn(relation).length === 0 && clocksIn(relation).length === 0
 
 /** Whether a relation is one whose result is stored, so that its change can be told. */
 export const isKeyed = ({ kind }: Relation): boolean =>

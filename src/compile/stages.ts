@@ -149,6 +149,7 @@ export function withInputs(relation: Relation, change: (input: Relation) => Rela
     case 'aggregate':
     case 'window':
     case 'top':
+    case 'moving':
       return { ...relation, input: change(relation.input) }
     case 'outer':
     case 'match':

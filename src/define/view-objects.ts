@@ -40,7 +40,7 @@ export function viewObjects(view: RelationName): ViewObjects {
     relation: qualifiedName(view),
     state: { schema: stateSchema, relation: viewNames.state(view), kind: 'table' },
     maintain,
-    signature: `${maintain}(boolean, pg_snapshot)`,
+    signature: `${maintain}(boolean, pg_snapshot, timestamptz)`,
     fallback: relationName(stateSchema, viewNames.fallback(view)),
   }
 }

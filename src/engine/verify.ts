@@ -226,7 +226,7 @@ async function compare(transaction: Queryable, facts: ViewFacts): Promise<Compar
   await transaction.query(
     `select set_config(substring(setting from '^[^=]+'), substring(setting from '=(.*)$'), true)
        from pg_proc p, unnest(p.proconfig) as setting
-      where p.oid = to_regprocedure($1 || '(boolean, pg_snapshot)')`,
+      where p.oid = to_regprocedure($1 || '(boolean, pg_snapshot, timestamptz)')`,
     [facts.maintain],
   )
   const image = `row(${facts.columns.map((name) => `r.${identifier(name)}`).join(', ')})::text collate "C"`

@@ -1,0 +1,80 @@
+import type { IncrementalProgram } from '../compile/emit-incremental.ts'
+import type { StoredStage } from '../compile/emit-stage.ts'
+import type { IncrementalDraft, IncrementalWish, Obstacle } from '../compile/incremental.ts'
+import { draftIncremental, finishIncremental, storedStages } from '../compile/incremental.ts'
+import type { Recomputing } from '../compile/indexes.ts'
+import { lookupsOf, proposedIndexes } from '../compile/indexes.ts'
+import { possibleIndexes, readLookupTables } from '../define/lookup-tables.ts'
+import { probeTypes } from '../define/probe-types.ts'
+import type { IndexProposal } from '../model/index-proposal.ts'
+import type { Queryable } from '../postgres/connection.ts'
+
+/** What became of a query that was to be maintained from what changes. */
+export interface MadeProgram {
+  /** Null: it is computed in full. */
+  readonly program: IncrementalProgram | null
+  /** Why there is none; of one that was asked for, the parts of it that have no rule. */
+  readonly obstacles: readonly Obstacle[]
+  /** The query bound and cut; null where that was of no use. */
+  readonly draft: IncrementalDraft | null
+  readonly stages: readonly StoredStage[]
+  readonly indexes: readonly IndexProposal[]
+}
+
+/**
+ * The incremental program of a query. With `forced` also one with parts that are computed as a whole whenever something
+ * changes; without, only one in which everything has a rule. Leaves nothing in the database.
+ */
+export async function programOf(
+  transaction: Queryable,
+  wish: IncrementalWish,
+  forced: boolean,
+): Promise<MadeProgram> {
+  const draft = await draftIncremental(wish)
+  if (!('stages' in draft)) return noProgram(draft)
+  if (!forced && draft.obstacles.length > 0) return noProgram(draft.obstacles)
+  const types = await probeTypes(
+    transaction,
+    draft.probes.map(({ sql }) => sql),
+  )
+  const program = finishIncremental(draft, types)
+  if (!('maintainSql' in program)) return noProgram(program)
+  const stages = storedStages(draft, types)
+  return {
+    program,
+    obstacles: draft.obstacles,
+    draft,
+    stages,
+    indexes: await indexesFor(transaction, stages),
+  }
+}
+
+/** No program, and why. */
+export const noProgram = (obstacles: readonly Obstacle[]): MadeProgram => ({
+  program: null,
+  obstacles,
+  draft: null,
+  stages: [],
+  indexes: [],
+})
+
+async function indexesFor(
+  transaction: Queryable,
+  stages: readonly StoredStage[],
+): Promise<readonly IndexProposal[]> {
+  const lookups = lookupsOf(
+    stages.map(({ stage }) => stage),
+    ({ number }) => recomputingOf(stages.find(({ stage }) => stage.number === number)),
+  )
+  const tables = lookups.flatMap(({ choices }) => choices.map(({ table }) => table))
+  const facts = await readLookupTables(transaction, [...new Set(tables)])
+  return possibleIndexes(transaction, proposedIndexes(lookups, facts))
+}
+
+/** Groups that are kept by weight are computed afresh only where an extremum went or a value cannot be added up. */
+function recomputingOf(stored: StoredStage | undefined): Recomputing {
+  const plan = stored?.groups?.plan
+  if (plan === undefined) return 'always'
+  const lost = plan.special.length > 0 || plan.accumulators.some(({ gone }) => gone !== null)
+  return lost ? 'lost' : 'never'
+}
