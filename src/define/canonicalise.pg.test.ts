@@ -277,6 +277,70 @@ describe('several at once', () => {
     expect(await db.sql(`select to_regclass('public.first') as left`)).toEqual([{ left: null }])
   })
 
+  describe('one of which gets other columns', () => {
+    const daily = 'select placed_at::date as day, sum(total) as total'
+
+    beforeAll(async () => {
+      await db.sql(`create view days as ${daily} from orders group by 1;
+        create view doubled as select * from days;
+        create view between as select day, total from days`)
+    })
+
+    test('the others read it as it will be, stars and further readers included', async () => {
+      const queries = await all({
+        redoubled: 'select * from doubled',
+        doubled: 'select * from days',
+        days: `${daily}, count(*) as n from orders group by 1`,
+        counted: 'select day, n from days',
+        through: 'select total from between',
+      })
+      const columns = (of: string): readonly string[] | undefined =>
+        queries.get(relationName('public', of))?.columns.map((column) => column.name)
+      expect(columns('redoubled')).toEqual(['day', 'total', 'n'])
+      expect(columns('doubled')).toEqual(['day', 'total', 'n'])
+      expect(columns('counted')).toEqual(['day', 'n'])
+      expect(columns('through')).toEqual(['total'])
+      expect(queries.get(relationName('public', 'through'))?.inputs).toEqual(['public.days'])
+      // All is as it was.
+      expect(await db.sql('select * from doubled limit 0')).toEqual([])
+      await expect(db.sql('select n from days')).rejects.toThrow(/"n" does not exist/)
+    })
+
+    test('a column that it loses is missed where it is read', async () => {
+      await expect(
+        all({
+          doubled: 'select total from days',
+          days: 'select placed_at::date as day from orders',
+        }),
+      ).rejects.toThrow(/"total" does not exist/)
+    })
+
+    test('and which somebody reads without end is read as it is now', async () => {
+      const reader = await db.session()
+      await reader.query('begin; select from days')
+      const queries = await all({
+        doubled: 'select * from days',
+        days: `${daily}, count(*) as n from orders group by 1`,
+      })
+      await reader.query('rollback')
+      expect(queries.get(relationName('public', 'doubled'))?.columns).toHaveLength(2)
+    })
+
+    test('while one whose columns stay is not locked', async () => {
+      const reader = await db.session()
+      await reader.query('begin; select from days')
+      const queries = await all({
+        doubled: 'select * from days',
+        days: `${daily} from orders where total > 5 group by 1`,
+      })
+      expect(queries.get(relationName('public', 'doubled'))?.columns).toHaveLength(2)
+      const [waited] = await reader.query(`select count(*)::int as n from pg_stat_activity
+        where wait_event_type = 'Lock' and datname = current_database()`)
+      await reader.query('rollback')
+      expect(waited).toEqual({ n: 0 })
+    })
+  })
+
   test('that wait for one another are a circle', async () => {
     await expect(
       all({ a_view: 'select x from b_view', b_view: 'select x from public.a_view' }),

@@ -2,7 +2,7 @@ import { lineAndColumn } from '../base/text-place.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
-import type { CanonicalQuery, NestedView } from '../model/view.ts'
+import type { CanonicalQuery, NestedView, ResultColumn } from '../model/view.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { qualifiedName } from '../postgres/identifier.ts'
 import { sqlstateOf } from '../postgres/sqlstate.ts'
@@ -40,7 +40,8 @@ export async function canonicalise(
 /**
  * Canonicalises queries that may read one another though none of them exists yet, in any order: one
  * that the server has understood is created under its name, below the same savepoint, for the others to
- * read. A view that exists already is read as it exists.
+ * read. So is one that exists with other columns, in the place of which others read what it will be; it
+ * is locked against readers meanwhile, as it will be when its columns change.
  * Throws `TIDEMARK_VIEW_CYCLE` when some wait for one another.
  */
 export async function canonicaliseAll(
@@ -51,21 +52,33 @@ export async function canonicaliseAll(
   const done = new Map<RelationName, CanonicalQuery>()
   await undone(transaction, async () => {
     let waiting = written
-    while (waiting.length > 0) {
-      const faults = new Map<WrittenQuery, Error>()
+    let faults = new Map<WrittenQuery, Error>()
+    // A chain of all has as many links; a circle of views that exist is found by who orders them.
+    for (let round = 0; waiting.length > 0 && round <= written.length; round += 1) {
+      faults = new Map()
       const understood: WrittenQuery[] = []
+      const before = new Map(done)
       for (const query of waiting) {
         const result = await canonicalise(transaction, query, declared).catch(ifMissing)
-        if (result instanceof Error) faults.set(query, result)
-        else {
+        if (!(result instanceof Error)) {
           done.set(query.name, result)
           understood.push(query)
-        }
+          // What it reads may have gone with what was replaced: it stays as it was understood.
+        } else if (!done.has(query.name) || sqlstateOf(result) !== missingRelation)
+          faults.set(query, result)
       }
-      waiting = [...faults.keys()]
-      if (understood.length === 0) throw cycleOr(faults)
-      if (waiting.length > 0) await standIn(transaction, understood)
+      if (understood.length === 0) break
+      const readersOf = (name: RelationName): readonly WrittenQuery[] =>
+        written.filter((query) => faults.has(query) || reads(done.get(query.name), name))
+      const read = understood.filter(({ name }) => readersOf(name).length > 0)
+      const replaced = await standIn(transaction, read, done)
+      const changed = read
+        .map(({ name }) => name)
+        .filter((name) => replaced.includes(name) || !sameColumns(before.get(name), done.get(name)))
+      const again = new Set([...faults.keys(), ...changed.flatMap(readersOf)])
+      waiting = written.filter((query) => again.has(query))
     }
+    if (faults.size > 0) throw cycleOr(faults)
   })
   return done
 }
@@ -232,36 +245,115 @@ function sorted(
   }
 }
 
-/** Creates what has been understood for others to read, unless something of the name is there. */
-async function standIn(transaction: Queryable, understood: readonly WrittenQuery[]): Promise<void> {
-  for (const { name, sql } of understood) {
-    const [there] = await transaction.query<{ there: boolean }>(
-      'select to_regclass($1) is not null as there',
-      [qualifiedName(name)],
-    )
-    if (there?.there === true) continue
-    await transaction.query(`create view ${qualifiedName(name)} as\n${sql}`)
+const reads = (query: CanonicalQuery | undefined, name: RelationName): boolean =>
+  query?.inputs.includes(name) === true
+
+/** How long a plan waits for readers of a view; after it the view is read as it is now. */
+const standInWaitMs = 1000
+
+/**
+ * Lets others read views as they will be; returns those that had other columns. Of these the old ones
+ * go last, since others that stand may go with them.
+ */
+async function standIn(
+  transaction: Queryable,
+  views: readonly WrittenQuery[],
+  done: ReadonlyMap<RelationName, CanonicalQuery>,
+): Promise<readonly RelationName[]> {
+  const others: (WrittenQuery & Pick<Standing, 'kind'>)[] = []
+  for (const view of views) {
+    const standing = await undone(transaction, () => standingColumns(transaction, view.name))
+    if (standing === null) await transaction.query(createOf(view))
+    else if (!sameColumns(standing, done.get(view.name)))
+      others.push({ ...view, kind: standing.kind })
+  }
+  const replaced: RelationName[] = []
+  for (const view of others) {
+    if (await replace(transaction, view, view.kind)) replaced.push(view.name)
+  }
+  return replaced
+}
+
+const createOf = ({ name, sql }: WrittenQuery): string =>
+  `create view ${qualifiedName(name)} as\n${sql}`
+
+async function replace(transaction: Queryable, view: WrittenQuery, kind: string): Promise<boolean> {
+  await transaction.query('savepoint stand_in')
+  try {
+    await transaction.query(`set local lock_timeout = ${standInWaitMs}`)
+    await transaction.query(`drop ${kind} ${qualifiedName(view.name)} cascade`)
+    await transaction.query(createOf(view))
+    return true
+  } catch {
+    // Somebody reads it without end, it is not ours to drop, or a table has its name.
+    await transaction.query('rollback to savepoint stand_in')
+    return false
   }
 }
 
-/** A relation that is missing may be a view that comes later; any other fault is final. */
+async function standingColumns(
+  transaction: Queryable,
+  name: RelationName,
+): Promise<Standing | null> {
+  await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
+  const [found] = await transaction.query<Standing>(
+    `select case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
+       (select coalesce(json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod))
+                                 order by a.attnum), '[]')
+        from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
+     from pg_class c where c.oid = to_regclass($1)`,
+    [qualifiedName(name)],
+  )
+  return found ?? null
+}
+
+interface Standing {
+  readonly kind: string
+  readonly columns: readonly ResultColumn[]
+}
+
+type WithColumns = Pick<CanonicalQuery, 'columns'> | undefined
+
+/** True as well where there is nothing to compare with. */
+const sameColumns = (one: WithColumns, other: WithColumns): boolean =>
+  one === undefined ||
+  (one.columns.length === other?.columns.length &&
+    one.columns.every(
+      ({ name, type }, i) => name === other.columns[i]?.name && type === other.columns[i].type,
+    ))
+
+const missingRelation = '42P01'
+const missingColumn = '42703'
+
+/** A relation or column that is missing may come with a view that comes later; any other fault is final. */
 function ifMissing(error: unknown): Error {
-  if (error instanceof Error && sqlstateOf(error) === '42P01') return error
+  const state = sqlstateOf(error)
+  if (error instanceof Error && (state === missingRelation || state === missingColumn)) return error
   throw error
 }
 
 /** A circle when each waits for one of the others; else the fault of the one that does not. */
 function cycleOr(faults: ReadonlyMap<WrittenQuery, Error>): Error {
   const names = [...faults.keys()].map(({ name }) => name)
-  for (const fault of faults.values()) {
+  for (const [{ name: view }, fault] of faults) {
     const missing = /relation "(.+?)" does not exist/.exec(fault.message)?.[1]
-    if (!names.some((name) => name === missing || partsOf(name).name === missing)) return fault
+    if (!names.some((name) => name === missing || partsOf(name).name === missing)) {
+      return placedAt(view, fault)
+    }
   }
   return new TidemarkError({
     code: 'TIDEMARK_VIEW_CYCLE',
     what: `These views wait for one another: ${names.join(', ')}`,
     mend: 'Take one of them out of the query of another.',
   })
+}
+
+/** The same fault, with the view that has it: read alone, as things stand, it may have none. */
+function placedAt(view: RelationName, fault: Error): Error {
+  if (!(fault instanceof TidemarkError)) return fault
+  const { code, what, mend, place } = fault
+  const at = place === undefined ? `views.${view}` : `views.${view}, ${place}`
+  return new TidemarkError({ code, what, mend, place: at, cause: fault })
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : '')

@@ -291,6 +291,40 @@ describe('plan and apply', () => {
   })
 })
 
+describe('views that read one another, in one change', () => {
+  const views = {
+    of_order: { sql: 'select * from by_region where n > 1' },
+    by_region: { sql: 'select region, count(*) as n from orders group by region' },
+    largest: { sql: 'select max(n) as n from by_region' },
+  }
+  const gained = {
+    ...views,
+    by_region: { sql: 'select region, sum(amount) as total, count(*) as n from orders group by 1' },
+    largest: { sql: 'select max(n) as n, max(total) as total from by_region' },
+  }
+
+  test('read the columns that one of them gains, and give them up with it', async () => {
+    await planAndApply(db.database, { views })
+    await planAndApply(db.database, { views: gained }, { populate: true })
+    expect(await replan({ views: gained })).toEqual([])
+    expect(await db.sql('select region, total, n::int from of_order order by region')).toEqual([
+      { region: 'r0', total: '1683.00', n: 33 },
+      { region: 'r1', total: '1717.00', n: 34 },
+      { region: 'r2', total: '1650.00', n: 33 },
+    ])
+    expect(await db.sql('select n::int, total from largest')).toEqual([{ n: 34, total: '1717.00' }])
+    await planAndApply(db.database, { views }, { populate: true, allowDestructive: true })
+    expect(await replan({ views })).toEqual([])
+    expect(await db.sql('select n::int from largest')).toEqual([{ n: 34 }])
+  })
+
+  test('are refused when a column goes that one of them still reads', async () => {
+    await planAndApply(db.database, { views: gained })
+    const config = { views: { ...gained, by_region: views.by_region } }
+    await expect(replan(config)).rejects.toThrow(/"total" does not exist at views\.public\.largest/)
+  })
+})
+
 describe('another database with the same content', () => {
   test.each([
     ['a copy', copyOf, ['~ schema tidemark']],
