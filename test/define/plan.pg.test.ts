@@ -320,8 +320,8 @@ describe('views that read one another, in one change', () => {
 
   test('are refused when a column goes that one of them still reads', async () => {
     await planAndApply(db.database, { views: gained })
-    const config = { views: { ...gained, by_region: views.by_region } }
-    await expect(replan(config)).rejects.toThrow(/"total" does not exist at views\.public\.largest/)
+    const lost = { views: { ...gained, by_region: views.by_region } }
+    await expect(replan(lost)).rejects.toThrow(/"total" does not exist at views\.public\.largest/)
   })
 })
 
