@@ -14,6 +14,8 @@ export interface Accumulator {
   readonly type: string
   /** SQL over rows of the input with their weight, `w`. */
   readonly change: string
+  /** The same over rows that count once each. */
+  readonly total: string
   /** Sums are added to; an extremum is replaced by a better one. */
   readonly merge: 'add' | 'least' | 'greatest'
   /** Of an extremum: SQL for the best of the values that went, by which it is seen that it may be lost. */
@@ -155,6 +157,7 @@ class Plan {
     return this.#column('count', {
       type: 'bigint',
       change: `coalesce(sum(w)${filtered(conditions)}, 0)`,
+      total: `count(*)${filtered(conditions)}`,
       merge: 'add',
       gone: null,
     })
@@ -174,6 +177,7 @@ class Plan {
     return this.#column(name, {
       type: declared(type),
       change: `${name}(${value})${filtered([...where, 'w > 0'])}`,
+      total: `${name}(${value})${filtered(where)}`,
       merge: name === 'min' ? 'least' : 'greatest',
       gone: `${name}(${value})${filtered([...where, 'w < 0'])}`,
     })
@@ -195,6 +199,7 @@ class Plan {
       return this.#column('sum', {
         type: 'numeric',
         change: `coalesce(sum(${value}::numeric * w)${filtered(present)}, 0)`,
+        total: `coalesce(sum(${value})${filtered(present)}, 0)`,
         merge: 'add',
         gone: null,
       })
@@ -203,7 +208,8 @@ class Plan {
     const scales = scalesOf(argument, this.#typeOf)
     const odd = [
       `${value} = 'NaN'`,
-      `abs(${value}) = 'Infinity'`,
+      // A numeric with a scale of its own is never infinite.
+      ...(type.type === 'numeric' ? [`abs(${value}) = 'Infinity'`] : []),
       ...(scales === null ? [`scale(${value}) > ${String(finestScale)}`] : []),
     ].join(' or ')
     this.#special.add(this.#count([...present, `(${odd})`]))
@@ -211,6 +217,7 @@ class Plan {
     const sum = this.#column('sum', {
       type: 'numeric',
       change: `coalesce(sum(${value} * w)${filtered(plain)}, 0)`,
+      total: `coalesce(sum(${value})${filtered(plain)}, 0)`,
       merge: 'add',
       gone: null,
     })
@@ -255,6 +262,7 @@ class Plan {
     const count = columnIn(found.own, `${prefix}count`, {
       type: 'bigint',
       change: 'coalesce(sum(w), 0)',
+      total: 'count(*)',
       merge: 'add',
       gone: null,
     })
@@ -270,6 +278,7 @@ class Plan {
     const sum = columnIn(found.own, `${prefix}sum`, {
       type: 'numeric',
       change: 'coalesce(sum(value::numeric * w), 0)',
+      total: 'coalesce(sum(value), 0)',
       merge: 'add',
       gone: null,
     })

@@ -1,5 +1,5 @@
 import { nearest } from '../base/nearest.ts'
-import type { ViewDeclaration } from '../model/declaration.ts'
+import type { DefinitionSource, ViewDeclaration } from '../model/declaration.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { viewNames } from '../model/names.ts'
@@ -15,6 +15,8 @@ import { inferKey } from './key.ts'
 import type { ParsedQuery } from './parse.ts'
 import { parseQuery } from './parse.ts'
 import { sqlName } from './sql-text.ts'
+import type { QueryTexts } from './written-place.ts'
+import { placedReason } from './written-place.ts'
 
 /** A view as declared and as the server understood it. */
 export interface ViewToCompile {
@@ -26,6 +28,8 @@ export interface ViewToCompile {
   readonly uniqueBesidesKey: boolean
   /** How it is kept from what changes, or why it is not. */
   readonly incremental: IncrementalProgram | readonly Obstacle[]
+  /** Why it is not incremental, or which parts of it have no rule though it is. */
+  readonly obstacles?: readonly Obstacle[]
 }
 
 /**
@@ -54,7 +58,7 @@ export async function compileView(view: ViewToCompile): Promise<CompiledView> {
     key,
     method,
     reasons: [
-      ...strategyReasons(view),
+      ...strategyReasons(view, await textsOf(declaration.definition, query)),
       ...queryReasons(query, await asWritten(view, parsed)),
       ...(method === 'diff' ? [keyReason(key, declaration.key !== null)] : []),
     ],
@@ -92,11 +96,33 @@ async function asWritten(
 const isProgram = (incremental: ViewToCompile['incremental']): incremental is IncrementalProgram =>
   'maintainSql' in incremental
 
-function strategyReasons({ declaration, incremental }: ViewToCompile): readonly string[] {
-  if (isProgram(incremental)) return ['incremental: every part of the query has a rule']
+/** The texts in which places of a view are found. */
+export async function textsOf(
+  definition: DefinitionSource,
+  query: CanonicalQuery,
+): Promise<QueryTexts> {
+  const views = query.views.map(async ({ name, sql }) => ({ name, query: await parseQuery(sql) }))
+  return {
+    written: definition.kind === 'adopt' ? null : await parseQuery(definition.sql),
+    printed: await parseQuery(query.sql),
+    views: await Promise.all(views),
+  }
+}
+
+function strategyReasons(
+  { declaration, incremental, obstacles = [] }: ViewToCompile,
+  texts: QueryTexts,
+): readonly string[] {
+  if (isProgram(incremental)) {
+    if (obstacles.length === 0) return ['incremental: every part of the query has a rule']
+    const parts = obstacles.map((obstacle) => placedReason(obstacle, texts)).join('; ')
+    return [
+      `incremental, as declared; computed as a whole whenever something that it reads changes: ${parts}`,
+    ]
+  }
   if (declaration.maintain === 'full') return ['full: declared so']
   if (declaration.as === 'matview') return ['full: a materialized view can only be refreshed whole']
-  return incremental.map(({ reason }) => `full: ${reason}`)
+  return incremental.map((obstacle) => `full: ${placedReason(obstacle, texts)}`)
 }
 
 function queryReasons(query: CanonicalQuery, written: ParsedQuery): readonly string[] {

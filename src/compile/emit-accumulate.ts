@@ -270,8 +270,8 @@ export function buildGroups(
   const own = [
     ...names,
     groupHash(names),
-    'coalesce(sum(w), 0)',
-    ...plan.accumulators.map(({ change }) => change),
+    'count(*)',
+    ...plan.accumulators.map(({ total }) => total),
   ]
   const statements = [
     `truncate ${groups}`,
@@ -287,7 +287,7 @@ ${indented(rows)}
     statements.push(
       `truncate ${table}`,
       `insert into ${table} (${[...names, '"hash of group"', 'value', '"hash of value"', '"times"'].join(', ')})
-select ${[...names, groupHash(names), value, hashText([...names, value]), 'sum(w)'].join(', ')}
+select ${[...names, groupHash(names), value, hashText([...names, value]), 'count(*)'].join(', ')}
 from (
 ${indented(again)}
 ) as changed
@@ -299,8 +299,8 @@ from (
   select ${[`g.ctid as place`, ...accumulators.map(({ name }) => `c.${name}`)].join(', ')}
   from ${groups} as g
   left join (
-    select ${[...names, '"hash of group"', ...accumulators.map(({ name, change }) => `${change} as ${name}`)].join(', ')}
-    from (select *, 1::bigint as w from ${table}) as v
+    select ${[...names, '"hash of group"', ...accumulators.map(({ name, total }) => `${total} as ${name}`)].join(', ')}
+    from ${table} as v
     group by ${[...names, '"hash of group"'].join(', ')}
   ) as c on c."hash of group" = g."hash of group"${same(names, 'c', 'g')}
 ) as c

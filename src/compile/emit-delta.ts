@@ -231,27 +231,59 @@ interface Counted {
 }
 
 function counted(statement: Statement, { right, on }: Sides, rows: Item): Counted {
-  const changed = itemOf(statement, right, 'delta')
-  const changedAgain = itemOf(statement, right, 'delta')
+  // What depends on the row of a query around it cannot be added up apart from it.
+  const pairs = freeIn(right).size > 0 ? null : equalities(on, columnsOf(right))
   const now = itemOf(statement, right, 'new')
   const more = statement.alias()
   const some = statement.alias()
   const where = on.length === 0 ? '' : `\n    where ${conditionText(on)}`
-  const gates = [rows.gate, changed.gate].filter((gate) => gate !== null)
-  return {
-    from: `from ${rows.sql}
-cross join lateral (
-  select coalesce(sum(${changed.alias}.w), 0) as came
-  from ${indented(changed.sql).trimStart()}${where}
-) as ${more}
-cross join lateral (
+  const found = `cross join lateral (
   select count(*) as found
   from (
     select
     from ${indented(now.sql, '    ').trimStart()}${where}
     limit greatest(${more}.came, 0) + 1
   ) as ${statement.alias()}
-) as ${some}`,
+) as ${some}`
+  const none = { noneNow: `${some}.found = 0`, noneBefore: `${some}.found = ${more}.came` }
+  const changed = itemOf(statement, right, 'delta')
+  const gates = [rows.gate, changed.gate].filter((gate) => gate !== null)
+  if (pairs !== null) {
+    // The changes added up by what they are compared by: each row of the left meets one sum, and is found by it.
+    const keys = pairs.map(
+      ({ inner }, at) => `${expressionText(inner)} as "side ${String(at + 1)}"`,
+    )
+    const by = pairs.map((_, at) => `"side ${String(at + 1)}"`)
+    return {
+      ...none,
+      from: `from (
+  select ${by.join(', ')}, sum(w) as came
+  from (
+    select ${keys.join(', ')}, ${changed.alias}.w
+    from ${indented(changed.sql, '    ').trimStart()}
+  ) as ${statement.alias()}
+  group by ${by.join(', ')}
+) as ${more},
+  ${indented(rows.sql).trimStart()}
+${found}`,
+      condition: [
+        ...pairs.map(
+          ({ outer, sign }, at) =>
+            `${expressionText(outer)} ${sign} ${more}."side ${String(at + 1)}"`,
+        ),
+        ...gates,
+      ].join('\n  and '),
+    }
+  }
+  const changedAgain = itemOf(statement, right, 'delta')
+  return {
+    ...none,
+    from: `from ${rows.sql}
+cross join lateral (
+  select coalesce(sum(${changed.alias}.w), 0) as came
+  from ${indented(changed.sql).trimStart()}${where}
+) as ${more}
+${found}`,
     condition: [
       `exists (
   select
@@ -259,9 +291,40 @@ cross join lateral (
 )`,
       ...gates,
     ].join('\n  and '),
-    noneNow: `${some}.found = 0`,
-    noneBefore: `${some}.found = ${more}.came`,
   }
+}
+
+interface Equality {
+  readonly outer: Expression
+  readonly inner: Expression
+  /** The operator as SQL. */
+  readonly sign: string
+}
+
+/** Conditions as equalities between the left and the right; null when there is another one, or none. */
+function equalities(
+  on: readonly Expression[],
+  right: readonly ColumnId[],
+): readonly Equality[] | null {
+  const inner = new Set(right)
+  const within = (expression: Expression): boolean => {
+    const columns = [...columnsIn(expression)]
+    return columns.length > 0 && columns.every((id) => inner.has(id))
+  }
+  const without = (expression: Expression): boolean =>
+    ![...columnsIn(expression)].some((id) => inner.has(id))
+  const found = on.map((condition): Equality | null => {
+    if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return null
+    const { name = [], lexpr, rexpr } = condition.A_Expr
+    const parts = name.map((part) => ('String' in part ? (part.String.sval ?? '') : ''))
+    if (parts.at(-1) !== '=' || lexpr === undefined || rexpr === undefined) return null
+    const sign = parts.length === 1 ? '=' : `operator(${parts.join('.')})`
+    if (without(lexpr) && within(rexpr)) return { outer: lexpr, inner: rexpr, sign }
+    if (without(rexpr) && within(lexpr)) return { outer: rexpr, inner: lexpr, sign }
+    return null
+  })
+  const all = found.filter((each) => each !== null)
+  return all.length > 0 && all.length === on.length ? all : null
 }
 
 /** Rows of the left whose having a partner changed, each with what that adds to its weight. */

@@ -90,7 +90,33 @@ function tableList(stored: StoredStage): string {
 /** The SELECT of everything that a stage stores, hash included. */
 export function fullSelect(context: StageContext, stored: StoredStage): string {
   const statement = statementOf(context)
-  return rowsSelect(stored, statement, coreSelect(statement, stored, false))
+  const core =
+    stored.groups === null
+      ? coreSelect(statement, stored, false)
+      : groupedCore(statement, stored, stored.groups)
+  return rowsSelect(stored, statement, core)
+}
+
+/** The core from its groups, which were filled before; groups that cannot be added up, if there are any, afresh. */
+function groupedCore(statement: Statement, { stage }: StoredStage, tables: GroupTables): string {
+  const { plan, groups } = tables
+  if (plan.special.length === 0 || stage.core.kind !== 'aggregate') {
+    return coreOfGroups(stage, tables, groups)
+  }
+  const odd = plan.special.map((name) => `${name} > 0`).join(' or ')
+  const plain = coreOfGroups(stage, tables, `(select * from ${groups} where not (${odd})) as g`)
+  const keys = stage.core.keys.map(({ id }) => sqlName(id))
+  const these =
+    keys.length === 0
+      ? ''
+      : `\n  and ${hashText(keys)} in (select "hash of group" from ${groups} where ${odd})`
+  return `${plain}
+union all
+select *
+from (
+${indented(keyedSelect(statement, stage.core, null))}
+) as afresh
+where (select exists (select from ${groups} where ${odd}))${these}`
 }
 
 function coreSelect(statement: Statement, stored: StoredStage, restricted: boolean): string {
@@ -411,8 +437,7 @@ function difference(stored: StoredStage): readonly string[] {
   update ${table} as s
   set ${all.map((name) => `${name} = d.${name}`).join(', ')}
   from difference as d
-  where s.ctid = any (array(select "place of row" from difference where "is new"))
-    and s.ctid = d."place of row" and d."is new"
+  where s.ctid = d."place of row" and d."is new"
   returning 1
 )`,
         ]

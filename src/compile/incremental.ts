@@ -23,10 +23,12 @@ import {
 } from './emit-incremental.ts'
 import type { StoredColumn, StoredStage, TypeProbe } from './emit-stage.ts'
 import { probesOf } from './emit-stage.ts'
-import type { Expression } from './expression.ts'
+import type { ColumnId, Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn } from './expression.ts'
+import { functionName } from './functions.ts'
+import { scalesOf } from './numeric-scale.ts'
 import { parseQuery } from './parse.ts'
-import type { Relation } from './relation.ts'
+import type { Output, Relation } from './relation.ts'
 import { clocksIn, columnsOf, inputsOf, isKeyed, relationsIn, scansIn } from './relation.ts'
 import { freeName, sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
@@ -368,8 +370,54 @@ function typesByText(
       if (type !== undefined) known.set(treeText(columnOf(id)), type)
     }
   }
-  return (expression) =>
+  const typeOf = (expression: Expression): ColumnType =>
     known.get(treeText(expression)) ?? { ...unknownType, imageEqual: false, float: true }
+  const definitions = definitionsIn(stages)
+  return (expression) => {
+    const type = typeOf(expression)
+    return type.imageEqual || type.type !== 'numeric'
+      ? type
+      : { ...type, imageEqual: hasOneScale(expression, { typeOf, definitions }) }
+  }
+}
+
+/** What columns are computed from, through projections. */
+function definitionsIn(stages: readonly Stage[]): ReadonlyMap<ColumnId, Expression> {
+  const definitions = new Map<ColumnId, Expression>()
+  const note = ({ id, expression }: Output): unknown => definitions.set(id, expression)
+  for (const { core, outputs } of stages) {
+    outputs.forEach(note)
+    for (const each of relationsIn(core)) {
+      if (each.kind === 'project') each.columns.forEach(note)
+      if (each.kind === 'aggregate') each.keys.forEach(note)
+    }
+  }
+  return definitions
+}
+
+interface Known {
+  readonly typeOf: (expression: Expression) => ColumnType
+  readonly definitions: ReadonlyMap<ColumnId, Expression>
+}
+
+/** Parts of a date that extract() gives with always as many decimal places. */
+const fixedParts =
+  /^(century|day|decade|dow|doy|epoch|hour|isodow|isoyear|microseconds|millennium|milliseconds|minute|month|quarter|second|week|year)$/
+
+/** Whether equal values of an expression of type numeric have as many decimal places each. */
+function hasOneScale(expression: Expression, known: Known): boolean {
+  const id = columnIn(expression)
+  const definition = id === null ? undefined : known.definitions.get(id)
+  if (definition !== undefined && columnIn(definition) !== id) return hasOneScale(definition, known)
+  if (
+    'FuncCall' in expression &&
+    /^(pg_catalog\.)?(extract)$/.test(functionName(expression.FuncCall))
+  ) {
+    const [part] = expression.FuncCall.args ?? []
+    const field = part !== undefined && 'A_Const' in part ? (part.A_Const.sval?.sval ?? '') : ''
+    return fixedParts.test(field.toLowerCase())
+  }
+  return id === null && scalesOf(expression, known.typeOf)?.length === 1
 }
 
 function keyObstacles(

@@ -59,6 +59,35 @@ export function writtenPlace(spot: Spot, texts: QueryTexts): WrittenPlace | null
   }
 }
 
+/** Something said of a query, and what of it that is about. */
+interface Placed {
+  readonly reason: string
+  readonly at?: readonly Spot[]
+}
+
+/** Where the first thing is that a reason is about. */
+export function placeOfReason({ at = [] }: Placed, texts: QueryTexts): WrittenPlace | null {
+  for (const spot of at) {
+    const place = writtenPlace(spot, texts)
+    if (place !== null) return place
+  }
+  return null
+}
+
+/** A reason with its place: `it calls a volatile function at 3:8`. */
+export function placedReason(obstacle: Placed, texts: QueryTexts): string {
+  const place = placeOfReason(obstacle, texts)
+  return place === null ? obstacle.reason : `${obstacle.reason}, at ${placeText(place)}`
+}
+
+/** A place, and in which text it is unless that is what the user wrote. */
+export function placeText({ at, in: text }: WrittenPlace): string {
+  if (text === 'written') return at
+  return text === 'printed'
+    ? `${at} of the query as PostgreSQL prints it`
+    : `${at} of view ${text.view} as PostgreSQL prints it`
+}
+
 /** The first function, table or column of a name, in what was written if it is there. */
 function placeOfName(
   { kind, name }: Extract<Spot, { name: string }>,

@@ -5,6 +5,7 @@ import type {
   ViewDeclaration,
 } from '../model/declaration.ts'
 import type { RelationName } from '../model/ids.ts'
+import type { IndexProposal } from '../model/index-proposal.ts'
 import type { Feasibility } from '../model/plan.ts'
 import type { CompiledView } from '../model/view.ts'
 
@@ -12,6 +13,8 @@ import type { CompiledView } from '../model/view.ts'
 export interface DesiredView {
   readonly declaration: ViewDeclaration
   readonly compiled: CompiledView
+  /** Indexes of tables that its refreshes would look rows up by, and that are not there. */
+  readonly indexes: readonly IndexProposal[]
 }
 
 /** A source and the program that captures it. */

@@ -1,5 +1,7 @@
 import { must } from '../base/assert.ts'
 import type { RelationName } from '../model/ids.ts'
+import type { IndexProposal } from '../model/index-proposal.ts'
+import { indexedRowsMin } from '../model/index-proposal.ts'
 import type { Plan, PlanStep } from '../model/plan.ts'
 import { literal } from '../postgres/identifier.ts'
 import type { Actual, CatalogueRow, Measures } from './actual.ts'
@@ -273,7 +275,11 @@ function forgetStep(noun: 'schedule' | 'event', row: CatalogueRow): PlanStep {
 }
 
 function warnings(desired: Desired, measures: Measures): readonly PlanStep[] {
-  return [...uncapturedWarnings(desired), ...jobWarnings(desired, measures)]
+  return [
+    ...uncapturedWarnings(desired),
+    ...indexWarnings(desired),
+    ...jobWarnings(desired, measures),
+  ]
 }
 
 /** Tables whose changes cannot be known, and what becomes of the views over them. */
@@ -290,6 +296,29 @@ const uncapturedWarnings = ({ uncapturable, views }: Desired): readonly PlanStep
       sql: [],
     })
   })
+
+/** Indexes that refreshes would look rows up by, of tables in which that matters: nobody's tables are indexed unasked. */
+function indexWarnings({ views }: Desired): readonly PlanStep[] {
+  const proposals = new Map<string, { readonly index: IndexProposal; readonly views: string[] }>()
+  for (const { compiled, indexes } of views) {
+    for (const index of indexes) {
+      const found = proposals.get(index.sql) ?? { index, views: [] }
+      found.views.push(compiled.name)
+      proposals.set(index.sql, found)
+    }
+  }
+  return [...proposals.values()]
+    .filter(({ index }) => (index.rows ?? 0) > indexedRowsMin)
+    .map(({ index, views: readers }) =>
+      stepOf({
+        kind: 'warn',
+        noun: 'index',
+        name: `${index.table} (${index.columns.join(', ')})`,
+        detail: `would be looked up by refreshes of ${readers.join(', ')} (${index.uses.join('; ')}), and no index serves it; ${index.sql}`,
+        sql: [],
+      }),
+    )
+}
 
 /** Other people's jobs that refresh what is a view now. */
 function jobWarnings(desired: Desired, measures: Measures): readonly PlanStep[] {

@@ -181,7 +181,12 @@ export function told({ declaration, compiled }: DesiredView, place: Placement): 
     compiled.incremental === null
       ? `full refresh ${compiled.method === 'diff' ? 'by diff' : 'by REFRESH'}`
       : 'incremental refresh'
-  return `kept within ${formatDuration(targetMs)}${inside} by ${method}${group}`
+  // Of what is as good as it gets nothing more need be said.
+  const why = compiled.reasons
+    .filter((reason) => /^(full:|incremental,)/.test(reason))
+    .map((reason) => reason.replace(/^full: /, ''))
+  const because = why.length === 0 ? '' : ` (${why.join('; ')})`
+  return `kept within ${formatDuration(targetMs)}${inside} by ${method}${because}${group}`
 }
 
 /** What copying a relation takes, at some 100 MB/s and as much again for its indexes. */

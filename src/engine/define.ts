@@ -1,12 +1,11 @@
 import { captureProgram } from '../capture/program.ts'
 import { readSourceShape } from '../capture/shape.ts'
-import { compileView } from '../compile/compile-view.ts'
-import type { IncrementalProgram } from '../compile/emit-incremental.ts'
+import { compileView, textsOf } from '../compile/compile-view.ts'
 import type { ReadView } from '../compile/emit-inputs.ts'
 import { bindEventCondition } from '../compile/event-condition.ts'
-import type { IncrementalWish, Obstacle } from '../compile/incremental.ts'
-import { draftIncremental, finishIncremental } from '../compile/incremental.ts'
+import type { IncrementalWish } from '../compile/incremental.ts'
 import { parseQuery } from '../compile/parse.ts'
+import { placedReason } from '../compile/written-place.ts'
 import type { Actual, Measures } from '../define/actual.ts'
 import { catalogDigest } from '../define/actual.ts'
 import type { ApplyOptions } from '../define/apply.ts'
@@ -23,7 +22,6 @@ import { pendingMigrations } from '../define/migrate.ts'
 import type { Populated, PopulateOptions } from '../define/populate.ts'
 import { populate } from '../define/populate.ts'
 import { refuseMissingPrivileges } from '../define/privileges.ts'
-import { probeTypes } from '../define/probe-types.ts'
 import { settingsOf, sourcesOf } from '../define/view-catalogue.ts'
 import type { BoundEvent, SourceShape } from '../model/capture.ts'
 import type { Configuration, EventDeclaration, ViewDeclaration } from '../model/declaration.ts'
@@ -36,6 +34,8 @@ import { checkCron } from '../schedule/cron-slots.ts'
 import { feasibilityOf } from '../schedule/feasibility.ts'
 import { scheduleDigest } from '../schedule/slot-ledger.ts'
 import { extendSlots } from './extend-slots.ts'
+import type { MadeProgram } from './program.ts'
+import { noProgram, programOf } from './program.ts'
 
 /**
  * Plans a configuration: config → what is there → canonical queries → compiled views → captured
@@ -51,16 +51,8 @@ export async function planConfiguration(
   return database.transaction(
     async (transaction) => {
       const migrations = await pendingMigrations(transaction)
-      const before = await introspect(transaction, declaredRelations(configuration))
-      const queries = await canonicalQueries(transaction, configuration, before)
       const events = eventsOf(configuration)
-      const { shapes, refused } = await shapesOf(transaction, configuration, queries)
-      const views = await compiledViews(transaction, configuration, {
-        queries,
-        before,
-        shapes,
-        refused,
-      })
+      const { shapes, refused, views } = await compileConfiguration(transaction, configuration)
       const bound = await boundEvents(events, shapes)
       const actual = await introspect(transaction, [
         ...declaredRelations(configuration),
@@ -85,6 +77,27 @@ export async function planConfiguration(
     },
     { isolation: 'repeatable read' },
   )
+}
+
+/** A view compiled, with what led there. */
+export interface ViewInMaking extends DesiredView {
+  readonly made: MadeProgram
+}
+
+/** Compiles every view of a configuration, as at this moment. Leaves nothing in the database. */
+export async function compileConfiguration(
+  transaction: Queryable,
+  configuration: Configuration,
+): Promise<{
+  readonly views: readonly ViewInMaking[]
+  readonly shapes: ReadonlyMap<RelationName, SourceShape>
+  readonly refused: ReadonlyMap<RelationName, string>
+}> {
+  const before = await introspect(transaction, declaredRelations(configuration))
+  const queries = await canonicalQueries(transaction, configuration, before)
+  const { shapes, refused } = await shapesOf(transaction, configuration, queries)
+  const understood = { queries, before, shapes, refused }
+  return { shapes, refused, views: await compiledViews(transaction, configuration, understood) }
 }
 
 /** Plans the removal of everything, so that the database is as it was found. */
@@ -304,8 +317,8 @@ async function compiledViews(
   transaction: Queryable,
   configuration: Configuration,
   { queries, before, shapes, refused }: Understood,
-): Promise<readonly DesiredView[]> {
-  const done = new Map<RelationName, DesiredView>()
+): Promise<readonly ViewInMaking[]> {
+  const done = new Map<RelationName, ViewInMaking>()
   const declared = new Set(configuration.views.map(({ name }) => name))
   // Whether a view tells what changes in it is known once it is compiled: inputs first.
   const order = inOrder(
@@ -330,8 +343,8 @@ async function compiledViews(
     }
     const { timeZone } = configuration
     const uniqueBesidesKey = hasUniqueIndex(declaration, before)
-    const compiled = await placed(declaration.name, async () => {
-      const incremental = await incrementalOf(transaction, {
+    const view = await placed(declaration.name, async () => {
+      const made = await incrementalOf(transaction, {
         declaration,
         wish: {
           view: declaration.name,
@@ -346,9 +359,12 @@ async function compiledViews(
           ),
         },
       })
-      return compileView({ declaration, query, timeZone, uniqueBesidesKey, incremental })
+      const { program, obstacles, indexes } = made
+      const parts = { declaration, query, timeZone, uniqueBesidesKey }
+      const compiled = await compileView({ ...parts, incremental: program ?? obstacles, obstacles })
+      return { declaration, compiled, indexes, made }
     })
-    done.set(declaration.name, { declaration, compiled })
+    done.set(declaration.name, view)
   }
   return configuration.views.flatMap(({ name }) => done.get(name) ?? [])
 }
@@ -375,31 +391,18 @@ interface MaybeIncremental {
 async function incrementalOf(
   transaction: Queryable,
   { declaration, wish }: MaybeIncremental,
-): Promise<IncrementalProgram | readonly Obstacle[]> {
+): Promise<MadeProgram> {
   const { maintain } = declaration
-  if (declaration.as === 'matview' || maintain === 'full') return []
-  const result = await programOf(transaction, wish, maintain === 'incremental')
-  if (maintain !== 'incremental' || 'maintainSql' in result) return result
+  if (declaration.as === 'matview' || maintain === 'full') return noProgram([])
+  const made = await programOf(transaction, wish, maintain === 'incremental')
+  if (maintain !== 'incremental' || made.program !== null) return made
+  const texts = await textsOf(declaration.definition, wish.query)
+  const reasons = made.obstacles.map((obstacle) => placedReason(obstacle, texts))
   throw new TidemarkError({
     code: 'TIDEMARK_NOT_INCREMENTAL',
-    what: `${declaration.name} cannot be maintained incrementally: ${result.map(({ reason }) => reason).join('; ')}`,
+    what: `${declaration.name} cannot be maintained incrementally: ${reasons.join('; ')}`,
     mend: "Change the query there, or say maintain: 'auto'.",
   })
-}
-
-async function programOf(
-  transaction: Queryable,
-  wish: IncrementalWish,
-  forced: boolean,
-): Promise<IncrementalProgram | readonly Obstacle[]> {
-  const draft = await draftIncremental(wish)
-  if (!('stages' in draft)) return draft
-  if (!forced && draft.obstacles.length > 0) return draft.obstacles
-  const types = await probeTypes(
-    transaction,
-    draft.probes.map(({ sql }) => sql),
-  )
-  return finishIncremental(draft, types)
 }
 
 /** An adopted view may have unique indexes of its own; they come along. */

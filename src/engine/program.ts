@@ -71,10 +71,9 @@ async function indexesFor(
   return possibleIndexes(transaction, proposedIndexes(lookups, facts))
 }
 
-/** Groups that are kept by weight are computed afresh only where an extremum went or a value cannot be added up. */
+/** Groups that are kept by weight are computed afresh where an extremum went; that a value cannot be added up is rare. */
 function recomputingOf(stored: StoredStage | undefined): Recomputing {
   const plan = stored?.groups?.plan
   if (plan === undefined) return 'always'
-  const lost = plan.special.length > 0 || plan.accumulators.some(({ gone }) => gone !== null)
-  return lost ? 'lost' : 'never'
+  return plan.accumulators.some(({ gone }) => gone !== null) ? 'lost' : 'never'
 }
