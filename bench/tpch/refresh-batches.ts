@@ -170,6 +170,23 @@ const changes: readonly Change[] = [
       `o_custkey = (select max(c_custkey) - ${draw('o_orderkey', 'customer', 50)} from customer where c_custkey <= 1000)`,
     ]),
   ),
+  // Prices that bring orders to the top of queries 3, 10 and 18 and take them away again.
+  ({ random }) => {
+    const factor = either(random, ['3', '0.3'])
+    const orders = someKeys(
+      `orders where o_orderdate between date '1995-01-01' and date '1995-03-14'
+         or o_orderdate between date '1993-10-01' and date '1993-12-31' or o_totalprice > 500000`,
+      'o_orderkey',
+      20,
+      salted(random),
+    )
+    return [
+      'drop table if exists pg_temp.dear',
+      `create temporary table dear as ${orders}`,
+      `update lineitem set l_extendedprice = l_extendedprice * ${factor} from dear where l_orderkey = dear.o_orderkey`,
+      `update orders set o_totalprice = o_totalprice * ${factor} from dear where orders.o_orderkey = dear.o_orderkey`,
+    ]
+  },
   updating('customer', 'c_custkey', ({ draw, phone, balance, segment }, random) => {
     const nation = draw('c_custkey', 'nation', 25)
     return either(random, [
