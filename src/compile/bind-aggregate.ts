@@ -2,14 +2,14 @@ import type { FuncCall, Node, SelectStmt } from 'libpg-query'
 import type { Binding, Scope } from './bind-scope.ts'
 import { NoRule, freeIn, resolved } from './bind-scope.ts'
 import type { Expressed } from './bind-subquery.ts'
-import { hasSubquery, joinSubqueries } from './bind-subquery.ts'
+import { joinSubqueries } from './bind-subquery.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnOf, columnsIn, conjuncts, replaced } from './expression.ts'
 import { functionName } from './functions.ts'
 import { productOf } from './product.ts'
 import type { Output, Relation } from './relation.ts'
 import { columnsOf } from './relation.ts'
-import { nodesOf, treeText } from './walk.ts'
+import { hasSubquery, nodesOf, treeText } from './walk.ts'
 
 interface Grouped extends Expressed {
   readonly select: SelectStmt
@@ -33,9 +33,11 @@ export function bindAggregates<State extends Grouped>(binding: Binding, state: S
   const calls = all.some((tree) => hasAggregate(binding, tree))
   if (select.groupClause === undefined && having.length === 0 && !calls) return state
   if (select.groupDistinct === true) throw new NoRule('GROUP BY DISTINCT')
-  const sets = groupingSets((select.groupClause ?? []).map((node) => resolved(node, scope)))
+  const written = groupingSets((select.groupClause ?? []).map((node) => resolved(node, scope)))
   const width = expressions.length
-  const prepared = prepare(binding, { ...state, expressions: all })
+  const lifted = liftKeys(binding, { ...state, expressions: all }, written)
+  const sets = lifted.sets
+  const prepared = prepare(binding, { ...state, ...lifted })
   const [only, another] = sets
   if (only !== undefined && another === undefined && !isGroupingSets(select)) {
     const grouped = groupBy(binding, { ...prepared, keys: only, all: only, scope })
@@ -57,6 +59,29 @@ function hasAggregate(binding: Binding, tree: unknown): boolean {
   if ('FuncCall' in tree && isAggregateCall(binding, tree as Node)) return true
   if ('GroupingFunc' in tree) return true
   return Object.values(tree).some((part) => hasAggregate(binding, part))
+}
+
+/** Joins the subqueries that rows are grouped by; whoever says the same means the same column. */
+function liftKeys(
+  binding: Binding,
+  { relation, expressions, scope }: Grouped,
+  sets: readonly (readonly Expression[])[],
+): Expressed & { readonly sets: readonly (readonly Expression[])[] } {
+  const columns = new Map<string, Expression>()
+  let joined = relation
+  for (const key of sets.flat()) {
+    if (!hasSubquery(key) || columns.has(treeText(key))) continue
+    const result = joinSubqueries(binding, { relation: joined, expressions: [key], scope })
+    joined = result.relation
+    columns.set(treeText(key), result.expressions[0] ?? key)
+  }
+  if (columns.size === 0) return { relation, expressions, sets }
+  const over = <Tree>(tree: Tree): Tree => replaced(tree, (node) => columns.get(treeText(node)))
+  return {
+    relation: joined,
+    expressions: expressions.map(over),
+    sets: sets.map((set) => set.map(over)),
+  }
 }
 
 /** Joins the subqueries that stand within arguments of aggregates or are group keys; each call is then plain. */

@@ -154,28 +154,46 @@ function unaryWith(binding: Binding, relation: Unary): Relation {
 
 type Join = Extract<Relation, { kind: 'outer' | 'match' | 'mark' }>
 
-/** A condition of a join that compares one side with the clock is a column of that side. */
+/**
+ * A condition of a join that compares one side with the clock is a column of that side. One over both sides becomes a
+ * column of the right, which then depends on the row of the left: only where partners are asked for and not joined.
+ */
 function joinWith(binding: Binding, relation: Join): Relation {
-  const sides = [relation.left, relation.right].map((side) => ({
+  const sideOf = (side: Relation): Side => ({
     given: new Set(columnsOf(side)),
     marks: new Marks(binding),
-  }))
-  const on = relation.on.map((condition) =>
-    lifted(binding, condition, (expression) => {
+  })
+  const [left, right] = [sideOf(relation.left), sideOf(relation.right)]
+  const over = new Marks(binding)
+  const inward =
+    relation.kind === 'match' || (relation.kind === 'mark' && relation.test === 'exists')
+  const on: Expression[] = []
+  const within: Expression[] = []
+  for (const condition of relation.on) {
+    let spans = false
+    const result = lifted(binding, condition, (expression) => {
       const columns = [...columnsIn(expression)]
-      const side = sides.toReversed().find(({ given }) => columns.every((id) => given.has(id)))
-      if (side === undefined)
-        throw new NoRule('the clock in a condition over both sides of an outer join or a subquery')
-      return side.marks.take(expression)
-    }),
-  )
-  const [left, right] = sides
+      const side = [right, left].find(({ given }) => columns.every((id) => given.has(id)))
+      if (side !== undefined) return side.marks.take(expression)
+      spans = true
+      return over.take(expression)
+    })
+    if (spans && !inward)
+      throw new NoRule('the clock in a condition over both sides of an outer join or a subquery')
+    ;(spans ? within : on).push(result)
+  }
+  const partners = right.marks.on(relation.right)
   return {
     ...relation,
-    left: left?.marks.on(relation.left) ?? relation.left,
-    right: right?.marks.on(relation.right) ?? relation.right,
+    left: left.marks.on(relation.left),
+    right: within.length === 0 ? partners : productOf([over.on(partners)], within),
     on,
   }
+}
+
+interface Side {
+  readonly given: ReadonlySet<ColumnId>
+  readonly marks: Marks
 }
 
 /** Conditions on one input go to that input; those on several to the product of all. */

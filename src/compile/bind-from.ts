@@ -5,6 +5,7 @@ import type { Binding, BoundQuery, Named, Scope } from './bind-scope.ts'
 import {
   NoRule,
   cteNamed,
+  fieldsOf,
   freeIn,
   isBoundInward,
   renamedCopy,
@@ -13,11 +14,11 @@ import {
 } from './bind-scope.ts'
 import { pulledLateral } from './bind-lateral.ts'
 import type { Expression } from './expression.ts'
-import { columnOf, conjuncts, operation } from './expression.ts'
+import { both, columnIn, columnOf, conjuncts, operation } from './expression.ts'
 import { productOf } from './product.ts'
 import type { Relation } from './relation.ts'
 import { columnsOf } from './relation.ts'
-import { nodesOf } from './walk.ts'
+import { hasSubquery, nodesOf } from './walk.ts'
 
 /** Binds FROM: every item named in the scope, the items a product. */
 export function bindFrom(binding: Binding, items: readonly Node[], scope: Scope): Relation {
@@ -178,11 +179,28 @@ function bindJoin(binding: Binding, join: JoinExpr, place: Place): Item {
   const using = (usingClause ?? []).map((node) =>
     usingOf(binding, { name: stringOf(node) ?? '', leftTables, rightTables, scope, jointype }),
   )
-  refuseSubqueries(quals)
-  const on = [...using, ...conjuncts(quals === undefined ? undefined : resolved(quals, scope))]
+  const all = [...using, ...conjuncts(quals === undefined ? undefined : resolved(quals, scope))]
+  const on = all.filter((condition) => !hasSubquery(condition))
+  const nested = all.filter((condition) => hasSubquery(condition))
+  const [only, ...more] = nested
+  const condition = only === undefined ? undefined : more.length === 0 ? only : both(nested)
   if (jointype === 'JOIN_INNER') {
-    const joined = withItem(leftItem.relation, right)
-    return { relation: productOf([joined], on), holdsLeft: leftItem.holdsLeft || right.holdsLeft }
+    const joined = productOf([withItem(leftItem.relation, right)], on)
+    return {
+      relation:
+        condition === undefined
+          ? joined
+          : binding.where(binding, { relation: joined, condition, scope }),
+      holdsLeft: leftItem.holdsLeft || right.holdsLeft,
+    }
+  }
+  if (condition !== undefined) {
+    // A condition on the right alone says which rows there are to be joined.
+    if (jointype !== 'JOIN_LEFT' || !dependsOn(condition, rightTables, leftTables)) {
+      throw new NoRule('a subquery in ON of an outer join')
+    }
+    const filtered = binding.where(binding, { relation: right.relation, condition, scope })
+    return outerJoin({ left: leftItem, right: { ...right, relation: filtered }, on, jointype })
   }
   return outerJoin({ left: leftItem, right, on, jointype })
 }
@@ -242,8 +260,18 @@ function usingOf(
   return operation('=', left, right)
 }
 
-function refuseSubqueries(tree: unknown): void {
-  for (const { kind } of nodesOf(tree)) {
-    if (kind === 'SubLink') throw new NoRule('a subquery in ON')
-  }
+/** Whether a condition names tables of the one side, and none of the other, in its subqueries too. */
+function dependsOn(
+  condition: Expression,
+  own: Using['rightTables'],
+  other: Using['leftTables'],
+): boolean {
+  const outside = new Set<string>([
+    ...other.map(([name]) => name),
+    ...other.flatMap(([, { columns }]) => columns.map(({ is }) => columnIn(is) ?? '')),
+  ])
+  const names = [...nodesOf(condition)].flatMap(({ kind, node }) =>
+    kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node } as Expression) ?? []).slice(0, 1) : [],
+  )
+  return own.length > 0 && !names.some((name) => outside.has(name))
 }

@@ -81,10 +81,22 @@ export interface Binding {
   readonly fresh: (hint: string) => ColumnId
   /** Binds a query within the scope of the queries around it. */
   readonly bind: (binding: Binding, select: SelectStmt, parent: Scope | null) => BoundQuery
+  /** Keeps the rows that meet a condition, which may hold subqueries. */
+  readonly where: (binding: Binding, where: Where) => Relation
+}
+
+/** A relation and a condition on its rows that may hold subqueries. */
+export interface Where {
+  readonly relation: Relation
+  readonly condition: Node | undefined
+  readonly scope: Scope
 }
 
 /** A binding with ids of its own. */
-export function newBinding(facts: BindFacts, bind: Binding['bind']): Binding {
+export function newBinding(
+  facts: BindFacts,
+  { bind, where }: Pick<Binding, 'bind' | 'where'>,
+): Binding {
   const taken = new Set<string>()
   const fresh = (hint: string): ColumnId => {
     const word =
@@ -102,7 +114,7 @@ export function newBinding(facts: BindFacts, bind: Binding['bind']): Binding {
       }
     }
   }
-  return { facts, fresh, bind }
+  return { facts, fresh, bind, where }
 }
 
 /** The fields of a reference to a column: `a.b` as ['a', 'b'], a star as '*'. */

@@ -1,7 +1,7 @@
 import type { Node, SelectStmt, SubLink } from 'libpg-query'
 import { must } from '../base/assert.ts'
 import { pulledLateral } from './bind-lateral.ts'
-import type { Binding, Scope } from './bind-scope.ts'
+import type { Binding, Scope, Where } from './bind-scope.ts'
 import { NoRule, freeIn, isBoundInward, resolved } from './bind-scope.ts'
 import type { Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn, conjuncts, either, isNull, replaced } from './expression.ts'
@@ -10,14 +10,7 @@ import { peel, returnsSets } from './peel.ts'
 import { productOf } from './product.ts'
 import type { Output, Relation } from './relation.ts'
 import { columnsOf } from './relation.ts'
-import { nodesOf } from './walk.ts'
-
-/** A relation and a condition on its rows that may hold subqueries. */
-interface Where {
-  readonly relation: Relation
-  readonly condition: Node | undefined
-  readonly scope: Scope
-}
+import { hasSubquery, nodesOf } from './walk.ts'
 
 /** WHERE: plain conditions first, then subqueries as semi and anti joins, then what is left with subqueries in it. */
 export function whereOf(binding: Binding, { relation, condition, scope }: Where): Relation {
@@ -35,10 +28,6 @@ export function whereOf(binding: Binding, { relation, condition, scope }: Where)
   const joined = joinSubqueries(binding, { relation: result, expressions: late, scope })
   return productOf([joined.relation], joined.expressions)
 }
-
-/** Whether there is a subquery in an expression. */
-export const hasSubquery = (tree: unknown): boolean =>
-  [...nodesOf(tree)].some(({ kind }) => kind === 'SubLink')
 
 /** EXISTS, IN, ANY, ALL and their opposites as a part of WHERE: rows stay or go, nothing else. */
 function matchOf(

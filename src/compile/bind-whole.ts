@@ -2,7 +2,7 @@ import type { Node, SelectStmt } from 'libpg-query'
 import type { Binding, BoundQuery, Scope } from './bind-scope.ts'
 import { NoRule, cteNamed, tableOf } from './bind-scope.ts'
 import { impliedNames } from './bind-names.ts'
-import { replacedDeep } from './expression.ts'
+import { printableStatement, replacedDeep } from './expression.ts'
 import type { Scan } from './relation.ts'
 import { nodesOf } from './walk.ts'
 
@@ -35,12 +35,14 @@ export function bindWhole(binding: Binding, { select, parent, reason }: Refused)
         .map(({ name }) => ({ name, id: binding.fresh(name) })),
     })
   }
+  const printed = printableStatement({ SelectStmt: expanded })
+  if (printed === null) throw new NoRule(`${reason.message}; and the query cannot be printed again`)
   const names = impliedNames(expanded)
   return {
     names,
     relation: {
       kind: 'whole',
-      query: { SelectStmt: expanded },
+      query: printed,
       reads: [...reads.values()],
       columns: names.map((name) => binding.fresh(name)),
       reason: reason.message,

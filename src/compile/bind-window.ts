@@ -3,12 +3,12 @@ import { must } from '../base/assert.ts'
 import type { Binding, Scope } from './bind-scope.ts'
 import { NoRule } from './bind-scope.ts'
 import type { Expressed } from './bind-subquery.ts'
-import { hasSubquery, joinSubqueries } from './bind-subquery.ts'
+import { joinSubqueries } from './bind-subquery.ts'
 import type { Expression } from './expression.ts'
 import { columnOf, replaced } from './expression.ts'
 import { functionName } from './functions.ts'
 import type { Output, Relation } from './relation.ts'
-import { nodesOf, treeText } from './walk.ts'
+import { hasSubquery, nodesOf, treeText } from './walk.ts'
 
 interface Windowed extends Expressed {
   readonly select: SelectStmt

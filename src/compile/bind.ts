@@ -31,7 +31,7 @@ export interface Bound {
  * is known.
  */
 export function bindQuery(select: SelectStmt, facts: BindFacts): Bound {
-  const binding = newBinding(facts, bindSelect)
+  const binding = newBinding(facts, { bind: bindSelect, where: whereOf })
   const bound = bindSelect(binding, select, null)
   return { ...bound, relation: withClocks(binding, bound.relation), binding }
 }

@@ -68,7 +68,9 @@ export const asItWas = <Tree>(tree: Tree): Tree =>
       TypeCast: {
         arg: before,
         typeName: {
-          names: [{ String: { sval: 'pg_catalog' } }, { String: { sval: type } }],
+          names: (type === 'time' || type === 'timestamp' ? ['pg_catalog', type] : [type]).map(
+            (sval) => ({ String: { sval } }),
+          ),
           typemod: -1,
           ...(precision >= 0
             ? { typmods: [{ A_Const: { ival: precision === 0 ? {} : { ival: precision } } }] }

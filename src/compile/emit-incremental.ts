@@ -307,7 +307,7 @@ function readChanges({ view }: IncrementalParts, { name, columns }: ReadSource):
   const logs = ([0, 1, 2] as const).map((bucket) => {
     const own = ['w', ...columns.map((column) => sqlName(loggedName(column.name)))].join(', ')
     return `    select ${own} from tidemark.${sqlName(captureNames.log(name, bucket))}
-    where xid >= pg_snapshot_xmax(since) or xid = any (array(select pg_snapshot_xip(since)))`
+    where xid >= pg_snapshot_xmax($2) or xid = any (array(select pg_snapshot_xip($2)))`
   })
   return `  -- What was committed to ${name} since.
   select array_agg(row(${[...list, 'l.w'].join(', ')})::${sourceChangeType(name, view)}), count(*), coalesce(bool_or(l.w = 0), false)

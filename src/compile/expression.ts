@@ -185,6 +185,30 @@ const plainText = (tree: unknown): string =>
     )
   })
 
+/**
+ * A statement in a form that is printed as what it means; null when there is none. What the printer leaves out of a
+ * statement (GROUP BY DISTINCT, WITH TIES) is not put into a program.
+ */
+export function printableStatement(statement: Expression): Expression | null {
+  for (const form of [statement, parenthesisedDeep(statement)]) {
+    try {
+      const again = parseSync(deparseSync(form)).stmts?.[0]?.stmt
+      if (plainText(again) === plainText(form)) return form
+    } catch {
+      // The next form may do.
+    }
+  }
+  return null
+}
+
+const parenthesisedDeep = (statement: Expression): Expression =>
+  replacedDeep(statement, (node) =>
+    withOperands(node, (operand) => {
+      const inner = parenthesisedDeep(operand)
+      return isAtom(inner) ? inner : { CoalesceExpr: { args: [inner] } }
+    }),
+  )
+
 /** Whether there is a text for an expression that is known to mean the same. */
 export function isPrintable(expression: Expression): boolean {
   try {

@@ -33,3 +33,7 @@ export function treeText(tree: unknown): string {
     placesInText.test(name) ? undefined : value,
   )
 }
+
+/** Whether there is a subquery in an expression. */
+export const hasSubquery = (tree: unknown): boolean =>
+  [...nodesOf(tree)].some(({ kind }) => kind === 'SubLink')
