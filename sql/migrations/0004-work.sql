@@ -185,30 +185,36 @@ end $$;
 -- that the cleaner cannot empty what this refresh does not reflect.
 create function tidemark.hold_sources(group_text text, exact boolean) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare relation oid;
+declare
+  relations oid[];
+  rewritten oid;
 begin
   perform set_config('lock_timeout', tidemark.number_setting('lock_wait_ms') || 'ms', true);
-  for relation in
-    select distinct m from tidemark.view d
-    join tidemark.view_source vs on vs.view = d.name join tidemark.source s on s.name = vs.source,
-    lateral (select tidemark.members(s.relation) m
-             union all select to_regclass(l)::oid from unnest(tidemark.log_tables(s.name)) l) x
-    where d.group_name = group_text and exists (select from pg_class c where c.oid = m)
-    union
-    -- apply makes the state of a view anew when its columns change
-    select to_regclass(input.state)::oid from tidemark.view d
-    join tidemark.view_input i on i.view = d.name
-    join tidemark.view input on input.name = i.input and input.presentation = 'view'
-    where d.group_name = group_text and to_regclass(input.state) is not null
-    order by 1
-  loop
-    execute format('lock table only %s in access share mode', relation::regclass);
-    if exact and pg_relation_filenode(relation::regclass)
-       is distinct from (select nullif(c.relfilenode, 0) from pg_class c where c.oid = relation) then
-      raise exception using errcode = '40001',
-        message = format('%s was truncated or rewritten while the refresh began', relation::regclass);
-    end if;
-  end loop;
+  relations := array(
+    select m from (
+      select x.m from tidemark.view d
+      join tidemark.view_source vs on vs.view = d.name join tidemark.source s on s.name = vs.source,
+      lateral (select tidemark.members(s.relation) m
+               union all select to_regclass(l)::oid from unnest(tidemark.log_tables(s.name)) l) x
+      where d.group_name = group_text and exists (select from pg_class c where c.oid = x.m)
+      union
+      -- apply makes the state of a view anew when its columns change
+      select to_regclass(input.state)::oid from tidemark.view d
+      join tidemark.view_input i on i.view = d.name
+      join tidemark.view input on input.name = i.input and input.presentation = 'view'
+      where d.group_name = group_text and to_regclass(input.state) is not null) r
+    order by m);
+  if cardinality(relations) = 0 then return; end if;
+  execute (select 'lock table ' || string_agg('only ' || r::regclass, ', ' order by r) || ' in access share mode'
+             from unnest(relations) r);
+  if not exact then return; end if;
+  select r into rewritten from unnest(relations) r
+   where pg_relation_filenode(r::regclass) is distinct from (select nullif(c.relfilenode, 0) from pg_class c where c.oid = r)
+   limit 1;
+  if rewritten is not null then
+    raise exception using errcode = '40001',
+      message = format('%s was truncated or rewritten while the refresh began', rewritten::regclass);
+  end if;
 end $$;
 
 create type tidemark.outcome as (
