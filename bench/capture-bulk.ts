@@ -99,5 +99,7 @@ try {
   if (values.json) process.stdout.write(`${JSON.stringify({ rows })}\n`)
 } finally {
   await server.stop()
+  // As root the data is elsewhere, where the account of the server can reach it.
+  await rm(server.dataFolder, { recursive: true, force: true })
   await rm(folder, { recursive: true, force: true })
 }

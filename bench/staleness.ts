@@ -65,5 +65,7 @@ try {
   } else process.stdout.write(`${JSON.stringify({ rows: [row] })}\n`)
 } finally {
   await server.stop()
+  // As root the data is elsewhere, where the account of the server can reach it.
+  await rm(server.dataFolder, { recursive: true, force: true })
   await rm(folder, { recursive: true, force: true })
 }
