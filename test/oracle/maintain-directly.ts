@@ -14,6 +14,18 @@ import { identifier, qualified } from '../../src/postgres/identifier.ts'
 import type { CaseView } from './case.ts'
 import type { InstalledView, Maintainer, Refreshed } from './maintainer.ts'
 
+const catalogs = [
+  'pg_attribute',
+  'pg_class',
+  'pg_depend',
+  'pg_index',
+  'pg_proc',
+  'pg_rewrite',
+  'pg_shdepend',
+  'pg_trigger',
+  'pg_type',
+]
+
 interface Compiled {
   readonly view: CaseView
   readonly name: RelationName
@@ -55,6 +67,8 @@ export function maintainDirectly(): Maintainer {
       )
       for (const { uninstall } of captured) await database.query(uninstall.join(';\n'))
       captured = []
+      // Thousands of objects come and go, and nobody else cleans up in time.
+      await database.query(`vacuum ${catalogs.map((name) => `pg_catalog.${name}`).join(', ')}`)
     },
   }
 }
@@ -76,23 +90,17 @@ async function compileAll(
 }> {
   const shapes = new Map<RelationName, SourceShape>()
   const compiled: Compiled[] = []
-  await database.transaction(
-    async (transaction) => {
-      for (const view of views) {
-        await transaction.query('savepoint compiling')
-        try {
-          const result = await compile(transaction, view, shapes)
-          if (typeof result === 'string') refused.set(view.name, result)
-          else compiled.push(result)
-        } catch (error) {
-          // The compiler broke, or PostgreSQL refuses what it wrote: no fallback but a fault.
-          refused.set(view.name, `${brokenCompiler}${String(error)}`)
-          await transaction.query('rollback to compiling')
-        }
-      }
-    },
-    { isolation: 'repeatable read' },
-  )
+  for (const view of views) {
+    // A transaction for each: what one leaves behind in the catalog does not slow down the next.
+    try {
+      const result = await database.transaction((transaction) => compile(transaction, view, shapes))
+      if (typeof result === 'string') refused.set(view.name, result)
+      else compiled.push(result)
+    } catch (error) {
+      // The compiler broke, or PostgreSQL refuses what it wrote: no fallback but a fault.
+      refused.set(view.name, `${brokenCompiler}${String(error)}`)
+    }
+  }
   return { compiled, shapes }
 }
 

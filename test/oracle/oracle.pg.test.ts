@@ -6,6 +6,7 @@ import type { ViewOutcome } from './case.ts'
 import { generateCase } from './generate-case.ts'
 import { rotation } from './generate-query.ts'
 import { maintainByPlan } from './maintain-by-plan.ts'
+import { brokenCompiler, maintainDirectly } from './maintain-directly.ts'
 import type { OracleDatabase } from './oracle-database.ts'
 import { openOracleDatabase } from './oracle-database.ts'
 import { runCase } from './run-batch.ts'
@@ -13,8 +14,8 @@ import { shrink } from './shrink.ts'
 import { simplerQueries } from './shrink-query.ts'
 
 const casesMin = 500
-const queries = 45
-const histories = 4
+const queries = 36
+const histories = 5
 
 let db: TestDatabase
 let on: OracleDatabase
@@ -32,21 +33,28 @@ afterAll(async () => {
 const told = ({ view, outcome, detail }: ViewOutcome): string =>
   `${outcome}: ${view.name} (${view.featured})\n${view.sql}\n${detail}`
 
+const isWrong = ({ outcome, detail }: ViewOutcome): boolean =>
+  outcome === 'mismatch' ||
+  outcome === 'failed' ||
+  (outcome === 'refused' && detail.startsWith(brokenCompiler))
+
 describe('the oracle', () => {
   test(`law 3: every view equals its query after every refresh of random histories (seed ${seed})`, async () => {
-    const maintainer = maintainByPlan('full')
+    const maintainer = maintainDirectly()
     const wrong: string[] = []
     let cases = 0
     for (let batch = 0; cases < casesMin; batch += 1) {
-      const given = await generateCase(on, { seed: seed + batch, queries, histories })
+      const options = { seed: seed + batch, queries, histories, overViews: false }
+      const given = await generateCase(on, options)
       const { views } = await runCase({ on, maintainer }, given)
-      const bad = views.filter(({ outcome }) => outcome === 'mismatch' || outcome === 'failed')
+      const bad = views.filter(isWrong)
       wrong.push(...bad.map((each) => `seed ${seed + batch}, ${told(each)}`))
-      cases += views.reduce((sum, each) => sum + each.histories, 0)
+      const incremental = views.filter(({ strategy }) => strategy === 'incremental')
+      cases += incremental.reduce((sum, each) => sum + each.histories, 0)
     }
     expect(wrong).toEqual([])
     expect(cases).toBeGreaterThanOrEqual(casesMin)
-  }, 180_000)
+  }, 300_000)
 
   test('a row that is wrong in a maintained view is noticed, and the case made small', async () => {
     const given = await generateCase(on, { seed, queries: 3, histories: 1 })
@@ -64,11 +72,11 @@ describe('the oracle', () => {
     const found = views.find(({ view }) => view.name === target.name)
     expect(found?.outcome).toBe('mismatch')
     if (found === undefined) return
-    const small = await shrink(bench, { given, outcome: found }, 10_000)
+    const small = await shrink(bench, { given, outcome: found }, 3_000)
     expect(small?.given.views).toHaveLength(1)
     expect(small?.given.histories.flat().length).toBeLessThan(3)
     expect(small?.outcome.outcome).toBe('mismatch')
-  }, 60_000)
+  }, 120_000)
 
   test('every construct comes in turn', () => {
     expect(new Set(rotation).size).toBeGreaterThan(110)
