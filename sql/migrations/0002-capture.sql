@@ -347,6 +347,8 @@ begin
   select identifier, d.oid, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_snapshot_xmax(pg_current_snapshot())
   from pg_database d where d.datname = current_database();
   update tidemark.source src set fingerprint = tidemark.source_fingerprint(src.name) where src.status = 'captured';
+  -- What was restored has other numbers, and everything is computed anew.
+  perform tidemark.note_parts(v.name) from tidemark.view v;
 end $$;
 
 -- Bytes that the change log of a source takes.

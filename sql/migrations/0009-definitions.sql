@@ -66,12 +66,68 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
       and (d.digest, d.printed) is distinct from (tidemark.definition_digest(view_name), tidemark.definition_printed(view_name)))
 $$;
 
--- Why the query of a view no longer means what apply saw; null when it does.
+-- What refreshes rely on beside the query: the program, the state table with its guard, and what the program keeps in
+-- tables and reads through views of its own. As apply left them; somebody may alter them afterwards.
+alter table tidemark.view_state add column parts jsonb not null default '{}';
+comment on column tidemark.view_state.parts is 'digests of what refreshes rely on, by kind and name, as apply left them';
+
+-- Digests of the present; null where there is nothing of this name.
+create function tidemark.part_digests(names text[]) returns table (name text, digest text)
+-- In PL/pgSQL, which plans it once.
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  return query select n.name,
+    case split_part(n.name, ' ', 1)
+      when 'function' then (
+        select md5(concat_ws('|', p.prosecdef, p.proconfig, p.prosrc)) from pg_proc p where p.oid = to_regprocedure(n.object))
+      when 'guard' then (
+        -- by its row version: one that was disabled and enabled again between two looks is found as well
+        select concat_ws(':', t.oid, t.tgenabled, t.xmin) from pg_trigger t
+        where t.tgrelid = to_regclass(n.object) and t.tgname = 'tidemark guard' and t.tgenabled <> 'D')
+      else (
+        select md5(concat_ws('|', c.oid, c.relkind, c.relpersistence,
+          (select string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation), ',' order by a.attnum)
+             from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+          (select string_agg(concat_ws(' ', w.rulename, w.xmin), ',' order by w.rulename) from pg_rewrite w where w.ev_class = c.oid)))
+        from pg_class c where c.oid = to_regclass(n.object))
+    end
+  from unnest(names) u (name), lateral (select u.name, substr(u.name, 1 + strpos(u.name, ' ')) as object) n;
+end $$;
+
+-- Takes what refreshes of a view rely on for right; called by apply when it has made it.
+create function tidemark.note_parts(view_name text) returns void
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  update tidemark.view_state s
+     set parts = (
+       select coalesce(jsonb_object_agg(d.name, coalesce(d.digest, 'missing')), '{}')
+       from tidemark.part_digests(array(
+         select case a.kind when 'part' then a.name else concat_ws(' ', a.kind, a.name) end from tidemark.artifact a
+         where a.owner_noun = 'view' and a.owner_name = view_name and a.kind in ('part', 'table', 'guard', 'function')
+           -- columns are those of the state table
+           and a.name not like 'column %')) d)
+   where s.view = view_name
+$$;
+
+-- What refreshes of a view rely on and somebody has altered or dropped since apply.
+create function tidemark.altered_parts(view_name text) returns text[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return (
+    select coalesce(array_agg(d.name order by d.name), '{}')
+    from tidemark.view_state s, tidemark.part_digests(array(select jsonb_object_keys(s.parts))) d
+    where s.view = view_name and d.digest is distinct from s.parts ->> d.name);
+end $$;
+
+-- Why the query of a view no longer means what apply saw, or its refreshes cannot be relied on; null when all is well.
 create function tidemark.definition_problem(view_name text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select format('definition_changed: a view or function that %s reads was replaced; run tidemark apply', view_name)
-  from tidemark.definition d
-  where d.view = view_name and d.digest is distinct from tidemark.definition_digest(view_name)
+  select coalesce(
+    (select format('definition_changed: a view or function that %s reads was replaced; run tidemark apply', view_name)
+     from tidemark.definition d
+     where d.view = view_name and d.digest is distinct from tidemark.definition_digest(view_name)),
+    (select format('parts_changed: somebody altered or dropped what refreshes of %s rely on (%s); run tidemark apply', view_name, p[1])
+     from tidemark.altered_parts(view_name) p where cardinality(p) > 0))
 $$;
 
 call tidemark.close_to_public();

@@ -77,23 +77,116 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select coalesce(s.row_count, 0) from tidemark.view_state s where s.view = view_name))
 $$;
 
--- Lets the owners of readers read what the views that they read publish. With the rights of who applies.
-create function tidemark.share_changes() returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
-declare sharing record;
+-- Whether the owner of a view may read what its program learns from a change log: PostgreSQL asks when the table is read,
+-- and a program that is content with the log would not notice that a right was taken away or rows are hidden by now.
+create function tidemark.owner_may_read(view_name text) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  for sharing in
-    select distinct changes.oid::regclass as changes, reader.relowner::regrole as reader
-    from tidemark.view_input i
-    join tidemark.view v on v.name = i.view
-    join pg_class reader on reader.oid = to_regclass(v.relation)
-    join pg_class changes on changes.relnamespace = 'tidemark_state'::regnamespace
-      and changes.relname = tidemark.object_name('changes of ' || i.input)
-    where not has_table_privilege(reader.relowner, changes.oid, 'select')
+  return not exists (
+    select from tidemark.view v
+    join tidemark.artifact made on made.kind = 'function' and made.owner_noun = 'view' and made.owner_name = v.name
+    join pg_proc p on p.oid = to_regprocedure(made.name)
+    join tidemark.view_source vs on vs.view = v.name
+    join tidemark.source s on s.name = vs.source
+    join pg_class c on c.oid = s.relation
+    where v.name = view_name
+      and (c.relrowsecurity and (c.relforcerowsecurity or not pg_has_role(p.proowner, c.relowner, 'usage'))
+             and not (select r.rolsuper or r.rolbypassrls from pg_roles r where r.oid = p.proowner)
+           or not has_table_privilege(p.proowner, c.oid, 'select')
+             and (not has_any_column_privilege(p.proowner, c.oid, 'select')
+                  or exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = any (vs.columns)
+                               and not has_column_privilege(p.proowner, c.oid, a.attnum, 'select')))));
+end $$;
+
+-- Gives the owners of incremental views what their programs read beside what they own, column by column, and takes back
+-- what no program needs any more. Changes nothing where nothing is missing or left over. With the rights of who applies.
+create function tidemark.share_with_owners() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  change record;
+  role_left oid;
+  leaving oid[] := '{}';
+begin
+  for change in
+    with program (view, owner) as materialized (
+      select v.name, p.proowner
+      from tidemark.view v
+      join tidemark.artifact made on made.kind = 'function' and made.owner_noun = 'view' and made.owner_name = v.name
+      join pg_proc p on p.oid = to_regprocedure(made.name)
+      where v.strategy = 'incremental'
+        and p.proowner <> (select n.nspowner from pg_namespace n where n.nspname = 'tidemark')
+    ),
+    shared (relation) as materialized (
+      select to_regclass(l)::oid from tidemark.source s, unnest(tidemark.log_tables(s.name)) l
+      union all
+      select to_regclass(substr(a.name, 7))::oid from tidemark.artifact a
+      where a.kind = 'part' and a.name = format('table tidemark_state.%I', tidemark.object_name('changes of ' || a.owner_name))
+    ),
+    wanted (relation, role, attname) as (
+      select a.attrelid, p.owner, a.attname
+      from program p
+      join tidemark.view_source vs on vs.view = p.view
+      cross join unnest(tidemark.log_tables(vs.source)) l
+      join pg_attribute a on a.attrelid = to_regclass(l) and a.attnum > 0 and not a.attisdropped
+      where a.attname in ('xid', 'w')
+         or a.attname = any (array(select case when c ~ '^\.*(xid|w)$' then '.' || c else c end from unnest(vs.columns) c))
+      union
+      select a.attrelid, p.owner, a.attname
+      from program p
+      join tidemark.view_input i on i.view = p.view
+      join pg_attribute a on a.attrelid = to_regclass(format('tidemark_state.%I', tidemark.object_name('changes of ' || i.input)))
+        and a.attnum > 0 and not a.attisdropped
+      join pg_class c on c.oid = a.attrelid and c.relowner <> p.owner
+    ),
+    granted (relation, role, attname) as (
+      select a.attrelid, g.grantee, a.attname
+      from shared s
+      join pg_attribute a on a.attrelid = s.relation and not a.attisdropped
+      cross join aclexplode(a.attacl) g
+      where g.privilege_type = 'SELECT'
+    ),
+    change (verb, relation, role, attname) as (
+      select 'grant', w.* from (select * from wanted except select * from granted) w
+      union all
+      select 'revoke', w.* from (select * from granted except select * from wanted) w
+    )
+    select verb, role, format('select (%s) on %s', string_agg(quote_ident(attname), ', '), relation::regclass) as what
+    from change group by verb, relation, role
+    union all
+    select case when w.role is null then 'revoke' else 'grant' end, coalesce(w.role, g.role),
+           format('execute on function %s', coalesce(w.function, g.function)::regprocedure)
+    from (select f.oid, p.owner from unnest(tidemark.program_functions()) f (oid), (select distinct owner from program) p) w (function, role)
+    full join (select f.oid, a.grantee from pg_proc f, aclexplode(f.proacl) a
+               where f.oid = any (tidemark.program_functions()) and a.grantee not in (0, f.proowner)) g (function, role)
+      on g.function = w.function and g.role = w.role
+    where w.role is null or g.role is null
+    union all
+    select 'grant', p.owner, 'usage on schema tidemark'
+    from (select distinct owner from program) p
+    where not exists (select from pg_namespace n, aclexplode(n.nspacl) a
+                      where n.nspname = 'tidemark' and a.grantee = p.owner and a.privilege_type = 'USAGE')
   loop
-    execute format('grant select on %s to %s', sharing.changes, sharing.reader);
+    execute format('%s %s %s %s', change.verb, change.what, case change.verb when 'grant' then 'to' else 'from' end,
+                   change.role::regrole);
+    if change.verb = 'revoke' then leaving := leaving || change.role; end if;
+  end loop;
+  -- The schema stays open to who has other business in it.
+  for role_left in
+    select distinct l from unnest(leaving) l
+    where not exists (select from tidemark.artifact a where a.kind = 'grant' and a.owner_name = pg_get_userbyid(l))
+      and not exists (select from pg_proc f, aclexplode(f.proacl) a where f.oid = any (tidemark.program_functions()) and a.grantee = l)
+  loop
+    execute format('revoke usage on schema tidemark from %s', role_left::regrole);
   end loop;
 end $$;
+
+-- What maintenance programs call; whoever owns one may.
+create function tidemark.program_functions() returns oid[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select array_agg(p.oid) from pg_proc p
+  where p.pronamespace = 'tidemark'::regnamespace
+    and p.proname in ('first', 'first_step', 'is_bulk', 'is_bulk_of_view', 'next_refresh', 'only', 'reflected_by_all', 'reflected_refresh')
+$$;
 
 -- The snapshot that what a view stores reflects, if it can be kept up from the change logs alone; null when it has to be
 -- computed afresh: it was never filled or cut loose, its definition moved, capture did not hold, its tables were read at
@@ -108,6 +201,7 @@ begin
   if not found or v.strategy <> 'incremental' or not v.populated or v.snapshot is null
      or v.unknown_reason is not null or v.let_go_reason is not null
      or tidemark.definition_problem(view_name) is not null
+     or not tidemark.owner_may_read(view_name)
      or exists (
        select from tidemark.view_source vs
        left join tidemark.tidemark m on m.view = vs.view and m.source = vs.source and m.via = ''
@@ -129,7 +223,3 @@ begin
 end $$;
 
 call tidemark.close_to_public();
--- The owners of views run these within their maintenance programs; they tell nothing.
-grant execute on function tidemark.first_step(anyelement, anyelement), tidemark.first(anyelement),
-  tidemark.only(anyelement, bigint), tidemark.is_bulk(text, bigint), tidemark.is_bulk_of_view(text, bigint),
-  tidemark.next_refresh(text), tidemark.reflected_refresh(text, text), tidemark.reflected_by_all(text) to public;

@@ -59,6 +59,8 @@ export interface IncrementalProgram {
   /** The columns of each source that it reads. */
   readonly sources: readonly SourceUse[]
   readonly install: readonly string[]
+  /** Makes the view of what the view has to hold, by which it is verified. */
+  readonly exactView: string
   /** `table x`, `type y`, `view z`: what `drop` takes away again. */
   readonly objects: readonly string[]
   /** Columns of the state table that the user's view does not show. */
@@ -176,8 +178,9 @@ export function emitIncremental(parts: IncrementalParts): Omit<IncrementalProgra
     ...(parts.publishes ? [publishedTable({ name: view, columns: parts.columns })] : []),
   ]
   return {
-    install: [...install, exactView(view, shown)],
-    objects: [`view ${inState(viewNames.exact(view))}`, ...objectsIn(install)],
+    install,
+    exactView: exactView(view, shown),
+    objects: objectsIn(install),
     hiddenColumns: hidden,
     exactSql: shown,
     publishes: parts.publishes,

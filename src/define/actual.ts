@@ -133,6 +133,8 @@ export interface Actual {
   readonly captureProblems: ReadonlyMap<string, string>
   /** Views whose query would be bound to other objects now than when its live view was made. */
   readonly movedDefinitions: ReadonlySet<string>
+  /** What refreshes of a view rely on and somebody has altered or dropped, by view; in a copied database nothing. */
+  readonly alteredParts: ReadonlyMap<string, readonly string[]>
   /** Objects of users that use Tidemark's own schema, in PostgreSQL's words. */
   readonly outsiders: readonly string[]
 }

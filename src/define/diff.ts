@@ -51,7 +51,6 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
     declared: new Set(actual.catalogue.view.map(({ name }) => String(name) as RelationName)),
     waiting: new Map(),
     lostFallbacks: new Set(),
-    lostPrograms: new Set(),
   }
   const surplus = surplusRows(desired, actual)
   return {

@@ -36,12 +36,13 @@ export async function introspect(queryable: Queryable, scope: Scope): Promise<Ac
 async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
   const head = await readHead(queryable)
   const catalogue = await readCatalogue(queryable, head.installed)
+  const problem = head.installed ? await installationProblem(queryable) : null
   const names = new Set<RelationName>(scope)
   for (const row of [...catalogue.view, ...catalogue.source]) names.add(nameOf(row))
   return {
     scope: [...names].sort(),
     version: head.version,
-    installationProblem: head.installed ? await installationProblem(queryable) : null,
+    installationProblem: problem,
     role: head.role,
     installer: head.installer,
     roles: new Set(head.roles),
@@ -50,6 +51,8 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
     relations: await readTrees(queryable, [...names].sort()),
     captureProblems: await readCaptureProblems(queryable, head.installed),
     movedDefinitions: await readMovedDefinitions(queryable),
+    // In a copy everything has another number.
+    alteredParts: problem === null ? await readAlteredParts(queryable) : new Map(),
     outsiders: head.installed ? await readOutsiders(queryable) : [],
   }
 }
@@ -139,6 +142,18 @@ async function readMovedDefinitions(queryable: Queryable): Promise<ReadonlySet<s
   return new Set(rows.map(({ view }) => view))
 }
 
+async function readAlteredParts(
+  queryable: Queryable,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  if (!(await exists(queryable, 'tidemark.altered_parts(text)'))) return new Map()
+  const rows = await queryable.query<{ view: string; parts: readonly string[] }>(
+    `select a.view, a.parts
+     from (select v.name as view, tidemark.altered_parts(v.name) as parts from tidemark.view v) a
+     where cardinality(a.parts) > 0`,
+  )
+  return new Map(rows.map(({ view, parts }) => [view, parts]))
+}
+
 async function exists(queryable: Queryable, name: string): Promise<boolean> {
   const [row] = await queryable.query<{ there: boolean }>(
     'select coalesce(to_regclass($1)::oid, to_regprocedure($1)::oid) is not null as there',
@@ -194,7 +209,8 @@ async function readArtifacts(queryable: Queryable): Promise<readonly Artifact[]>
             case kind when 'function' then to_regprocedure(name) is not null
                       when 'source' then true
                       when 'grant' then true
-                      when 'part' then true
+                      when 'part' then name like 'column %'
+                        or to_regclass(substr(name, 1 + strpos(name, ' '))) is not null
                       when 'guard' then exists (select from pg_trigger t
                         where t.tgrelid = to_regclass(name) and t.tgname = 'tidemark guard' and t.tgenabled <> 'D')
                       else to_regclass(name) is not null end as exists

@@ -1,13 +1,16 @@
 import { TidemarkError } from '../model/errors.ts'
 import { partsOf } from '../model/ids.ts'
+import type { RelationName } from '../model/ids.ts'
 import type { PlanStep } from '../model/plan.ts'
+import type { SourceUse } from '../model/view.ts'
 import type { Queryable } from '../postgres/connection.ts'
-import { identifier } from '../postgres/identifier.ts'
+import { identifier, qualifiedName } from '../postgres/identifier.ts'
 import type { Actual, Artifact } from './actual.ts'
 import { digestOf } from './actual.ts'
 import { forgetArtifact, noteArtifact } from './catalogue-rows.ts'
 import type { Desired } from './desired.ts'
 import { roleName } from './recreate.ts'
+import { shareWithOwners } from './view-catalogue.ts'
 import { stepOf } from './view-steps.ts'
 
 /** What roles may do with Tidemark's own schema. Whoever applies may do all of it. */
@@ -201,6 +204,7 @@ function revokeStep(
       ...artifact.restore,
       forgetArtifact('grant', artifact.name),
       ...wanted.filter((granting) => granting.role === role).flatMap(({ sql }) => sql),
+      shareWithOwners,
     ],
   })
 }
@@ -234,6 +238,32 @@ export async function refuseMissingPrivileges(
     what: `Role ${actual.role} ${rows.map(({ missing }) => missing).join('; ')}`,
     mend: `Run as an administrator: ${rows.map(({ mend }) => mend).join(' ')}`,
   })
+}
+
+/**
+ * Tables of which a role may not read the columns: a program that learns what changed from a change log would show it what
+ * it may not see, even where a view between them shows it a part.
+ */
+export async function unreadableSources(
+  queryable: Queryable,
+  role: string,
+  sources: readonly SourceUse[],
+): Promise<readonly RelationName[]> {
+  const uses = sources.map(({ relation, columns }) => ({
+    name: relation,
+    relation: qualifiedName(relation),
+    columns,
+  }))
+  const rows = await queryable.query<{ name: RelationName }>(
+    `select u.name
+     from json_to_recordset($2) u (name text, relation text, columns text[])
+     where not has_table_privilege($1, u.relation, 'select')
+       and (not has_any_column_privilege($1, u.relation, 'select')
+            or exists (select from unnest(u.columns) c where not has_column_privilege($1, u.relation, c, 'select')))
+     order by u.name`,
+    [role, JSON.stringify(uses)],
+  )
+  return rows.map(({ name }) => name)
 }
 
 /** One row for each thing that is missing, with the statement that mends it. */

@@ -3,6 +3,7 @@ import { literal, qualifiedName } from '../postgres/identifier.ts'
 import type { Actual, CatalogueRow } from './actual.ts'
 import { forgetArtifact, noteArtifact, upsert } from './catalogue-rows.ts'
 import type { DesiredSource } from './desired.ts'
+import { shareWithOwners } from './view-catalogue.ts'
 import { stepOf } from './view-steps.ts'
 
 /**
@@ -49,6 +50,8 @@ export function captureSteps(
         ),
         `select tidemark.trust(${literal(source)}, ${gapOf(row, problem)})`,
         ...(row === undefined || problem === undefined ? [] : [refreshReaders(source)]),
+        // A log that was replaced has lost its grants.
+        ...(row === undefined ? [] : [shareWithOwners]),
         noteArtifact({
           kind: 'source',
           name: source,

@@ -118,6 +118,17 @@ on conflict (view) do update set populated = false, snapshot = null, as_of = nul
   ]
 }
 
+/**
+ * Ends a step that made or changed a view: what its refreshes rely on is as it should be, and its owner may read what they read.
+ */
+export const settleParts = (view: RelationName): readonly string[] => [
+  `select tidemark.note_parts(${literal(view)})`,
+  shareWithOwners,
+]
+
+/** Owners of incremental views are granted what their programs read, and what they no longer read is revoked. */
+export const shareWithOwners = 'select tidemark.share_with_owners()'
+
 /** Asks for a refresh by force, also of a group that was quarantined: its cause may be mended now. */
 export function askForRefresh(group: string): readonly string[] {
   return [

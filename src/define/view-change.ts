@@ -1,5 +1,6 @@
 import { formatDuration } from '../base/duration.ts'
 import { must } from '../base/assert.ts'
+import type { RelationName } from '../model/ids.ts'
 import type { PlanStep } from '../model/plan.ts'
 import { literal, qualifiedName } from '../postgres/identifier.ts'
 import type { Artifact, CatalogueRow, RelationTree } from './actual.ts'
@@ -13,6 +14,7 @@ import {
   forgetContent,
   forgetEmptyGroups,
   groupTimeout,
+  settleParts,
   sourcesOf,
   viewRow,
   writeInputs,
@@ -23,6 +25,7 @@ import {
   amongState,
   carriedOver,
   columnsDigest,
+  createExact,
   createLiveView,
   createIndex,
   createMaintain,
@@ -30,6 +33,8 @@ import {
   declaredIndexes,
   dropLiveView,
   dropGuard,
+  exactDigest,
+  exactName,
   guardTrigger,
   programDigest,
   swapMark,
@@ -65,7 +70,7 @@ export function changeSteps(
     artifacts: progress.actual.artifacts.filter(({ ownerName }) => ownerName === view),
     tree: progress.actual.relations.get(view),
   }
-  const why = whyAnew(desired, found)
+  const why = whyAnew(desired, found, alteredParts(view, progress))
   if (why !== null) return [remakeStep(desired, found, why, progress)]
   const place = must(progress.places.get(view), 'every desired view has a place')
   const changes = [
@@ -86,6 +91,7 @@ export function changeSteps(
       expectedMs: repopulates ? (progress.measures.refreshMs.get(view) ?? null) : null,
       sql: amongState(ownerOf(view, progress), progress.actual, [
         ...changes.flatMap(({ sql }) => sql),
+        ...settleParts(view),
         ...(repopulates ? [...forgetContent(view), ...askForRefresh(place.group)] : []),
       ]),
     }),
@@ -95,8 +101,16 @@ export function changeSteps(
 const artifactOf = (found: Found, kind: Artifact['kind'], name: string): Artifact | undefined =>
   found.artifacts.find((artifact) => artifact.kind === kind && artifact.name === name)
 
+/** What the refreshes of a view rely on and somebody has altered or dropped. */
+const alteredParts = (view: RelationName, { actual }: Progress): readonly string[] =>
+  actual.alteredParts.get(view) ?? []
+
 /** Why a view cannot be changed in place; null when it can. */
-function whyAnew(desired: DesiredView, { row, artifacts, tree }: Found): string | null {
+function whyAnew(
+  desired: DesiredView,
+  { row, artifacts, tree }: Found,
+  altered: readonly string[],
+): string | null {
   const { declaration, compiled } = desired
   const { state, relation } = viewObjects(compiled.name)
   const before = row['presentation']
@@ -116,6 +130,8 @@ function whyAnew(desired: DesiredView, { row, artifacts, tree }: Found): string 
   if (tree !== undefined && tree.relation.kind !== 'view') refuseTaken(desired, tree)
   const table = artifacts.find(({ kind, name }) => kind === 'table' && name === targetName(state))
   if (table?.exists !== true) return 'its state table was dropped by somebody'
+  if (altered.includes(`table ${targetName(state)}`))
+    return 'its state table was altered by somebody'
   if (table.digest !== columnsDigest(compiled)) return 'query changed, with other columns'
   const presented = artifacts.some(({ kind, name }) => kind === 'view' && name === relation)
   return presented ? null : 'its view was never made'
@@ -254,7 +270,9 @@ function presentationChange(
   if (desired.declaration.as !== 'view') return []
   const view = desired.compiled.name
   const owner = ownerOf(view, progress)
-  const guard = artifactOf(found, 'guard', targetName(viewObjects(view).state))
+  const state = targetName(viewObjects(view).state)
+  const guard = artifactOf(found, 'guard', state)
+  const guarded = guard?.exists === true && !alteredParts(view, progress).includes(`guard ${state}`)
   return [
     ...(found.tree === undefined
       ? [
@@ -264,10 +282,15 @@ function presentationChange(
           },
         ]
       : []),
-    ...(guard?.exists === true
+    ...(guarded
       ? []
       : [
-          { told: 'the guard of its state is missing', sql: [dropGuard(view), guardTrigger(view)] },
+          {
+            told: 'the guard of its state was taken away by somebody',
+            sql: [dropGuard(view), guardTrigger(view)],
+            // Who knows what was written meanwhile.
+            repopulates: true,
+          },
         ]),
   ]
 }
@@ -277,22 +300,37 @@ function maintainChange(desired: DesiredView, found: Found, progress: Progress):
   const { role, installer } = progress.actual
   const made = artifactOf(found, 'function', viewObjects(compiled.name).signature)
   const changed = found.row['digest'] !== compiled.digest
-  const lost = progress.lostPrograms.has(compiled.name)
-  if (!changed && !lost && made?.exists === true && made.digest === programDigest(compiled))
-    return []
+  const altered = partsAltered(desired, found, progress)
+  const current = made?.exists === true && made.digest === programDigest(compiled)
+  if (!changed && current && !altered) return []
   const owner = ownerOf(compiled.name, progress)
   return [
     {
       told: changed
         ? 'query changed, computed anew'
-        : made?.exists === true
-          ? 'its maintenance program is renewed'
-          : 'its maintenance program is missing',
-      sql: createMaintain(desired, owner, { role, installer }),
+        : made?.exists !== true
+          ? 'its maintenance program is missing'
+          : current
+            ? 'what its refreshes rely on was altered or dropped by somebody'
+            : 'its maintenance program is renewed',
+      sql: [
+        ...createMaintain(desired, owner, { role, installer }),
+        ...createExact(desired, owner, role),
+      ],
       // What another program has stored, this one may not be able to go on from.
       repopulates: changed || compiled.incremental !== null || found.row['strategy'] !== 'full',
     },
   ]
+}
+
+/** Whether the program, or what it has beside the state table, is not as it was made. */
+function partsAltered(desired: DesiredView, found: Found, progress: Progress): boolean {
+  const view = desired.compiled.name
+  const state = targetName(viewObjects(view).state)
+  return (
+    found.artifacts.some(({ kind, exists }) => kind === 'part' && !exists) ||
+    alteredParts(view, progress).some((part) => part !== `guard ${state}`)
+  )
 }
 
 function indexChanges(desired: DesiredView, found: Found): readonly Change[] {
@@ -319,7 +357,12 @@ function liveViewChange(desired: DesiredView, found: Found, progress: Progress):
   const view = desired.compiled.name
   const made = artifactOf(found, 'view', qualifiedName(viewObjects(view).fallback))
   const lost = progress.lostFallbacks.has(view)
-  const same = made?.exists === true && made.digest === desired.compiled.digest && !lost
+  const exact = artifactOf(found, 'view', qualifiedName(exactName(view)))
+  const exactSame =
+    desired.compiled.incremental === null ||
+    (exact?.exists === true && exact.digest === exactDigest(desired.compiled))
+  const same =
+    made?.exists === true && made.digest === desired.compiled.digest && exactSame && !lost
   const moved = progress.actual.movedDefinitions.has(view)
   if (same && !moved) return []
   const owner = ownerOf(view, progress)
@@ -330,11 +373,11 @@ function liveViewChange(desired: DesiredView, found: Found, progress: Progress):
         : 'its live view of the sources is made',
       sql: [
         ...dropLiveView(view),
-        ...createLiveView(desired, owner, progress.actual.role),
         // The views on rows of an incremental program are bound to what was there.
         ...(moved && desired.compiled.incremental !== null
           ? createMaintain(desired, owner, progress.actual)
           : []),
+        ...createLiveView(desired, owner, progress.actual.role),
       ],
       repopulates: moved,
     },

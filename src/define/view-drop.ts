@@ -2,12 +2,12 @@ import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { relationName } from '../model/ids.ts'
 import type { PlanStep } from '../model/plan.ts'
-import { literal } from '../postgres/identifier.ts'
-import type { CatalogueRow } from './actual.ts'
+import { identifier, literal } from '../postgres/identifier.ts'
+import type { CatalogueRow, RelationTree } from './actual.ts'
 import { textArray } from './catalogue-rows.ts'
 import { inOrder } from './groups.ts'
 import { targetName } from './recreate.ts'
-import { forgetView } from './view-catalogue.ts'
+import { forgetView, shareWithOwners } from './view-catalogue.ts'
 import { splitRestore } from './view-change.ts'
 import { dropLiveView, dropParts, exactName, viewObjects } from './view-objects.ts'
 import type { Progress } from './view-steps.ts'
@@ -31,6 +31,7 @@ export function dropSteps(rows: readonly CatalogueRow[], progress: Progress): re
   const leaving = inOrder(rows.map((row) => leavingOf(row, progress)))
   const first = leaving.flatMap(({ name }) => {
     progress.gone.add(viewObjects(name).fallback)
+    progress.gone.add(exactName(name))
     return dropLiveView(name)
   })
   const created = leaving.filter(({ ours, restore }) => ours && restore.length === 0).toReversed()
@@ -79,12 +80,7 @@ const nameOf = (text: string): RelationName => {
 /** A view that Tidemark created. Never by cascade: who reads it is asked to decide. */
 function dropStep(view: Leaving, progress: Progress): PlanStep {
   const tree = progress.actual.relations.get(view.name)
-  // Exact views go with the program of their view: a step before this one has made it anew, or drops it.
-  const exacts = new Set(
-    progress.actual.catalogue.view.map(({ name }) => exactName(nameOf(String(name)))),
-  )
-  const readers =
-    tree === undefined ? [] : readersOf(tree, progress).filter(({ name }) => !exacts.has(name))
+  const readers = tree === undefined ? [] : readersOf(tree, progress)
   if (readers.length > 0) {
     throw new TidemarkError({
       code: 'TIDEMARK_DESTRUCTIVE_REFUSED',
@@ -100,8 +96,30 @@ function dropStep(view: Leaving, progress: Progress): PlanStep {
     detail: 'no longer declared; its name and its rows are gone, its run log stays',
     lock: tree === undefined ? null : `ACCESS EXCLUSIVE on ${view.name}`,
     destructive: true,
-    sql: [...dropObjects(view, tree !== undefined), ...forgetView(view.name)],
+    sql: [
+      ...dropObjects(view, tree !== undefined),
+      ...forgetView(view.name),
+      ...leaveOwner(tree, progress),
+    ],
   })
+}
+
+/** Takes back what the owner of a view was granted for it, as far as it has no other. */
+function leaveOwner(tree: RelationTree | undefined, { actual }: Progress): readonly string[] {
+  const owner = tree?.relation.owner ?? actual.installer
+  if (owner === actual.installer) return [shareWithOwners]
+  const role = `${literal(identifier(owner))}::regrole`
+  return [
+    shareWithOwners,
+    `do $$
+begin
+  if not exists (select from pg_class where relnamespace = 'tidemark_state'::regnamespace and relowner = ${role}
+                 union all
+                 select from pg_proc where pronamespace = 'tidemark_state'::regnamespace and proowner = ${role}) then
+    revoke usage on schema tidemark_state from ${identifier(owner)};
+  end if;
+end $$`,
+  ]
 }
 
 function dropObjects(view: Leaving, there: boolean): readonly string[] {
@@ -135,6 +153,7 @@ function restoreStep(view: Leaving, progress: Progress): PlanStep {
       ...dropObjects(view, tree !== undefined),
       ...swap,
       ...forgetView(view.name),
+      ...leaveOwner(tree, progress),
       ...readers.again,
     ],
   })

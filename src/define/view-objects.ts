@@ -1,6 +1,6 @@
 import { partsOf, relationName } from '../model/ids.ts'
 import type { RelationName } from '../model/ids.ts'
-import { captureNames, objectName, viewNames } from '../model/names.ts'
+import { objectName, viewNames } from '../model/names.ts'
 import type { CompiledView } from '../model/view.ts'
 import { identifier, literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import type { Artifact, RelationFacts } from './actual.ts'
@@ -67,7 +67,10 @@ const columnList = ({ query }: CompiledView): string =>
 
 /** The guard of a state table: nobody writes it but the refresh of its view. */
 export const guardTrigger = (view: RelationName): string =>
-  `create trigger "tidemark guard" before insert or update or delete or truncate on ${targetName(viewObjects(view).state)}
+  guardOn(targetName(viewObjects(view).state), view)
+
+const guardOn = (table: string, view: RelationName): string =>
+  `create trigger "tidemark guard" before insert or update or delete or truncate on ${table}
 for each statement execute function tidemark.guard(${literal(view)})`
 
 /** Takes the guard away, disabled or not. */
@@ -155,55 +158,81 @@ export function amongState(owner: string, as: Installer, sql: readonly string[])
 
 /**
  * Takes away what an incremental program has beside the state table: views on rows, types of changes, tables of
- * stages, hidden columns.
+ * stages, hidden columns, and the exact view, which reads some of these.
  */
-export const dropParts = (view: RelationName): string => {
-  const state = viewObjects(view).state
-  return `do $$
-declare part record;
+export const dropParts = (view: RelationName): string => `do $$
+declare
+  part record;
+  place text[];
 begin
+  drop view if exists ${qualifiedName(exactName(view))};
   for part in select a.name from tidemark.artifact a
               where a.kind = 'part' and a.owner_noun = 'view' and a.owner_name = ${literal(view)}
-              -- "exact …" before "rows of …", which it reads
               order by a.name collate "C"
   loop
-    execute 'drop ' || regexp_replace(part.name, '^([a-z]+) ', '\\1 if exists ');
+    if part.name like 'column %' then
+      place := parse_ident(substr(part.name, 8));
+      execute format('alter table if exists %I.%I drop column if exists %I', place[1], place[2], place[3]);
+    else
+      execute 'drop ' || regexp_replace(part.name, '^([a-z]+) ', '\\1 if exists ');
+    end if;
   end loop;
-  for part in select a.attname from pg_attribute a
-              where a.attrelid = to_regclass(${literal(targetName(state))}) and a.attname like 'tidemark %' and not a.attisdropped
-  loop
-    execute format('alter table %s drop column %I', ${literal(targetName(state))}, part.attname);
-  end loop;
-  delete from tidemark.artifact a where a.kind = 'part' and a.owner_noun = 'view' and a.owner_name = ${literal(view)};
+  delete from tidemark.artifact a
+  where a.owner_noun = 'view' and a.owner_name = ${literal(view)}
+    and (a.kind = 'part' or a.kind = 'guard' and a.name <> ${literal(targetName(viewObjects(view).state))}
+         or a.kind = 'view' and a.name = ${literal(qualifiedName(exactName(view)))});
 end $$`
-}
-
-/** Whoever owns a view that reads this one may read what it publishes. */
-const shareChanges = 'select tidemark.share_changes()'
 
 /** What an incremental program needs beside the state table, owned by the owner of the view. */
 function createParts({ compiled }: DesiredView, owner: string, as: Installer): string[] {
   const { incremental, name } = compiled
   if (incremental === null) return [dropParts(name)]
-  const logs = compiled.query.sources.flatMap(({ relation }) =>
-    ([0, 1, 2] as const).map((bucket) => qualified('tidemark', captureNames.log(relation, bucket))),
-  )
+  const part = { ...ownedBy(name), kind: 'part' } as const
+  const state = targetName(viewObjects(name).state)
+  const tables = incremental.objects
+    .filter((made) => made.startsWith('table '))
+    .map((made) => made.slice('table '.length))
   return [
     dropParts(name),
     ...incremental.install,
-    ...incremental.objects.flatMap((part) => [
-      ...(owner === as.role ? [] : [`alter ${part} owner to ${identifier(owner)}`]),
-      noteArtifact({ ...ownedBy(name), kind: 'part', name: part, digest: '' }),
+    ...tables.flatMap((table) => [
+      guardOn(table, name),
+      noteArtifact({ ...part, kind: 'guard', name: table }),
     ]),
-    ...(owner === as.installer
-      ? []
-      : [
-          `grant usage on schema tidemark to ${identifier(owner)}`,
-          ...logs.map((log) => `grant select on ${log} to ${identifier(owner)}`),
-        ]),
-    ...(incremental.publishes ? [shareChanges] : []),
+    ...incremental.objects.flatMap((made) => [
+      ...(owner === as.role ? [] : [`alter ${made} owner to ${identifier(owner)}`]),
+      noteArtifact({ ...part, name: made }),
+    ]),
+    ...incremental.hiddenColumns.map((column) =>
+      noteArtifact({ ...part, name: `column ${state}.${identifier(column)}` }),
+    ),
   ]
 }
+
+/**
+ * The view of what the view has to hold, with nothing left to choose, by which it is verified. Like the live view it
+ * reads other views by name, and is made when these are there.
+ */
+export function createExact({ compiled }: DesiredView, owner: string, role: string): string[] {
+  const { incremental, name } = compiled
+  if (incremental === null) return []
+  const exact = exactName(name)
+  return [
+    `drop view if exists ${qualifiedName(exact)}`,
+    incremental.exactView,
+    ...ownership(owner, targetNamed(exact, 'view'), role),
+    noteArtifact({
+      ...ownedBy(name),
+      kind: 'view',
+      name: qualifiedName(exact),
+      digest: exactDigest(compiled),
+    }),
+  ]
+}
+
+/** Digest of the exact view; of nothing where there is none. */
+export const exactDigest = ({ incremental }: CompiledView): string =>
+  incremental === null ? '' : digestOf(incremental.exactView)
 
 /** Digest of a maintenance program and of all that it needs. */
 export const programDigest = ({ maintainSql, incremental }: CompiledView): string =>
@@ -232,9 +261,10 @@ export function createMaintain(desired: DesiredView, owner: string, as: Installe
 
 /**
  * The live view of the same query: PostgreSQL records by object what it reads, so that a swap of names is
- * noticed; and readers may use it when the view is not fresh, with `fallback: 'source'`.
+ * noticed; and readers may use it when the view is not fresh, with `fallback: 'source'`. The exact view comes with it.
  */
-export function createLiveView({ compiled }: DesiredView, owner: string, role: string): string[] {
+export function createLiveView(desired: DesiredView, owner: string, role: string): string[] {
+  const { compiled } = desired
   const { fallback } = viewObjects(compiled.name)
   const target = targetNamed(fallback, 'view')
   return [
@@ -248,14 +278,15 @@ export function createLiveView({ compiled }: DesiredView, owner: string, role: s
       digest: compiled.digest,
     }),
     `select tidemark.note_definition(${literal(compiled.name)})`,
+    ...createExact(desired, owner, role),
   ]
 }
 
-/** Takes the live view away. */
-export function dropLiveView(view: RelationName): string[] {
-  const name = qualifiedName(viewObjects(view).fallback)
-  return [`drop view if exists ${name}`, forgetArtifact('view', name)]
-}
+/** Takes the live view and the exact view away. */
+export const dropLiveView = (view: RelationName): string[] =>
+  [viewObjects(view).fallback, exactName(view)]
+    .map((name) => qualifiedName(name))
+    .flatMap((name) => [`drop view if exists ${name}`, forgetArtifact('view', name)])
 
 /** An index as declared, with a name that says what it is: equal declarations have equal names. */
 export interface DeclaredIndex {

@@ -10,6 +10,7 @@ import type { Placement } from './groups.ts'
 import { kindWords, recreate } from './recreate.ts'
 import {
   groupTimeout,
+  settleParts,
   unknownReason,
   viewRow,
   writeInputs,
@@ -29,10 +30,8 @@ export interface Progress {
   readonly declared: Set<RelationName>
   /** Adopted views and those inputs of theirs that the catalogue does not have yet. */
   readonly waiting: Map<RelationName, Set<RelationName>>
-  /** Live views that were dropped with what they read; the step of their view makes them again. */
+  /** Views whose live view was dropped with what it reads; their step makes it again. */
   readonly lostFallbacks: Set<RelationName>
-  /** Exact views likewise, with the program of their view. */
-  readonly lostPrograms: Set<RelationName>
 }
 
 /** A step with what most steps leave as it is. */
@@ -67,35 +66,36 @@ export function moveReaders(
 ): { readonly drop: readonly string[]; readonly again: readonly string[]; readonly told: string } {
   const readers = readersOf(tree, progress)
   refuseUnsupported(tree.relation, readers)
-  const fallbacks = new Map(
-    [...progress.views.keys()].map((view) => [viewObjects(view).fallback, view]),
+  const live = new Map(
+    [...progress.views.keys()].flatMap((view) =>
+      [viewObjects(view).fallback, exactName(view)].map((name) => [name, view]),
+    ),
   )
   // Views that are about to leave need theirs no more.
   const left = [...progress.declared].filter((view) => !progress.views.has(view))
   const surplus = new Set(left.flatMap((view) => [viewObjects(view).fallback, exactName(view)]))
-  const exacts = new Map([...progress.views.keys()].map((view) => [exactName(view), view]))
   const again: string[] = []
   for (const reader of readers) {
-    const program = exacts.get(reader.name)
-    if (program !== undefined) progress.lostPrograms.add(program)
-    if (program !== undefined || surplus.has(reader.name)) continue
-    const view = fallbacks.get(reader.name)
+    if (surplus.has(reader.name)) continue
+    const view = live.get(reader.name)
     const desired = view === undefined ? undefined : progress.views.get(view)
     const { role } = progress.actual
     if (view === undefined || desired === undefined) again.push(...recreate(reader, role))
-    else if (leaving) again.push(...createLiveView(desired, ownerOf(view, progress), role))
-    else progress.lostFallbacks.add(view)
+    else if (!leaving) progress.lostFallbacks.add(view)
+    // An exact view comes with the live view, which reads the same.
+    else if (reader.name !== exactName(view))
+      again.push(...createLiveView(desired, ownerOf(view, progress), role))
   }
   const moved = readers
     .map(({ name }) => name)
-    .filter((name) => !fallbacks.has(name) && !exacts.has(name) && !surplus.has(name))
+    .filter((name) => !live.has(name) && !surplus.has(name))
   return {
     drop: readers
       .toReversed()
       // Of an exact view the step before may have been the end.
       .map(
         ({ kind, name }) =>
-          `drop ${kindWords[kind]} ${exacts.has(name) ? 'if exists ' : ''}${qualifiedName(name)}`,
+          `drop ${kindWords[kind]} ${live.has(name) || surplus.has(name) ? 'if exists ' : ''}${qualifiedName(name)}`,
       ),
     again,
     told: moved.length === 0 ? '' : `; ${moved.join(', ')} dropped and made again`,
@@ -143,8 +143,8 @@ export function declare(
       inputs.filter((input) => !late.has(input)),
     ),
     `insert into tidemark.view_state (view) values (${literal(view)}) on conflict do nothing`,
-    ...(inputs.length > late.size ? ['select tidemark.share_changes()'] : []),
     ...settleWaiting(view, progress),
+    ...settleParts(view),
   ]
 }
 

@@ -346,6 +346,7 @@ async function compiledViews(
     const view = await placed(declaration.name, async () => {
       const made = await incrementalOf(transaction, {
         declaration,
+        owner: before.relations.get(declaration.name)?.relation.owner ?? before.role,
         wish: {
           view: declaration.name,
           query,
@@ -385,16 +386,19 @@ const listens = (
 interface MaybeIncremental {
   readonly declaration: ViewDeclaration
   readonly wish: IncrementalWish
+  /** Who owns the view, and so its program. */
+  readonly owner: string
 }
 
 /** The incremental program of a view that may have one. Throws `TIDEMARK_NOT_INCREMENTAL` when it was asked for. */
 async function incrementalOf(
   transaction: Queryable,
-  { declaration, wish }: MaybeIncremental,
+  { declaration, wish, owner }: MaybeIncremental,
 ): Promise<MadeProgram> {
   const { maintain } = declaration
   if (declaration.as === 'matview' || maintain === 'full') return noProgram([])
-  const made = await programOf(transaction, wish, maintain === 'incremental')
+  const forced = maintain === 'incremental'
+  const made = await programOf(transaction, { wish, owner, forced })
   if (maintain !== 'incremental' || made.program !== null) return made
   const texts = await textsOf(declaration.definition, wish.query)
   const reasons = made.obstacles.map((obstacle) => placedReason(obstacle, texts))

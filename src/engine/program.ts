@@ -5,6 +5,7 @@ import { draftIncremental, finishIncremental, storedStages } from '../compile/in
 import type { Recomputing } from '../compile/indexes.ts'
 import { lookupsOf, proposedIndexes } from '../compile/indexes.ts'
 import { possibleIndexes, readLookupTables } from '../define/lookup-tables.ts'
+import { unreadableSources } from '../define/privileges.ts'
 import { probeTypes } from '../define/probe-types.ts'
 import type { IndexProposal } from '../model/index-proposal.ts'
 import type { Queryable } from '../postgres/connection.ts'
@@ -21,17 +22,29 @@ export interface MadeProgram {
   readonly indexes: readonly IndexProposal[]
 }
 
+/** A query, and who would run its program. */
+export interface ProgramWish {
+  readonly wish: IncrementalWish
+  /** Who owns the view, and so its program. */
+  readonly owner: string
+  readonly forced: boolean
+}
+
 /**
  * The incremental program of a query. With `forced` also one with parts that are computed as a whole whenever something
  * changes; without, only one in which everything has a rule. Leaves nothing in the database.
  */
 export async function programOf(
   transaction: Queryable,
-  wish: IncrementalWish,
-  forced: boolean,
+  { wish, owner, forced }: ProgramWish,
 ): Promise<MadeProgram> {
   const draft = await draftIncremental(wish)
   if (!('stages' in draft)) return noProgram(draft)
+  const unreadable = await unreadableSources(transaction, owner, draft.wish.query.sources)
+  if (unreadable.length > 0) {
+    const reason = `${owner}, who owns it, may not read ${unreadable.join(', ')} itself`
+    return noProgram([{ reason }])
+  }
   if (!forced && draft.obstacles.length > 0) return noProgram(draft.obstacles)
   const types = await probeTypes(
     transaction,

@@ -91,6 +91,8 @@ export interface CompiledView {
 /** The objects of an incrementally maintained view, beside its state table and its program. */
 export interface IncrementalObjects {
   readonly install: readonly string[]
+  /** Makes the view of what the view has to hold, by which it is verified. */
+  readonly exactView: string
   /** `table x`, `type y`, `view z`: what `drop` takes away again. */
   readonly objects: readonly string[]
   /** Columns of the state table that the user's view does not show. */
