@@ -41,8 +41,7 @@ interface Compiled {
  */
 export function maintainDirectly(): Maintainer {
   let captured: CaptureProgram[] = []
-  /** By view: the snapshot that it reflects; null before its first refresh. */
-  const kept = new Map<string, string | null>()
+  const kept = new Map<string, Reflected | null>()
   return {
     async install(database, views) {
       const refused = new Map<string, string>()
@@ -177,6 +176,13 @@ async function createView(
   )
 }
 
+/** What a view reflects. */
+interface Reflected {
+  readonly snapshot: string
+  /** The instant that it takes for now. */
+  readonly asOf: string
+}
+
 interface RefreshRow {
   readonly name: string
   readonly fault: string | null
@@ -187,26 +193,26 @@ interface RefreshRow {
 /** All views in one transaction at one snapshot; what one raises is told of that one alone. */
 async function refreshAll(
   database: Database,
-  kept: Map<string, string | null>,
+  kept: Map<string, Reflected | null>,
 ): Promise<Refreshed> {
   const failures = new Map<string, string>()
   const methods = new Map<string, string>()
   if (kept.size === 0) return { failures, methods }
-  const { rows, snapshot } = await database.transaction(
+  const { rows, reflected } = await database.transaction(
     async (transaction) => {
       const calls = [...kept].map(([name, since]) => {
         const maintain = qualified('tidemark_state', viewNames.maintain(name as RelationName))
-        return `('${name}', '${maintain.replaceAll("'", "''")}', ${since === null ? 'null' : `'${since}'`})`
+        return `('${name}', '${maintain.replaceAll("'", "''")}', ${since === null ? 'null, null' : `'${since.snapshot}', '${since.asOf}'`})`
       })
       await transaction.query(refreshFunction)
       const done = await transaction.query<RefreshRow>(
-        `select v.name, r.* from (values ${calls.join(', ')}) as v (name, maintain, since),
-           pg_temp.oracle_refresh(v.maintain, v.since::pg_snapshot) r`,
+        `select v.name, r.* from (values ${calls.join(', ')}) as v (name, maintain, since, as_of),
+           pg_temp.oracle_refresh(v.maintain, v.since::pg_snapshot, v.as_of::timestamptz) r`,
       )
-      const [row] = await transaction.query<{ snapshot: string }>(
-        'select tidemark.snapshot_now()::text as snapshot',
+      const [row] = await transaction.query<Reflected>(
+        'select tidemark.snapshot_now()::text as snapshot, now()::text as "asOf"',
       )
-      return { rows: done, snapshot: row?.snapshot ?? null }
+      return { rows: done, reflected: row ?? null }
     },
     { isolation: 'repeatable read' },
   )
@@ -216,18 +222,18 @@ async function refreshAll(
     else if (differing !== null && differing > 0)
       failures.set(name, 'what is stored was found broken')
     if (failures.has(name)) kept.delete(name)
-    else kept.set(name, snapshot)
+    else kept.set(name, reflected)
   }
   return { failures, methods }
 }
 
 const refreshFunction = `
-create or replace function pg_temp.oracle_refresh(maintain text, since pg_snapshot,
+create or replace function pg_temp.oracle_refresh(maintain text, since pg_snapshot, as_of timestamptz,
   out fault text, out method text, out differing int)
 language plpgsql as $$
 declare result record;
 begin
-  execute format('select * from %s(false, $1)', maintain) into result using since;
+  execute format('select * from %s(false, $1, $2)', maintain) into result using since, as_of;
   method := result.method;
   differing := result.differing;
 exception when others then
