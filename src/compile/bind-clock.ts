@@ -90,7 +90,7 @@ function combines(
       kind,
     )
   }
-  const name = functionName(node as Parameters<typeof functionName>[0])
+  const name = functionName(node)
   return node['over'] !== undefined || facts.aggregates.has(name) || facts.setReturning.has(name)
 }
 
@@ -170,17 +170,11 @@ function joinWith(binding: Binding, relation: Join): Relation {
   const on: Expression[] = []
   const within: Expression[] = []
   for (const condition of relation.on) {
-    let spans = false
-    const result = lifted(binding, condition, (expression) => {
-      const columns = [...columnsIn(expression)]
-      const side = [right, left].find(({ given }) => columns.every((id) => given.has(id)))
-      if (side !== undefined) return side.marks.take(expression)
-      spans = true
-      return over.take(expression)
-    })
-    if (spans && !inward)
+    const result = liftedOn(binding, condition, { sides: [right, left], over })
+    if (result.spans && !inward)
       throw new NoRule('the clock in a condition over both sides of an outer join or a subquery')
-    ;(spans ? within : on).push(result)
+    const to = result.spans ? within : on
+    to.push(result.condition)
   }
   const partners = right.marks.on(relation.right)
   return {
@@ -196,6 +190,22 @@ interface Side {
   readonly marks: Marks
 }
 
+/** Puts columns of that side which has all that is compared with the clock; of `over` where none has. */
+function liftedOn(
+  binding: Binding,
+  condition: Expression,
+  { sides, over }: { readonly sides: readonly Side[]; readonly over: Marks },
+): { readonly condition: Expression; readonly spans: boolean } {
+  const spanning: Expression[] = []
+  const result = lifted(binding, condition, (expression) => {
+    const columns = [...columnsIn(expression)]
+    const side = sides.find(({ given }) => columns.every((id) => given.has(id)))
+    if (side === undefined) spanning.push(expression)
+    return (side?.marks ?? over).take(expression)
+  })
+  return { condition: result, spans: spanning.length > 0 }
+}
+
 /** Conditions on one input go to that input; those on several to the product of all. */
 function productWith(binding: Binding, relation: Extract<Relation, { kind: 'product' }>): Relation {
   const parts = relation.inputs.map((input) => ({
@@ -207,14 +217,9 @@ function productWith(binding: Binding, relation: Extract<Relation, { kind: 'prod
   const late: Expression[] = []
   const early: Expression[] = []
   for (const condition of relation.where) {
-    let spans = false
-    const result = lifted(binding, condition, (expression) => {
-      const columns = [...columnsIn(expression)]
-      const part = parts.find(({ given }) => columns.every((id) => given.has(id)))
-      spans ||= part === undefined
-      return (part?.marks ?? over).take(expression)
-    })
-    ;(spans ? late : early).push(result)
+    const result = liftedOn(binding, condition, { sides: parts, over })
+    const to = result.spans ? late : early
+    to.push(result.condition)
   }
   const inputs = parts.map(({ input, marks }) => marks.on(input))
   const joined: Relation = { kind: 'product', inputs, where: early }

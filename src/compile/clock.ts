@@ -1,4 +1,4 @@
-import type { Node } from 'libpg-query'
+import type { FuncCall, Node, TypeCast } from 'libpg-query'
 import type { Expression } from './expression.ts'
 import { columnsIn, replacedDeep, sqlOf } from './expression.ts'
 import { functionName } from './functions.ts'
@@ -29,7 +29,7 @@ const typesOfKeyWords: Readonly<Record<string, string | null>> = {
 
 const isClock = (kind: string, node: Readonly<Record<string, unknown>>): boolean =>
   kind === 'FuncCall'
-    ? clockFunctions.includes(functionName(node as Parameters<typeof functionName>[0]))
+    ? clockFunctions.includes(functionName(node))
     : kind === 'SQLValueFunction' && String(node['op']) in typesOfKeyWords
 
 /** Whether the value of an expression, or of any part of a syntax tree, moves as time passes. */
@@ -141,7 +141,8 @@ function differenceOf(expression: Expression): readonly [Expression | null, Expr
 
 /**
  * Differences of instants count hours alone, and intervals are compared as if a month had 30 days: the interval is
- * taken for as many seconds. A millisecond more on both sides makes up for rounding.
+ * taken for as many seconds. A millisecond more on both sides makes up for rounding; two hours more, where the clock of
+ * a zone is asked, for what happens to its order when it is put forward and the other side is an instant.
  */
 function between(still: Expression, moving: Expression, back: Expression | null): string {
   const interval = back === null ? '' : sqlOf(back)
@@ -150,10 +151,20 @@ function between(still: Expression, moving: Expression, back: Expression | null)
       ? ''
       : ` - make_interval(secs => extract(epoch from ${interval})::float8 - extract(year from ${interval})::float8 * 453600)`
   const [is, was] = [sqlOf(moving), sqlOf(asItWas(moving))]
-  const edge = (sign: string): string => (back === null ? '' : ` ${sign} interval '1 ms'`)
+  const room = back !== null ? '1 ms' : isLocal(moving) ? '2 hours' : null
+  const edge = (sign: string): string => (room === null ? '' : ` ${sign} interval '${room}'`)
   const text = sqlOf(still)
   return `(${text}) >= least(${is}, ${was})${less}${edge('-')} and (${text}) <= greatest(${is}, ${was})${less}${edge('+')}`
 }
+
+/** Whether an instant is reckoned as the clock of a zone shows it. */
+const isLocal = (expression: Expression): boolean =>
+  [...nodesOf(expression)].some(
+    ({ kind, node }) =>
+      (kind === 'SQLValueFunction' && String(node['op']).startsWith('SVFOP_LOCAL')) ||
+      (kind === 'FuncCall' && functionName(node) === 'timezone') ||
+      (kind === 'TypeCast' && lastOf((node as TypeCast).typeName?.names) === 'timestamp'),
+  )
 
 const isInterval = (expression: Expression): boolean =>
   'TypeCast' in expression &&
@@ -170,15 +181,7 @@ const instants: readonly string[] = ['date', 'timestamp', 'timestamptz']
 /** An instant reckoned from the clock alone, of a type with one order that `least` and operators agree on. */
 function isTemporal(expression: Expression): boolean {
   if (columnsIn(expression).size > 0 || !asksClock(expression)) return false
-  if ('FuncCall' in expression) {
-    const name = functionName(expression.FuncCall)
-    const args = expression.FuncCall.args ?? []
-    return (
-      clockFunctions.includes(name) ||
-      (['date_trunc', 'timezone'].includes(name) &&
-        args.every((argument) => !asksClock(argument) || isTemporal(argument)))
-    )
-  }
+  if ('FuncCall' in expression) return isTemporalCall(expression.FuncCall)
   if ('SQLValueFunction' in expression) {
     return !/TIME(_N)?$/.test(String(expression.SQLValueFunction.op))
   }
@@ -186,6 +189,20 @@ function isTemporal(expression: Expression): boolean {
     const { arg, typeName } = expression.TypeCast
     return arg !== undefined && isTemporal(arg) && instants.includes(lastOf(typeName?.names))
   }
+  return isTemporalSum(expression)
+}
+
+function isTemporalCall(call: FuncCall): boolean {
+  const name = functionName(call)
+  if (clockFunctions.includes(name)) return true
+  const args = call.args ?? []
+  return (
+    ['date_trunc', 'timezone'].includes(name) &&
+    args.every((argument) => !asksClock(argument) || isTemporal(argument))
+  )
+}
+
+function isTemporalSum(expression: Expression): boolean {
   if (!('A_Expr' in expression) || expression.A_Expr.kind !== 'AEXPR_OP') return false
   const { lexpr, rexpr } = expression.A_Expr
   // Instant less instant would be an interval, whose order is its own but fits as well; it is left out.

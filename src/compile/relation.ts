@@ -182,11 +182,10 @@ export interface Whole {
 export function columnsOf(relation: Relation): readonly ColumnId[] {
   switch (relation.kind) {
     case 'scan':
-      return relation.columns.map(({ id }) => id)
+    case 'project':
+      return relation.columns.map(({ id }: { readonly id: ColumnId }) => id)
     case 'product':
       return relation.inputs.flatMap((input) => columnsOf(input))
-    case 'project':
-      return relation.columns.map(({ id }) => id)
     case 'outer':
     case 'apply':
       return [...columnsOf(relation.left), ...columnsOf(relation.right)]
@@ -212,28 +211,10 @@ export function columnsOf(relation: Relation): readonly ColumnId[] {
 
 /** The relations that a relation is made of. */
 export function inputsOf(relation: Relation): readonly Relation[] {
-  switch (relation.kind) {
-    case 'scan':
-    case 'rows':
-      return []
-    case 'product':
-    case 'union':
-      return relation.inputs
-    case 'project':
-    case 'aggregate':
-    case 'window':
-    case 'top':
-    case 'moving':
-      return [relation.input]
-    case 'outer':
-    case 'match':
-    case 'mark':
-    case 'set':
-    case 'apply':
-      return [relation.left, relation.right]
-    case 'whole':
-      return relation.reads
-  }
+  if ('inputs' in relation) return relation.inputs
+  if ('input' in relation) return [relation.input]
+  if ('left' in relation) return [relation.left, relation.right]
+  return relation.kind === 'whole' ? relation.reads : []
 }
 
 /** Everything that a relation is made of, itself first. */
