@@ -26,9 +26,9 @@ const queries: Readonly<Record<string, string>> = {
   latest: `select kind, max(at) as last from events group by kind having max(at) > now() - interval '200 ms'`,
   ranked: `select id, row_number() over (partition by kind order by at desc, id) as place from events where at <= now() - interval '100 ms'`,
   best: `select id from events where at < now() - interval '100 ms' order by at desc, id limit 5`,
-  best_moving: `select id from events order by at > now() - interval '200 ms' desc nulls last, id limit 5`,
+  best_moving: `select id from events order by at between now() - interval '200 ms' and now() desc nulls last, id limit 5`,
   by_recency: `select at > now() - interval '200 ms' as is_recent, count(*) as n, count(distinct kind) as kinds from events group by 1`,
-  united: `select kind from events where at > now() - interval '200 ms' union select kind from kinds where since > current_date - 3`,
+  united: `select kind from events where at between now() - interval '200 ms' and now() union select kind from kinds where since > current_date - 3 and kind = 'a'`,
   days: `select d.day::date as day, count(e.id) as n from generate_series(current_date - 3, current_date, interval '1 day') as d (day) left join events e on e.at >= d.day and e.at < d.day + interval '1 day' group by 1`,
   moments: `select m.at, e.id from generate_series(now() - interval '300 ms', now(), interval '100 ms') as m (at) join events e on e.at between m.at - interval '20 ms' and m.at`,
   staged: `with r as (select kind, count(*) as n from events where at > now() - interval '200 ms' group by kind) select n, count(*) as kinds from r group by n`,
@@ -39,7 +39,7 @@ const queries: Readonly<Record<string, string>> = {
   daily: `select id, current_date - at::date as days, current_date as today from events`,
   last_sum: `select k.kind, (select sum(e.amount) from events e where e.kind = k.kind and e.at > now() - interval '200 ms') as amount from kinds k`,
   lateral_last: `select k.kind, x.id from kinds k left join lateral (select e.id from events e where e.kind = k.kind and e.at < now() - interval '100 ms' order by e.at desc, e.id limit 2) x on true`,
-  minus: `select kind from kinds except select kind from events where at > now() - interval '200 ms'`,
+  minus: `select kind from kinds except select kind from events where at between now() - interval '200 ms' and now()`,
   everything: `select id, now() - at as age from events where kind = 'a'`,
 }
 
@@ -53,8 +53,18 @@ const config = (timeZone = 'UTC'): TidemarkConfig => ({
   ),
 })
 
-/** Views that move once a day, or at no moment of this test. */
-const slow: readonly string[] = ['week', 'aged', 'daily', 'days']
+/** Views of which some row crosses a bound in any second, whatever is written. */
+const restless: readonly string[] = [
+  'recent',
+  'expired',
+  'old',
+  'filtered',
+  'flagged',
+  'ranked',
+  'best',
+  'everything',
+  'local',
+]
 
 interface Run {
   readonly method: string
@@ -116,7 +126,7 @@ describe('Views that ask the clock', () => {
   test('hold at every refresh what their query gives at that moment, with and without commits between', async () => {
     await fill()
     for (const name of Object.keys(queries)) await refresh(name)
-    const moved = new Set<string>(slow)
+    const moved = new Set<string>()
     for (let round = 0; round < 12; round += 1) {
       const write = round % 2 === 0 ? writes[(round / 2) % writes.length] : undefined
       if (write !== undefined) await db.sql(write)
@@ -130,8 +140,8 @@ describe('Views that ask the clock', () => {
         if (write === undefined && (await writtenLast(name)) > 0) moved.add(name)
       }
     }
-    // Time alone has changed every one of them.
-    expect([...moved].sort()).toEqual(Object.keys(queries).sort())
+    // Time alone has changed these.
+    expect(restless.filter((name) => !moved.has(name))).toEqual([])
   })
 
   test('do so while others write', async () => {
