@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { beforeAll, expect, onTestFinished } from 'vitest'
+import { beforeAll, expect, onTestFinished, vi } from 'vitest'
 import type { TestDatabase, TestDatabaseOptions } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
 import type { Shell } from '../cli/run.ts'
@@ -42,6 +42,9 @@ const laterViews = {
 
 let db: TestDatabase
 let project: Shell
+
+/** Each test starts a tool a dozen times, which takes seconds on a busy machine. */
+vi.setConfig({ testTimeout: 300_000 })
 
 beforeAll(() => installTools(), 300_000)
 

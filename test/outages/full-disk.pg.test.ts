@@ -79,4 +79,5 @@ test.runIf(mayMount)(
     await workUntilWhole(db.database, ['each', 'total'])
     expect(await db.sql('select count(*)::int as n from each')).toEqual([{ n: 150_000 }])
   },
+  120_000,
 )
