@@ -232,7 +232,8 @@ interface Counted {
 
 function counted(statement: Statement, { right, on }: Sides, rows: Item): Counted {
   // What depends on the row of a query around it cannot be added up apart from it.
-  const pairs = freeIn(right).size > 0 ? null : equalities(on, columnsOf(right))
+  const [own, between] = dividedBy(on, columnsOf(right))
+  const pairs = freeIn(right).size > 0 ? null : equalities(between, columnsOf(right))
   const now = itemOf(statement, right, 'new')
   const more = statement.alias()
   const some = statement.alias()
@@ -260,7 +261,7 @@ function counted(statement: Statement, { right, on }: Sides, rows: Item): Counte
   select ${by.join(', ')}, sum(w) as came
   from (
     select ${keys.join(', ')}, ${changed.alias}.w
-    from ${indented(changed.sql, '    ').trimStart()}
+    from ${indented(changed.sql, '    ').trimStart()}${own.length === 0 ? '' : `\n    where ${conditionText(own)}`}
   ) as ${statement.alias()}
   group by ${by.join(', ')}
 ) as ${more},
@@ -299,6 +300,19 @@ interface Equality {
   readonly inner: Expression
   /** The operator as SQL. */
   readonly sign: string
+}
+
+/** Conditions on the right alone, and the others. */
+function dividedBy(
+  on: readonly Expression[],
+  right: readonly ColumnId[],
+): readonly [readonly Expression[], readonly Expression[]] {
+  const inner = new Set(right)
+  const isOwn = (condition: Expression): boolean => {
+    const columns = [...columnsIn(condition)]
+    return columns.length > 0 && columns.every((id) => inner.has(id))
+  }
+  return [on.filter(isOwn), on.filter((condition) => !isOwn(condition))]
 }
 
 /** Conditions as equalities between the left and the right; null when there is another one, or none. */
