@@ -100,43 +100,44 @@ class Plan {
 
   /** Plans one call; false when it has no rule. */
   add(id: string, call: FuncCall): boolean {
+    const sql = this.#resultOf(call)
+    if (sql !== null) this.#results.push({ id, sql })
+    return sql !== null
+  }
+
+  /** What a call gives, over the columns of the table of groups; null without a rule. */
+  #resultOf(call: FuncCall): string | null {
     const name = functionName(call)
     const [argument, another] = call.args ?? []
-    if (another !== undefined || call.agg_within_group === true || call.func_variadic === true)
-      return false
+    const plain = call.agg_within_group !== true && call.func_variadic !== true
+    if (another !== undefined || !plain) return null
     const where = call.agg_filter === undefined ? [] : [this.#input(call.agg_filter)]
-    const put = (sql: string): true => {
-      this.#results.push({ id, sql })
-      return true
-    }
-    if (name === 'tidemark.first' && isNever(call)) {
-      return argument === undefined ? false : put(`null::${this.#typeOf(argument).type}`)
-    }
-    if (name === 'count' && argument === undefined) return put(this.#count(where))
-    if (argument === undefined) return false
+    if (argument === undefined) return name === 'count' ? this.#count(where) : null
     const type = this.#typeOf(argument)
+    if (name === 'tidemark.first' && isNever(call)) return `null::${type.type}`
     const value = this.#input(argument)
-    const present = [...where, `${value} is not null`]
-    if (call.agg_distinct === true)
-      return this.#distinctCall({ name, value, type, present, put, argument })
-    if (name === 'count') return put(this.#count(present))
-    if (/^(bool_and|bool_or|every)$/.test(name)) {
-      const [yes, no] = [this.#count([...where, value]), this.#count([...where, `not ${value}`])]
-      const first =
-        name === 'bool_or'
-          ? `when ${yes} > 0 then true when ${no} > 0 then false`
-          : `when ${no} > 0 then false when ${yes} > 0 then true`
-      return put(`case ${first} end`)
-    }
-    if (name === 'min' || name === 'max') {
-      if (!type.imageEqual) return false
-      return put(this.#extremum({ name, value, type, where }))
-    }
-    if (name !== 'sum' && name !== 'avg') return false
-    const sum = this.#sum({ value, argument, type, present })
-    if (sum === null) return false
-    const count = this.#count(present)
-    return put(resultOfSum(name, { sum, count, type }))
+    const given: Given = { name, argument, type, value, where }
+    return call.agg_distinct === true ? this.#ofDistinct(given) : this.#ofAll(given)
+  }
+
+  #ofAll(given: Given): string | null {
+    const { name, type } = given
+    if (name === 'count') return this.#count(present(given))
+    if (name === 'min' || name === 'max')
+      return type.imageEqual ? this.#extremum(name, given) : null
+    if (/^(bool_and|bool_or|every)$/.test(name)) return this.#truth(given)
+    if (name !== 'sum' && name !== 'avg') return null
+    const sum = this.#sum(given)
+    return sum === null
+      ? null
+      : resultOfSum(name, { sum, count: this.#count(present(given)), type })
+  }
+
+  #truth({ name, value, where }: Given): string {
+    const [yes, no] = [this.#count([...where, value]), this.#count([...where, `not ${value}`])]
+    return name === 'bool_or'
+      ? `case when ${yes} > 0 then true when ${no} > 0 then false end`
+      : `case when ${no} > 0 then false when ${yes} > 0 then true end`
   }
 
   #input(expression: Expression): string {
@@ -163,17 +164,7 @@ class Plan {
     })
   }
 
-  #extremum({
-    name,
-    value,
-    type,
-    where,
-  }: {
-    name: 'min' | 'max'
-    value: string
-    type: ColumnType
-    where: readonly string[]
-  }): string {
+  #extremum(name: 'min' | 'max', { value, type, where }: Given): string {
     return this.#column(name, {
       type: declared(type),
       change: `${name}(${value})${filtered([...where, 'w > 0'])}`,
@@ -184,27 +175,14 @@ class Plan {
   }
 
   /** The sum as a numeric that looks as PostgreSQL's own would; null when it cannot be told. */
-  #sum({
-    value,
-    argument,
-    type,
-    present,
-  }: {
-    value: string
-    argument: Expression
-    type: ColumnType
-    present: readonly string[]
-  }): string | null {
-    if (integers.includes(type.type)) {
-      return this.#column('sum', {
-        type: 'numeric',
-        change: `coalesce(sum(${value}::numeric * w)${filtered(present)}, 0)`,
-        total: `coalesce(sum(${value})${filtered(present)}, 0)`,
-        merge: 'add',
-        gone: null,
-      })
-    }
-    if (!/^numeric(\(|$)/.test(type.type)) return null
+  #sum(given: Given): string | null {
+    const { type, value } = given
+    if (integers.includes(type.type)) return this.#added(`${value}::numeric`, value, present(given))
+    return /^numeric(\(|$)/.test(type.type) ? this.#numericSum(given) : null
+  }
+
+  #numericSum(given: Given): string {
+    const { value, argument, type } = given
     const scales = scalesOf(argument, this.#typeOf)
     const odd = [
       `${value} = 'NaN'`,
@@ -212,15 +190,9 @@ class Plan {
       ...(type.type === 'numeric' ? [`abs(${value}) = 'Infinity'`] : []),
       ...(scales === null ? [`scale(${value}) > ${String(finestScale)}`] : []),
     ].join(' or ')
-    this.#special.add(this.#count([...present, `(${odd})`]))
-    const plain = [...present, `not (${odd})`]
-    const sum = this.#column('sum', {
-      type: 'numeric',
-      change: `coalesce(sum(${value} * w)${filtered(plain)}, 0)`,
-      total: `coalesce(sum(${value})${filtered(plain)}, 0)`,
-      merge: 'add',
-      gone: null,
-    })
+    this.#special.add(this.#count([...present(given), `(${odd})`]))
+    const plain = [...present(given), `not (${odd})`]
+    const sum = this.#added(value, value, plain)
     const possible = scales ?? Array.from({ length: finestScale + 1 }, (_, scale) => scale)
     const [only, another] = possible
     if (only !== undefined && another === undefined) return `round(${sum}, ${String(only)})`
@@ -233,28 +205,27 @@ class Plan {
     return `round(${sum}, case ${cases.join(' ')} else 0 end)`
   }
 
-  #distinctCall({
-    name,
-    value,
-    type,
-    present,
-    put,
-    argument,
-  }: {
-    name: string
-    value: string
-    type: ColumnType
-    present: readonly string[]
-    put: (sql: string) => true
-    argument: Expression
-  }): boolean {
-    if (!type.imageEqual || !type.hashable) return false
-    if (name === 'min' || name === 'max')
-      return put(this.#extremum({ name, value, type, where: present }))
-    if (name !== 'count' && name !== 'sum' && name !== 'avg') return false
-    const key = `${value} ${present.join(' and ')}`
+  #added(factor: string, value: string, conditions: readonly string[]): string {
+    return this.#column('sum', {
+      type: 'numeric',
+      change: `coalesce(sum(${factor} * w)${filtered(conditions)}, 0)`,
+      total: `coalesce(sum(${value})${filtered(conditions)}, 0)`,
+      merge: 'add',
+      gone: null,
+    })
+  }
+
+  #ofDistinct(given: Given): string | null {
+    const { name, type, value } = given
+    if (!type.imageEqual || !type.hashable) return null
+    if (name === 'min' || name === 'max') return this.#extremum(name, given)
+    const sums = name === 'sum' || name === 'avg'
+    // NaN is one value more that cannot be added up.
+    if (name !== 'count' && !(sums && integers.includes(type.type))) return null
+    const counts = present(given).join(' and ')
+    const key = `${value} ${counts}`
     const found = this.#distinct.get(key) ?? {
-      base: { number: this.#distinct.size + 1, value, type, counts: present.join(' and ') },
+      base: { number: this.#distinct.size + 1, value, type, counts },
       own: new Map<string, Accumulator>(),
     }
     this.#distinct.set(key, found)
@@ -266,15 +237,7 @@ class Plan {
       merge: 'add',
       gone: null,
     })
-    if (name === 'count') return put(count)
-    const scales = integers.includes(type.type) ? [0] : scalesOf(argument, this.#typeOf)
-    const [only, another] = scales ?? []
-    if (
-      only === undefined ||
-      another !== undefined ||
-      !/^(smallint|integer|bigint|numeric)/.test(type.type)
-    )
-      return false
+    if (name === 'count') return count
     const sum = columnIn(found.own, `${prefix}sum`, {
       type: 'numeric',
       change: 'coalesce(sum(value::numeric * w), 0)',
@@ -282,11 +245,22 @@ class Plan {
       merge: 'add',
       gone: null,
     })
-    // NaN is one value more that cannot be added up.
-    if (!integers.includes(type.type)) return false
-    return put(resultOfSum(name, { sum, count, type }))
+    return resultOfSum(name === 'avg' ? 'avg' : 'sum', { sum, count, type })
   }
 }
+
+/** A call of one argument. */
+interface Given {
+  readonly name: string
+  readonly argument: Expression
+  readonly type: ColumnType
+  /** The column of the input's rows that has the argument. */
+  readonly value: string
+  /** SQL: which rows count. */
+  readonly where: readonly string[]
+}
+
+const present = ({ where, value }: Given): readonly string[] => [...where, `${value} is not null`]
 
 function columnIn(
   columns: Map<string, Accumulator>,

@@ -182,7 +182,7 @@ const hintOf = (key: Expression): string => {
 
 function refuseNested(binding: Binding, call: FuncCall): void {
   for (const { kind, node } of nodesOf(call.args ?? [])) {
-    if (kind === 'FuncCall' && isAggregateCall(binding, { FuncCall: node as FuncCall })) {
+    if (kind === 'FuncCall' && isAggregateCall(binding, { FuncCall: node })) {
       throw new NoRule('an aggregate within an aggregate')
     }
   }

@@ -67,20 +67,34 @@ function named(scope: Scope, alias: string, table: Named): void {
 }
 
 function bindTable(binding: Binding, table: RangeVar, scope: Scope): Relation {
+  const { relname = '', alias } = table
+  const called = alias?.aliasname ?? relname
+  const renamed = aliasNames(alias)
+  const bound = boundAs(binding, table, scope)
+  if (bound === undefined) return bindScan(binding, table, scope)
+  const wanted = bound.names.map((name, at) => renamed[at] ?? name)
+  const copy = renamedCopy(binding, bound, wanted)
+  named(scope, called, copy.named)
+  return copy.relation
+}
+
+/** The query that a name stands for: one of WITH, or an ordinary view; undefined for a table. */
+function boundAs(
+  binding: Binding,
+  { relname = '', schemaname }: RangeVar,
+  scope: Scope,
+): BoundQuery | undefined {
+  const cte = schemaname === undefined ? cteNamed(scope, relname) : undefined
+  if (cte !== undefined) return cte.bound
+  const view = binding.facts.views.get(`${schemaname ?? 'pg_catalog'}.${relname}`)
+  if (view === undefined) return undefined
+  return withNames(binding.bind(binding, view.select, null), view.columns)
+}
+
+function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
   const { relname = '', schemaname, alias, location } = table
   const called = alias?.aliasname ?? relname
   const renamed = aliasNames(alias)
-  const cte = schemaname === undefined ? cteNamed(scope, relname) : undefined
-  const view = binding.facts.views.get(`${schemaname ?? 'pg_catalog'}.${relname}`)
-  if (cte !== undefined || view !== undefined) {
-    const bound: BoundQuery =
-      cte?.bound ??
-      withNames(binding.bind(binding, must(view, 'a view').select, null), view?.columns)
-    const wanted = bound.names.map((name, at) => renamed[at] ?? name)
-    const copy = renamedCopy(binding, bound, wanted)
-    named(scope, called, copy.named)
-    return copy.relation
-  }
   if (table.inh !== true) throw new NoRule('ONLY', location ?? null)
   const found = tableOf(binding.facts, schemaname, relname)
   if (found === undefined) throw new NoRule(`${relname} cannot be captured`, location ?? null)
@@ -180,35 +194,42 @@ function bindJoin(binding: Binding, join: JoinExpr, place: Place): Item {
     usingOf(binding, { name: stringOf(node) ?? '', leftTables, rightTables, scope, jointype }),
   )
   const all = [...using, ...conjuncts(quals === undefined ? undefined : resolved(quals, scope))]
-  const on = all.filter((condition) => !hasSubquery(condition))
-  const nested = all.filter((condition) => hasSubquery(condition))
-  const [only, ...more] = nested
-  const condition = only === undefined ? undefined : more.length === 0 ? only : both(nested)
-  if (jointype === 'JOIN_INNER') {
-    const joined = productOf([withItem(leftItem.relation, right)], on)
-    return {
-      relation:
-        condition === undefined
-          ? joined
-          : binding.where(binding, { relation: joined, condition, scope }),
-      holdsLeft: leftItem.holdsLeft || right.holdsLeft,
-    }
+  const sides: Sides = {
+    left: leftItem,
+    right,
+    on: all.filter((condition) => !hasSubquery(condition)),
+    nested: all.filter((condition) => hasSubquery(condition)),
+    jointype,
   }
-  if (condition !== undefined) {
-    // A condition on the right alone says which rows there are to be joined.
-    if (jointype !== 'JOIN_LEFT' || !dependsOn(condition, rightTables, leftTables)) {
-      throw new NoRule('a subquery in ON of an outer join')
-    }
-    const filtered = binding.where(binding, { relation: right.relation, condition, scope })
-    return outerJoin({ left: leftItem, right: { ...right, relation: filtered }, on, jointype })
+  if (jointype === 'JOIN_INNER') return innerJoin(binding, sides, scope)
+  const { nested } = sides
+  if (nested.length === 0) return outerJoin(sides)
+  // A condition on the right alone says which rows there are to be joined.
+  if (jointype !== 'JOIN_LEFT' || !dependsOn(both(nested), rightTables, leftTables)) {
+    throw new NoRule('a subquery in ON of an outer join')
   }
-  return outerJoin({ left: leftItem, right, on, jointype })
+  const relation = binding.where(binding, {
+    relation: right.relation,
+    condition: both(nested),
+    scope,
+  })
+  return outerJoin({ ...sides, right: { ...right, relation } })
+}
+
+function innerJoin(binding: Binding, { left, right, on, nested }: Sides, scope: Scope): Item {
+  const joined = productOf([withItem(left.relation, right)], on)
+  const holdsLeft = left.holdsLeft || right.holdsLeft
+  if (nested.length === 0) return { relation: joined, holdsLeft }
+  const relation = binding.where(binding, { relation: joined, condition: both(nested), scope })
+  return { relation, holdsLeft }
 }
 
 interface Sides {
   readonly left: Item
   readonly right: Item
   readonly on: readonly Expression[]
+  /** Conditions with subqueries in them. */
+  readonly nested: readonly Expression[]
   readonly jointype: JoinExpr['jointype']
 }
 
@@ -271,7 +292,7 @@ function dependsOn(
     ...other.flatMap(([, { columns }]) => columns.map(({ is }) => columnIn(is) ?? '')),
   ])
   const names = [...nodesOf(condition)].flatMap(({ kind, node }) =>
-    kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node } as Expression) ?? []).slice(0, 1) : [],
+    kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node }) ?? []).slice(0, 1) : [],
   )
   return own.length > 0 && !names.some((name) => outside.has(name))
 }

@@ -143,9 +143,9 @@ function equalitiesOf(binding: Binding, relation: Relation): Equalities | undefi
   return ofProduct(binding, relation)
 }
 
-function ofLeft<Kind extends Extract<Relation, { kind: 'outer' | 'match' | 'mark' }>>(
+function ofLeft(
   binding: Binding,
-  relation: Kind,
+  relation: Extract<Relation, { kind: 'outer' | 'match' | 'mark' }>,
 ): Equalities | undefined {
   const below = equalitiesOf(binding, relation.left)
   if (below === undefined) return undefined

@@ -8,7 +8,7 @@ import { columnIn, columnOf, columnsIn, conjuncts, either, isNull, replaced } fr
 import { isNotNull, notNullIn } from './nullability.ts'
 import { peel, returnsSets } from './peel.ts'
 import { productOf } from './product.ts'
-import type { Output, Relation } from './relation.ts'
+import type { Output, Relation, Scan } from './relation.ts'
 import { columnsOf } from './relation.ts'
 import { hasSubquery, nodesOf } from './walk.ts'
 
@@ -51,19 +51,13 @@ function matchOf(
   if (subLinkType !== 'ANY_SUBLINK' && subLinkType !== 'ALL_SUBLINK') return undefined
   const right = inwardLinear(bindLink(binding, link, scope))
   const test = testOf(link, right)
-  const all = subLinkType === 'ALL_SUBLINK'
+  const sides = { kind: 'match', left: relation, right } as const
   // x op ANY (…) keeps rows for which the test is true for some; x op ALL (…) those for which it is true for each.
-  if (!all && !not) return { kind: 'match', anti: false, left: relation, right, on: [test] }
-  if (all && !not)
-    return { kind: 'match', anti: true, left: relation, right, on: [isNot('TRUE', test)] }
-  if (all) return { kind: 'match', anti: false, left: relation, right, on: [isFalse(test)] }
-  return {
-    kind: 'match',
-    anti: true,
-    left: relation,
-    right,
-    on: [notFalse(binding, { test, left: relation, right })],
+  if (subLinkType === 'ALL_SUBLINK') {
+    return { ...sides, anti: !not, on: [not ? isFalse(test) : isNot('TRUE', test)] }
   }
+  const on = not ? notFalse(binding, { test, left: relation, right }) : test
+  return { ...sides, anti: not, on: [on] }
 }
 
 const isNot = (what: 'TRUE' | 'FALSE', arg: Expression): Expression => ({
@@ -359,25 +353,28 @@ function givesAtMostOne(relation: Relation, { facts }: Pick<Binding, 'facts'>): 
   const table = [...facts.tables.values()].find(
     ({ target }) => target.kind === of.kind && target.name === of.name,
   )
-  const own = new Set(columnsOf(scan))
-  const pinned = new Set<string>()
-  for (const condition of relation.where) {
-    if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') continue
-    const { name, lexpr, rexpr } = condition.A_Expr
-    const [sign] = name ?? []
-    if (name?.length !== 1 || sign === undefined || !('String' in sign) || sign.String.sval !== '=')
-      continue
-    for (const [side, other] of [
-      [lexpr, rexpr],
-      [rexpr, lexpr],
-    ] as const) {
-      const id = side === undefined ? null : columnIn(side)
-      const column = scan.columns.find((each) => each.id === id)
-      if (column !== undefined && ![...columnsIn(other)].some((each) => own.has(each)))
-        pinned.add(column.name)
-    }
-  }
+  const pinned = new Set(relation.where.flatMap((condition) => pinnedBy(condition, scan)))
   return (
     table?.keys.some((key) => key.length > 0 && key.every((column) => pinned.has(column))) ?? false
   )
+}
+
+/** The column of a table that a condition `column = something from outside` pins down. */
+function pinnedBy(condition: Expression, scan: Scan): readonly string[] {
+  if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return []
+  const { name = [], lexpr, rexpr } = condition.A_Expr
+  const [sign, another] = name
+  if (another !== undefined || sign === undefined) return []
+  if (!('String' in sign) || sign.String.sval !== '=') return []
+  const own = new Set(columnsOf(scan))
+  const sides = [
+    [lexpr, rexpr],
+    [rexpr, lexpr],
+  ] as const
+  return sides.flatMap(([side, other]) => {
+    const id = side === undefined ? null : columnIn(side)
+    const column = scan.columns.find((each) => each.id === id)
+    const outside = ![...columnsIn(other)].some((each) => own.has(each))
+    return column !== undefined && outside ? [column.name] : []
+  })
 }

@@ -1,9 +1,10 @@
-import type { Node, SelectStmt } from 'libpg-query'
+import type { SelectStmt } from 'libpg-query'
 import type { Binding, BoundQuery, Scope } from './bind-scope.ts'
-import { NoRule, cteNamed, tableOf } from './bind-scope.ts'
+import { NoRule, cteNamed, fieldsOf, tableOf } from './bind-scope.ts'
 import { impliedNames } from './bind-names.ts'
 import { printableStatement, replacedDeep } from './expression.ts'
 import type { Scan } from './relation.ts'
+import type { TreeNode } from './walk.ts'
 import { nodesOf } from './walk.ts'
 
 interface Refused {
@@ -54,26 +55,28 @@ export function bindWhole(binding: Binding, { select, parent, reason }: Refused)
 /** Whether a query uses a name that only the queries around it know: a CTE of theirs, or a table in their FROM. */
 function refersOutside(select: SelectStmt, parent: Scope | null): boolean {
   if (parent === null) return false
-  const aliases = new Set<string>()
-  const ctes = new Set<string>()
-  for (const { kind, node } of nodesOf(select)) {
-    const alias = (node['alias'] as { aliasname?: string } | undefined)?.aliasname
-    if (alias !== undefined) aliases.add(alias)
-    if (kind === 'RangeVar' && alias === undefined) aliases.add(String(node['relname']))
-    if (kind === 'CommonTableExpr') ctes.add(String(node['ctename']))
-  }
-  for (const { kind, node } of nodesOf(select)) {
+  const nodes = [...nodesOf(select)]
+  const ctes = new Set(
+    nodes.flatMap(({ kind, node }) =>
+      kind === 'CommonTableExpr' ? [String(node['ctename'])] : [],
+    ),
+  )
+  const aliases = new Set(nodes.flatMap((each) => aliasOf(each)))
+  return nodes.some(({ kind, node }) => {
     if (kind === 'RangeVar' && node['schemaname'] === undefined) {
       const name = String(node['relname'])
-      if (!ctes.has(name) && cteNamed(parent, name) !== undefined) return true
+      return !ctes.has(name) && cteNamed(parent, name) !== undefined
     }
-    if (kind === 'ColumnRef') {
-      const [first, second] = (node['fields'] as readonly Node[] | undefined) ?? []
-      const name = first !== undefined && 'String' in first ? (first.String.sval ?? '') : ''
-      if (second !== undefined && !aliases.has(name)) return true
-    }
-  }
-  return false
+    const [first, second] = kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node }) ?? []) : []
+    return first !== undefined && second !== undefined && !aliases.has(first)
+  })
+}
+
+/** The name that an item of FROM goes by. */
+function aliasOf({ kind, node }: TreeNode): readonly string[] {
+  const alias = (node['alias'] as { aliasname?: string } | undefined)?.aliasname
+  if (alias !== undefined) return [alias]
+  return kind === 'RangeVar' ? [String(node['relname'])] : []
 }
 
 /** Ordinary views written out, so that nothing but tables is named. */

@@ -17,7 +17,6 @@ interface Windowed extends Expressed {
 
 /** Window functions, those of one partitioning and order together; their values become columns. */
 export function bindWindows<State extends Windowed>(binding: Binding, state: State): State {
-  let { relation } = state
   const calls = new Map<string, { readonly output: Output; readonly call: FuncCall }>()
   const replaceCalls = (expression: Expression): Expression =>
     replaced(expression, (node) => {
@@ -36,7 +35,7 @@ export function bindWindows<State extends Windowed>(binding: Binding, state: Sta
     })
   if (!state.expressions.some((expression) => hasWindow(expression))) return state
   const joinedState = joinInner(binding, state)
-  relation = joinedState.relation
+  let { relation } = joinedState
   const expressions = joinedState.expressions.map((expression) => replaceCalls(expression))
   const partitions = new Map<string, { partition: readonly Expression[]; calls: Output[] }>()
   for (const { output, call } of calls.values()) {

@@ -107,12 +107,7 @@ export function accumulateQueries(
   const values = plan.distinct.flatMap(({ number, accumulators }) =>
     accumulators.map(({ name }) => ({ name, from: `came_${String(number)}` })),
   )
-  const joins = plan.distinct
-    .map(({ number }) => {
-      const from = `came_${String(number)}`
-      return `\n  left join ${from} on ${from}."hash of group" = c."hash of group"${same(names, from, 'c')}`
-    })
-    .join('')
+  const joins = plan.distinct.map(({ number }) => joinOfValues(number, names)).join('')
   const set = [
     '"rows" = g."rows" + c."rows"',
     ...merged.map(({ name, sql }) => `${name} = ${sql}`),
@@ -126,7 +121,7 @@ export function accumulateQueries(
     '"rows"',
     ...plan.accumulators.map(({ name }) => name),
   ]
-  const lost = lostText(plan)
+  const lost = lostText(plan, 'g')
   return [
     `-- Rows of the input that came (w > 0) and went (w < 0).
 changed as (
@@ -160,11 +155,17 @@ change as materialized (
     `groups as materialized (
   select * from moved
   union all
-  select f.*, ${foundedLost(plan, names)} as lost
+  select f.*, ${lostText(plan, 'f')} as lost
   from founded as f
   join change as c on c."hash of group" = f."hash of group"${same(names, 'c', 'f')}
 )`,
   ]
+}
+
+/** Joins to the changes of groups what values that came or went mean for them. */
+function joinOfValues(number: number, names: readonly string[]): string {
+  const from = `came_${String(number)}`
+  return `\n  left join ${from} on ${from}."hash of group" = c."hash of group"${same(names, from, 'c')}`
 }
 
 const goneName = (name: string): string => `"gone ${name.replaceAll('"', '')}"`
@@ -173,21 +174,19 @@ function mergedText({ name, merge }: Accumulator): { readonly name: string; read
   return { name, sql: merge === 'add' ? `g.${name} + c.${name}` : `${merge}(g.${name}, c.${name})` }
 }
 
-/** After the update, `g` has the new values: the better of old and come. */
-function lostText({ accumulators, special }: Accumulation): string {
+/** After the update, the row has the new values: the better of old and come. */
+function lostText({ accumulators, special }: Accumulation, row: 'g' | 'f'): string {
   const parts = [
     ...accumulators.flatMap(({ name, merge }) =>
       merge === 'add'
         ? []
-        : [`coalesce(c.${goneName(name)} ${merge === 'least' ? '<=' : '>='} g.${name}, false)`],
+        : [
+            `coalesce(c.${goneName(name)} ${merge === 'least' ? '<=' : '>='} ${row}.${name}, false)`,
+          ],
     ),
-    ...special.map((name) => `g.${name} > 0`),
+    ...special.map((name) => `${row}.${name} > 0`),
   ]
   return parts.length === 0 ? 'false' : parts.join(' or ')
-}
-
-function foundedLost(plan: Accumulation, _names: readonly string[]): string {
-  return lostText(plan).replaceAll('g.', 'f.')
 }
 
 /** Values of which each counts once: how often each occurs now, and which came or went for it. */

@@ -1,3 +1,4 @@
+import type { A_Expr, TypeCast } from 'libpg-query'
 import type { ColumnType } from '../model/view.ts'
 import type { Expression } from './expression.ts'
 import { columnIn } from './expression.ts'
@@ -23,41 +24,42 @@ export function scalesOf(
 
 type Scales = ReadonlySet<number> | null
 
-function possible(expression: Expression, typeOf: (expression: Expression) => ColumnType): Scales {
+type TypeOf = (expression: Expression) => ColumnType
+
+function possible(expression: Expression, typeOf: TypeOf): Scales {
   if (columnIn(expression) !== null) return ofType(typeOf(expression).type)
   if ('A_Const' in expression) return ofConstant(expression.A_Const)
-  if ('TypeCast' in expression) {
-    const { arg, typeName } = expression.TypeCast
-    const name = (typeName?.names ?? [])
-      .map((part) => ('String' in part ? part.String.sval : ''))
-      .at(-1)
-    const [, scale] = (typeName?.typmods ?? []).map((part) =>
-      'A_Const' in part ? (part.A_Const.ival?.ival ?? 0) : null,
-    )
-    if (name === 'numeric' && typeName?.typmods !== undefined)
-      return scale === null ? null : new Set([scale ?? 0])
-    if (name === 'numeric' && arg !== undefined) return possible(arg, typeOf)
-    return /^int[248]$/.test(name ?? '') ? new Set([0]) : null
-  }
-  if ('CaseExpr' in expression) {
-    const { args = [], defresult } = expression.CaseExpr
-    const results = args.map((arg) => ('CaseWhen' in arg ? arg.CaseWhen.result : undefined))
-    // Without ELSE it is NULL, which is no value.
-    return union([...results, ...(defresult === undefined ? [] : [defresult])], typeOf)
-  }
+  if ('TypeCast' in expression) return ofCast(expression.TypeCast, typeOf)
   if ('CoalesceExpr' in expression) return union(expression.CoalesceExpr.args ?? [], typeOf)
-  if ('A_Expr' in expression && expression.A_Expr.kind === 'AEXPR_OP') {
-    const { name, lexpr, rexpr } = expression.A_Expr
-    const [part] = name ?? []
-    const sign = part !== undefined && 'String' in part ? part.String.sval : ''
-    if (rexpr === undefined) return null
-    const right = possible(rexpr, typeOf)
-    if (lexpr === undefined) return sign === '-' || sign === '+' ? right : null
-    const left = possible(lexpr, typeOf)
-    if (sign === '+' || sign === '-') return combined(left, right, Math.max)
-    if (sign === '*') return combined(left, right, (one, other) => one + other)
-  }
-  return null
+  if ('A_Expr' in expression) return ofOperator(expression.A_Expr, typeOf)
+  if (!('CaseExpr' in expression)) return null
+  const { args = [], defresult } = expression.CaseExpr
+  const results = args.map((arg) => ('CaseWhen' in arg ? arg.CaseWhen.result : undefined))
+  // Without ELSE it is NULL, which is no value.
+  return union([...results, ...(defresult === undefined ? [] : [defresult])], typeOf)
+}
+
+function ofCast({ arg, typeName }: TypeCast, typeOf: TypeOf): Scales {
+  const names = (typeName?.names ?? []).map((part) => ('String' in part ? part.String.sval : ''))
+  const name = names.at(-1) ?? ''
+  if (/^int[248]$/.test(name)) return new Set([0])
+  if (name !== 'numeric') return null
+  if (typeName?.typmods === undefined) return arg === undefined ? null : possible(arg, typeOf)
+  const [, scale] = typeName.typmods
+  if (scale === undefined) return new Set([0])
+  return 'A_Const' in scale ? new Set([scale.A_Const.ival?.ival ?? 0]) : null
+}
+
+function ofOperator({ kind, name, lexpr, rexpr }: A_Expr, typeOf: TypeOf): Scales {
+  const [part] = name ?? []
+  const sign = part !== undefined && 'String' in part ? (part.String.sval ?? '') : ''
+  if (kind !== 'AEXPR_OP' || rexpr === undefined || !/^[-+*]$/.test(sign)) return null
+  const right = possible(rexpr, typeOf)
+  if (lexpr === undefined) return sign === '*' ? null : right
+  const left = possible(lexpr, typeOf)
+  return sign === '*'
+    ? combined(left, right, (one, other) => one + other)
+    : combined(left, right, Math.max)
 }
 
 function ofType(type: string): Scales {

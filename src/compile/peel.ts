@@ -49,8 +49,6 @@ export const returnsSets = (
 ): boolean =>
   columns.some(({ expression }) =>
     [...nodesOf(expression)].some(
-      ({ kind, node }) =>
-        kind === 'FuncCall' &&
-        setReturning.has(functionName(node as Parameters<typeof functionName>[0])),
+      ({ kind, node }) => kind === 'FuncCall' && setReturning.has(functionName(node)),
     ),
   )
