@@ -76,6 +76,10 @@ test('WITH belongs to its SELECT, at the beginning of a text too', async () => {
   const given = await texts(text, ` ${text}`)
   const { select } = given.printed
   expect(writtenPlace({ kind: 'place', select, byte: null }, given)).toMatchObject({ at: '1:1' })
+  expect(writtenPlace({ kind: 'place', select, byte: 1 }, given)).toEqual({
+    at: '1:1',
+    in: 'written',
+  })
 })
 
 test('what stands in an ordinary view is said with its name', async () => {

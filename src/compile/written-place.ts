@@ -122,7 +122,8 @@ function constructsIn(tree: unknown): readonly Construct[] {
     if (Array.isArray(value)) {
       for (const item of value) look(kind, item)
     } else if (isFields(value)) {
-      const { location } = value
+      // The parser leaves a place of 0 out; only WITH can stand there and be named.
+      const { location = kind === 'withClause' ? 0 : undefined } = value
       if (typeof location === 'number' && location >= 0) {
         found.push({ label: labelOf(kind, value), byte: location })
       }

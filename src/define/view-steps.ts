@@ -184,7 +184,7 @@ export function told({ declaration, compiled }: DesiredView, place: Placement): 
   // Of what is as good as it gets nothing more need be said.
   const why = compiled.reasons
     .filter((reason) => /^(full:|incremental,)/.test(reason))
-    .map((reason) => reason.replace(/^full: /, ''))
+    .map((reason) => reason.replace(/^full: |^incremental, as declared; /, ''))
   const because = why.length === 0 ? '' : ` (${why.join('; ')})`
   return `kept within ${formatDuration(targetMs)}${inside} by ${method}${because}${group}`
 }

@@ -45,13 +45,13 @@ export async function programOf(
     const reason = `${owner}, who owns it, may not read ${unreadable.join(', ')} itself`
     return noProgram([{ reason }])
   }
-  if (!forced && draft.obstacles.length > 0) return noProgram(draft.obstacles)
+  if (!forced && draft.obstacles.length > 0) return { ...noProgram(draft.obstacles), draft }
   const types = await probeTypes(
     transaction,
     draft.probes.map(({ sql }) => sql),
   )
   const program = finishIncremental(draft, types)
-  if (!('maintainSql' in program)) return noProgram(program)
+  if (!('maintainSql' in program)) return { ...noProgram(program), draft }
   const stages = storedStages(draft, types)
   return {
     program,

@@ -4,6 +4,7 @@ import { applyCommand } from './apply.ts'
 import { cancelCommand } from './cancel.ts'
 import { destroyCommand } from './destroy.ts'
 import { doctorCommand } from './doctor.ts'
+import { explainCommand } from './explain.ts'
 import { historyCommand } from './history.ts'
 import { initCommand } from './init.ts'
 import { nextCommand } from './next.ts'
@@ -24,6 +25,7 @@ export const commandMakers: readonly CommandMaker[] = [
   initCommand,
   scanCommand,
   doctorCommand,
+  explainCommand,
   planCommand,
   applyCommand,
   destroyCommand,
