@@ -1430,7 +1430,7 @@ const sumOfAnyScale: Feature = (writer, depth) => {
 const aggregateConstructs = [...new Set(aggregateShapes.map(({ construct }) => construct))]
 
 /** What the issue wants maintained, each with a way to write a query that shows it. */
-export const features: Readonly<Record<string, Feature>> = {
+const features: Readonly<Record<string, Feature>> = {
   'projected expression': projection,
   where,
   'inner join': join('inner join'),

@@ -1,6 +1,6 @@
 import type { Kind } from './kinds.ts'
 import { kinds } from './kinds.ts'
-import type { QueryWriter, Ref, Scope } from './query-writer.ts'
+import type { QueryWriter, Scope } from './query-writer.ts'
 
 type Make = (writer: QueryWriter, scope: Scope, depth: number) => string
 
@@ -222,9 +222,4 @@ export function items(writer: QueryWriter, scope: Scope, count: number): Item[] 
     }
   }
   return made.length > 0 ? made : [{ sql: '1', kind: 'int' }]
-}
-
-/** Plain columns, without repeats. */
-export function columnItems(writer: QueryWriter, refs: readonly Ref[]): Item[] {
-  return refs.map((ref) => ({ sql: writer.use(ref), kind: ref.kind }))
 }

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { OracleCase, ViewOutcome } from './case.ts'
 
 /** Cases that once failed: plain SQL, run again by every `npm test`. */
-export const regressionsFolder: string = fileURLToPath(new URL('../regressions/', import.meta.url))
+const regressionsFolder: string = fileURLToPath(new URL('../regressions/', import.meta.url))
 
 /** A case that was found, and what was wrong with it. */
 export interface Regression extends OracleCase {
