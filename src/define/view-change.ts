@@ -361,11 +361,15 @@ function liveViewChange(desired: DesiredView, found: Found, progress: Progress):
   const exactSame =
     desired.compiled.incremental === null ||
     (exact?.exists === true && exact.digest === exactDigest(desired.compiled))
-  const same =
-    made?.exists === true && made.digest === desired.compiled.digest && exactSame && !lost
+  const same = made?.exists === true && made.digest === desired.compiled.digest && !lost
   const moved = progress.actual.movedDefinitions.has(view)
-  if (same && !moved) return []
   const owner = ownerOf(view, progress)
+  if (same && !moved) {
+    const { role } = progress.actual
+    return exactSame
+      ? []
+      : [{ told: 'its exact view is made', sql: createExact(desired, owner, role) }]
+  }
   return [
     {
       told: moved
