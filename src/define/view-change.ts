@@ -159,6 +159,7 @@ function remakeStep(desired: DesiredView, found: Found, why: string, progress: P
   const lost = (tree?.relation.columns ?? []).filter(({ name }) => !columns.includes(name))
   const parts = remadeObjects({ desired, found, progress, restore, owner })
   progress.gone.add(viewObjects(view).fallback)
+  progress.gone.add(exactName(view))
   return stepOf({
     kind: 'replace',
     noun: 'view',
@@ -370,6 +371,9 @@ function liveViewChange(desired: DesiredView, found: Found, progress: Progress):
       ? []
       : [{ told: 'its exact view is made', sql: createExact(desired, owner, role) }]
   }
+  // They are made anew, and need not read any more what they read.
+  progress.gone.add(viewObjects(view).fallback)
+  progress.gone.add(exactName(view))
   return [
     {
       told: moved
