@@ -201,7 +201,8 @@ const volatileFunctions = [
   'random', 'gen_random_uuid', 'clock_timestamp', 'timeofday', 'nextval', 'currval', 'setseed', 'random_normal',
 ] // prettier-ignore
 
-function refusalsOf({ query, shapes, inputs = [] }: IncrementalWish): readonly Obstacle[] {
+function refusalsOf(wish: IncrementalWish): readonly Obstacle[] {
+  const { query, shapes, inputs = [] } = wish
   const { volatile, opaqueFunctions, uncaptured, sources } = query
   const about = (
     kind: 'function' | 'relation' | 'column',
@@ -209,7 +210,7 @@ function refusalsOf({ query, shapes, inputs = [] }: IncrementalWish): readonly O
     reason: string,
   ): Obstacle => ({ reason, at: names.map((name) => ({ kind, name })) })
   const silent = query.inputs.filter((name) => !inputs.some((input) => input.name === name))
-  const unnamed = typesOf(shapes).some((type) => foreignTypes.test(type)) && comparesUnnamed(query)
+  const unnamed = typesOf(wish).some((type) => foreignTypes.test(type)) && comparesUnnamed(query)
   return [
     ...(unnamed
       ? [
@@ -255,8 +256,13 @@ const isComputedOnReading = (shape: SourceShape | undefined, name: string): bool
 const foreignTypes =
   /(^|\.)"?(citext|ltree|lquery|hstore|cube|seg|isbn|isbn13|ismn|issn|ean13|upc|vector|halfvec)\b/
 
-const typesOf = (shapes: IncrementalWish['shapes']): readonly string[] =>
-  [...shapes.values()].flatMap((shape) => shape.columns.map(({ baseType }) => baseType))
+/** The types of the columns that a query reads. */
+const typesOf = ({ query, shapes }: Pick<IncrementalWish, 'query' | 'shapes'>): readonly string[] =>
+  query.sources.flatMap(({ relation, columns }) =>
+    (shapes.get(relation)?.columns ?? [])
+      .filter(({ name }) => columns.includes(name))
+      .map(({ baseType }) => baseType),
+  )
 
 async function factsOf(
   { query, shapes, inputs = [] }: IncrementalWish,
@@ -292,15 +298,12 @@ async function factsOf(
   for (const { name, sql, columns } of query.views) {
     views.set(name, { columns, select: (await parseQuery(sql)).select })
   }
-  const types = [...shapes.values()].flatMap((shape) =>
-    shape.columns.map(({ baseType }) => baseType),
-  )
   return {
     tables,
     views,
     aggregates: new Set(query.aggregates),
     setReturning: new Set(query.setReturning),
-    foreignEquality: types.some((type) => foreignTypes.test(type)),
+    foreignEquality: typesOf({ query, shapes }).some((type) => foreignTypes.test(type)),
   }
 }
 
