@@ -2,6 +2,8 @@
 -- for each refresh. What it may not do, because something is wrong or has to be computed afresh, it leaves to a request.
 
 alter table tidemark.run add column refreshes bigint not null default 1;
+alter table tidemark.run add column busy_ms double precision;
+comment on column tidemark.run.busy_ms is 'what the refreshes of a row that stands for several took together';
 comment on column tidemark.run.refreshes is 'how many refreshes this row stands for: those of an eager view are added up';
 
 -- Groups that can go the short way.
@@ -49,7 +51,7 @@ declare
   v tidemark.view;
   began timestamptz;
   done tidemark.outcome;
-  ms bigint;
+  ms double precision;
 begin
   if not pg_try_advisory_xact_lock(7425, (select g.lock_key from tidemark.refresh_group g where g.name = group_text)) then
     return true;  -- somebody else is at it
@@ -64,7 +66,8 @@ begin
     continue when done.skipped;
     ms := extract(epoch from clock_timestamp() - began) * 1000;
     update tidemark.run r
-       set refreshes = r.refreshes + 1, finished_at = clock_timestamp(), duration_ms = greatest(r.duration_ms, ms),
+       set refreshes = r.refreshes + 1, finished_at = clock_timestamp(), duration_ms = greatest(r.duration_ms, ms::bigint),
+           busy_ms = coalesce(r.busy_ms, r.duration_ms) + ms,
            rows_total = done.rows_total, rows_inserted = coalesce(r.rows_inserted, 0) + coalesce(done.rows_inserted, 0),
            rows_updated = coalesce(r.rows_updated, 0) + coalesce(done.rows_updated, 0),
            rows_deleted = coalesce(r.rows_deleted, 0) + coalesce(done.rows_deleted, 0),
@@ -77,7 +80,7 @@ begin
                                 finished_at, duration_ms, rows_total, rows_inserted, rows_updated, rows_deleted, differing, snapshot, as_of)
       values (group_text, v.name, 'target', 'eager', 'completed',
               case when done.method = 'incremental' then 'incremental' else 'full' end, done.method, worker, pg_backend_pid(), began,
-              clock_timestamp(), ms, done.rows_total, done.rows_inserted, done.rows_updated, done.rows_deleted, done.differing,
+              clock_timestamp(), ms::bigint, done.rows_total, done.rows_inserted, done.rows_updated, done.rows_deleted, done.differing,
               done.snapshot, now());
     end if;
   end loop;

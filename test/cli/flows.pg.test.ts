@@ -286,7 +286,7 @@ describe('by hand', () => {
 
   test('history adds up what ran and tells what failed', async () => {
     await applied()
-    await db.sql(`create or replace function tidemark_state."maintain public.sales"(verify boolean, since pg_snapshot,
+    await db.sql(`create or replace function tidemark_state."maintain public.sales"(verify boolean, since pg_snapshot, since_as_of timestamptz default null,
         out rows_total bigint, out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint,
         out differing bigint, out method text) language plpgsql as $$ begin raise 'no such luck'; end $$`)
     const failed = await shell.run(['refresh', 'sales', '--force'])

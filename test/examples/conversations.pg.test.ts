@@ -49,10 +49,10 @@ test('B1: after a reassignment the 29 conversations show by themselves, not afte
   )
   stop.abort()
   await engine
-  const runs = await db.sql<{ rows_updated: number }>(
-    `select rows_updated from tidemark.runs where trigger_type = 'target' and status = 'completed'`,
+  const runs = await db.sql<{ rows_written: number }>(
+    `select rows_updated + rows_inserted as rows_written from tidemark.runs where trigger_type = 'target' and status = 'completed'`,
   )
-  expect(runs.at(-1)?.rows_updated).toBe(29)
+  expect(runs.at(-1)?.rows_written).toBe(29)
 })
 
 test('B2, B3: the job has a name, a number, a schedule; it is paused with a reason, its slots say so, and it goes on', async () => {
@@ -76,7 +76,7 @@ test('B2, B3: the job has a name, a number, a schedule; it is paused with a reas
 
 test('B4, B6: a failing refresh serves the old rows, is filtered from the history, and says so', async () => {
   await db.sql(`alter table mensajes_whatsapp rename to mensajes_viejos`)
-  await db.sql(`create or replace function tidemark_state."maintain public.mv_conversaciones_dashboard"(verify boolean, since pg_snapshot,
+  await db.sql(`create or replace function tidemark_state."maintain public.mv_conversaciones_dashboard"(verify boolean, since pg_snapshot, since_as_of timestamptz default null,
       out rows_total bigint, out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint, out differing bigint, out method text)
     language plpgsql as $f$ begin raise exception 'out of luck'; end $f$`)
   await expect(

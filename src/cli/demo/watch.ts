@@ -29,13 +29,14 @@ interface Tally {
   stalenesses: number[]
 }
 
-interface RunRow {
-  readonly run_id: number
-  readonly view: RelationName
-  readonly status: string
-  readonly duration_ms: number | null
-  readonly differing: number | null
+interface Totals {
+  readonly refreshes: number
+  readonly checks: number
+  readonly different: number
+  readonly spentMs: number
 }
+
+const nothing: Totals = { refreshes: 0, checks: 0, different: 0, spentMs: 0 }
 
 const lookEveryMs = 200
 const stalenessesMax = 50_000
@@ -48,9 +49,9 @@ export class Watch {
   readonly #database: Queryable
   #freshness: readonly Freshness[] = []
   readonly #tallies = new Map<RelationName, Tally>()
-  /** Runs up to here have ended and are counted; null before the first look. */
-  #runsDone: number | null = null
-  readonly #counted = new Set<number>()
+  /** Totals when counting began. */
+  readonly #before = new Map<RelationName, Totals>()
+  #startsOver = true
   #looks = 0
 
   constructor(database: Queryable) {
@@ -96,6 +97,8 @@ export class Watch {
   /** Forgets what was counted, and counts from here: what ran before is not told. */
   startOver(): void {
     this.#tallies.clear()
+    this.#before.clear()
+    this.#startsOver = true
   }
 
   /** The account of a view; undefined before the first look that saw it. */
@@ -112,37 +115,24 @@ export class Watch {
     return { name, freshness, refreshes, checks, different, spentMs, stalenessMs }
   }
 
+  /** From the totals that the database keeps: a run row may stand for many refreshes of an eager view. */
   async #countRuns(): Promise<void> {
-    this.#runsDone ??= await this.#lastRun()
-    const runs = await this.#database.query<RunRow>(
-      `select run_id, view, status, duration_ms, differing
-         from tidemark.run where run_id > $1 order by run_id`,
-      [this.#runsDone],
+    const rows = await this.#database.query<Totals & { readonly view: RelationName }>(
+      `select s.view, s.refreshes, s.checks, s.mismatches as different,
+              coalesce((select sum(coalesce(r.busy_ms, r.duration_ms)) from tidemark.run r
+                         where r.view = s.view and r.status in ('completed', 'skipped', 'failed')), 0) as "spentMs"
+         from tidemark.view_state s`,
     )
-    let allBefore = true
-    for (const run of runs) {
-      const ended = run.status !== 'running' && run.status !== 'queued'
-      allBefore &&= ended
-      if (allBefore) this.#runsDone = run.run_id
-      if (ended && !this.#counted.has(run.run_id)) this.#count(run)
-      if (allBefore) this.#counted.delete(run.run_id)
+    for (const { view, ...now } of rows) {
+      const tally = this.#tallyOf(view)
+      const before = this.#before.get(view) ?? (this.#startsOver ? now : nothing)
+      this.#before.set(view, before)
+      tally.refreshes = now.refreshes - before.refreshes
+      tally.checks = now.checks - before.checks
+      tally.different = now.different - before.different
+      tally.spentMs = now.spentMs - before.spentMs
     }
-  }
-
-  async #lastRun(): Promise<number> {
-    const [row] = await this.#database.query<{ last: number }>(
-      'select coalesce(max(run_id), 0) as last from tidemark.run',
-    )
-    return row?.last ?? 0
-  }
-
-  #count(run: RunRow): void {
-    this.#counted.add(run.run_id)
-    const tally = this.#tallyOf(run.view)
-    if (run.status === 'completed') tally.refreshes += 1
-    if (run.differing !== null) tally.checks += 1
-    if ((run.differing ?? 0) > 0) tally.different += 1
-    tally.spentMs += run.duration_ms ?? 0
+    this.#startsOver = false
   }
 
   #tallyOf(name: RelationName): Tally {
