@@ -20,7 +20,7 @@ end $$;
 -- True when so much of a source has changed that a look at each change costs more than a look at the whole.
 create function tidemark.is_bulk(source_name text, changes bigint) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select changes > 300000 or (changes > 2000 and changes > 0.5 * (
+  select changes > 300000 or (changes > 2000 and changes > 0.15 * (
     select coalesce(sum(greatest(c.reltuples, 0)), 0)
     from tidemark.source s, lateral tidemark.members(s.relation) m join pg_class c on c.oid = m
     where s.name = source_name))
@@ -73,7 +73,7 @@ $$;
 -- True when so much of a view has changed that a look at each change costs more than a look at the whole.
 create function tidemark.is_bulk_of_view(view_name text, changes bigint) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select changes > 300000 or (changes > 2000 and changes > 0.5 * (
+  select changes > 300000 or (changes > 2000 and changes > 0.15 * (
     select coalesce(s.row_count, 0) from tidemark.view_state s where s.view = view_name))
 $$;
 
