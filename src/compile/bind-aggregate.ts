@@ -17,7 +17,7 @@ interface Grouped extends Expressed {
 }
 
 /** Whether a node calls an aggregate that is not a window function. */
-export const isAggregateCall = (binding: Binding, node: Node): boolean =>
+const isAggregateCall = (binding: Binding, node: Node): boolean =>
   'FuncCall' in node &&
   node.FuncCall.over === undefined &&
   (node.FuncCall.agg_within_group === true ||

@@ -75,7 +75,7 @@ export interface IncrementalProgram {
 const inState = (text: string): string => `tidemark_state.${sqlName(objectName(text))}`
 
 /** The view on the rows of a source: bound to its columns, whatever they are called later. */
-export const rowsName = (source: RelationName, view: RelationName): string =>
+const rowsName = (source: RelationName, view: RelationName): string =>
   inState(`rows of ${source} for ${view}`)
 
 /** A source by the view on its rows; a maintained view by its own name, which stays when it is made anew. */
@@ -115,7 +115,7 @@ export const stageChanges = (number: number): string =>
   variable(`changes of stage ${String(number)}`)
 
 /** How a maintenance program calls what it reads. */
-export function programNames(parts: Pick<IncrementalParts, 'view' | 'typeOf'>): TargetNames {
+function programNames(parts: Pick<IncrementalParts, 'view' | 'typeOf'>): TargetNames {
   const { view, typeOf } = parts
   return {
     typeOf,

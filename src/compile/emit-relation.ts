@@ -130,7 +130,7 @@ export function fromItemText(item: Node): string {
 }
 
 /** The changes of a relation as a query of WITH, written once however often it is used. */
-export function deltaOf(statement: Statement, relation: Relation): string {
+function deltaOf(statement: Statement, relation: Relation): string {
   const known = statement.deltas.get(relation)
   if (known !== undefined) return known
   const name = `delta_${String(statement.deltas.size + 1)}`
@@ -364,7 +364,7 @@ function aggregateSelect(
 }
 
 /** The whole row as text: a total order on rows, in which only rows that look alike are equal. */
-export const rowText = (columns: readonly ColumnId[]): string =>
+const rowText = (columns: readonly ColumnId[]): string =>
   `row(${selectList(columns)})::text collate "C"`
 
 function windowSelect(

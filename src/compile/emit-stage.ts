@@ -134,7 +134,7 @@ function rowsSelect(stored: StoredStage, statement: Statement, core: string): st
 }
 
 /** The hash by which rows of a stage are found. */
-export function hashOf({ stage, keyNames, outputs }: StoredStage, alias: string): string {
+function hashOf({ stage, keyNames, outputs }: StoredStage, alias: string): string {
   if (stage.linear) return `hashtextextended(${imageOf(outputs, alias)}, 0)`
   return hashText(keyNames.map((name) => `${alias}.${sqlName(name)}`))
 }

@@ -100,7 +100,7 @@ export function sqlOf(expression: Expression): string {
 const printed = new WeakMap<Expression, string>()
 
 /** Thrown for an expression that has no text that is known to mean the same. */
-export class Unprintable extends Error {
+class Unprintable extends Error {
   constructor(message: string) {
     super(message)
     this.name = 'Unprintable'
@@ -230,11 +230,6 @@ export function conjuncts(condition: Expression | undefined): readonly Expressio
   return [condition]
 }
 
-/** A constant of PostgreSQL's boolean type. */
-export const booleanOf = (value: boolean): Expression => ({
-  A_Const: { boolval: value ? { boolval: true } : {} },
-})
-
 /** `left op right`, of an operator that search_path `pg_catalog` finds. */
 export const operation = (name: string, left: Expression, right: Expression): Expression => ({
   A_Expr: { kind: 'AEXPR_OP', name: [{ String: { sval: name } }], lexpr: left, rexpr: right },
@@ -254,21 +249,6 @@ export const both = (parts: readonly Expression[]): Expression => ({
 export const isNull = (arg: Expression): Expression => ({
   NullTest: { arg, nulltesttype: 'IS_NULL' },
 })
-
-/** `case when condition then value else otherwise end`. */
-export const choice = (
-  condition: Expression,
-  value: Expression,
-  otherwise: Expression,
-): Expression => ({
-  CaseExpr: {
-    args: [{ CaseWhen: { expr: condition, result: value } }],
-    defresult: otherwise,
-  },
-})
-
-/** NULL of no type yet. */
-export const nullConstant: Expression = { A_Const: { isnull: true } }
 
 /** Whether two expressions are the same but for their places in the text. */
 export const sameExpression = (left: Expression, right: Expression): boolean =>

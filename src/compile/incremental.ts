@@ -29,7 +29,7 @@ import { functionName } from './functions.ts'
 import { scalesOf } from './numeric-scale.ts'
 import { parseQuery } from './parse.ts'
 import type { Output, Relation } from './relation.ts'
-import { clocksIn, columnsOf, inputsOf, isKeyed, relationsIn, scansIn } from './relation.ts'
+import { clocksIn, columnsOf, inputsOf, relationsIn, scansIn } from './relation.ts'
 import { freeName, sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 import { stagesOf } from './stages.ts'
@@ -503,7 +503,3 @@ function groupsOf(
     keyTypes: stage.key.map(({ expression }) => typeOf(expression)),
   }
 }
-
-/** Whether a part of a draft is computed anew altogether whenever something changes. */
-export const recomputesAll = ({ stages }: IncrementalDraft): boolean =>
-  stages.some(({ core, key }) => isKeyed(core) && key.length === 0)

@@ -254,27 +254,28 @@ async function workerLoop(context: LoopContext, shape: WorkerShape): Promise<voi
   await session?.close()
 }
 
-/** Looks after eager views, on a session of its own; without any, asks once a second whether there are. */
+/**
+ * Looks after eager views, on a connection of its own that is given up when it does not answer; without such views,
+ * asks once a second whether there are any.
+ */
 async function keepUpLoop(context: LoopContext, onBusy: () => void): Promise<void> {
   const { options, signal } = context
-  const order = { worker: `${options.name} eager`, forMs: keepUpForMs }
-  let session: Session | undefined
+  // An answer must not be later than silence is believed.
+  const forMs = Math.min(keepUpForMs, Math.ceil(silenceOf(options) / 2))
+  const order = { worker: `${options.name} eager`, forMs }
+  const database = openDatabase(options.databaseUrl, {
+    connectionsMax: 1,
+    answerWithinMs: silenceOf(options),
+  })
   await loop(context, { name: 'eager', everyMs: watchEveryMs, bell: new Bell() }, async () => {
     for (;;) {
       if (signal.aborted) return
-      session ??= await openSession(options.databaseUrl)
-      try {
-        const refreshes = await keepUp(session, order)
-        if (refreshes === null) return
-        if (refreshes > 0) onBusy()
-      } catch (error) {
-        await session.close()
-        session = undefined
-        throw error
-      }
+      const refreshes = await keepUp(database, order)
+      if (refreshes === null) return
+      if (refreshes > 0) onBusy()
     }
   })
-  await session?.close()
+  await database.close()
 }
 
 /** Works, and gives the session up when it does not answer although the database knows of no such work any more. */

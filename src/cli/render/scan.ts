@@ -293,7 +293,7 @@ function prospectText({ tidemark, managed }: ScannedView): string {
   if (managed) return 'keeps it already'
   const { targetMs, feasible, advice } = tidemark
   const verdict = feasible === null ? 'is open' : feasible ? 'can be held' : 'cannot be held'
-  return `target ${formatDuration(targetMs)} ${verdict}: ${advice}. Full refresh by diff, readers never wait; incremental in a later version`
+  return `target ${formatDuration(targetMs)} ${verdict}: ${advice}. Readers never wait; tidemark explain says whether it can be maintained from what changes`
 }
 
 function queueLines(queue: ScannedQueue, style: Style): readonly string[] {
