@@ -48,7 +48,7 @@ const plain = (width: number, over: Partial<DemoModel> = {}): readonly string[] 
 
 describe('the screen', () => {
   test('law: no line is longer than the width, with colours and without', () => {
-    for (const width of [80, 100, 109, 110, 120]) {
+    for (const width of [80, 100, 112, 113, 120]) {
       for (const colour of [true, false]) {
         const why = ['x'.repeat(300)]
         const lines = renderScreen(model({ why }), { width, colour, keys: true })

@@ -30,7 +30,7 @@ interface Column {
 
 const widthMin = 80
 const widthMax = 120
-const wideFrom = 110
+const wideFrom = 113
 const eventsShown = 4
 
 /**
@@ -102,9 +102,9 @@ function ownColumns(wide: boolean): readonly Column[] {
     },
     {
       title: wide ? 'STRATEGY' : 'BY',
-      width: wide ? 8 : 4,
+      width: wide ? 11 : 4,
       align: 'left',
-      cell: ({ strategy }) => ({ text: strategy }),
+      cell: ({ strategy }) => ({ text: wide ? strategy : strategy.slice(0, 4) }),
     },
     {
       title: 'ROWS',
