@@ -168,11 +168,11 @@ export function selectOf(statement: Statement, relation: Relation): string {
       const left = itemOf(statement, relation.left, 'new')
       const right = itemOf(statement, relation.right, 'new')
       const join = relation.full ? 'full join' : 'left join'
-      return `select ${starOr(columnsOf(relation))}\nfrom ${left.sql}\n${join} ${right.sql}\n  on ${conditionText(relation.on)}`
+      return `select ${selectList(columnsOf(relation))}\nfrom ${left.sql}\n${join} ${right.sql}\n  on ${conditionText(relation.on)}`
     }
     case 'match': {
       const left = itemOf(statement, relation.left, 'new')
-      return `select ${starOr(columnsOf(relation))}\nfrom ${left.sql}\nwhere ${relation.anti ? 'not ' : ''}${existsText(statement, relation)}`
+      return `select ${selectList(columnsOf(relation))}\nfrom ${left.sql}\nwhere ${relation.anti ? 'not ' : ''}${existsText(statement, relation)}`
     }
     case 'mark': {
       const left = itemOf(statement, relation.left, 'new')
@@ -182,8 +182,6 @@ export function selectOf(statement: Statement, relation: Relation): string {
       return keyedSelect(statement, relation, null)
   }
 }
-
-const starOr = (columns: readonly ColumnId[]): string => selectList(columns)
 
 /** `expression as id, …`. */
 export const outputList = (columns: readonly Output[]): string =>
@@ -503,10 +501,7 @@ ${indented(left, '      ')}
 ${indented(right, '      ')}
     ) as ${statement.alias()}
   ) as ${statement.alias()}
-  group by ${columns
-    .map((_, at) => columns[at] ?? '')
-    .map((id) => sqlName(id))
-    .join(', ')}
+  group by ${list}
 ) as ${statement.alias()}, generate_series(1, times)`
 }
 

@@ -94,7 +94,7 @@ export function fullSelect(context: StageContext, stored: StoredStage): string {
     stored.groups === null
       ? coreSelect(statement, stored, false)
       : groupedCore(statement, stored, stored.groups)
-  return rowsSelect(stored, statement, core)
+  return rowsSelect(stored, core)
 }
 
 /** The core from its groups, which were filled before; groups that cannot be added up, if there are any, afresh. */
@@ -125,12 +125,12 @@ function coreSelect(statement: Statement, stored: StoredStage, restricted: boole
   return keyedSelect(statement, core, restricted ? restrictionOf(stored) : null)
 }
 
-function rowsSelect(stored: StoredStage, statement: Statement, core: string): string {
+function rowsSelect(stored: StoredStage, core: string): string {
   const { stage, hash } = stored
   const where = stage.having.length === 0 ? '' : `\nwhere ${conditionText(stage.having)}`
   const rows = `select ${tableList(stored) || '1 as one'}\nfrom (\n${indented(core)}\n) as core${where}`
   if (hash === null) return rows
-  return `select ${statement.alias() === '' ? '' : 'r.*'}, ${hashOf(stored, 'r')} as ${sqlName(hash)}\nfrom (\n${indented(rows)}\n) as r`
+  return `select r.*, ${hashOf(stored, 'r')} as ${sqlName(hash)}\nfrom (\n${indented(rows)}\n) as r`
 }
 
 /** The hash by which rows of a stage are found. */
@@ -180,7 +180,7 @@ function accumulate(
   const { stage, table, hash, keyNames, changeType, changes } = stored
   const statement = statementOf(context)
   const queries = accumulateQueries(statement, stage, tables)
-  const fresh = rowsSelect(stored, statement, coreOfGroups(stage, tables, 'groups'))
+  const fresh = rowsSelect(stored, coreOfGroups(stage, tables, 'groups'))
   const matching = keyNames.map(
     (name, at) => `s.${sqlName(name)} is not distinct from k.${sqlName(stage.key[at]?.id ?? '')}`,
   )
@@ -311,7 +311,7 @@ ${rewrite(context, stored)};`
 
 function rewrite(context: StageContext, stored: StoredStage): string {
   const statement = statementOf(context)
-  const fresh = rowsSelect(stored, statement, coreSelect(statement, stored, true))
+  const fresh = rowsSelect(stored, coreSelect(statement, stored, true))
   const own = [
     `-- The rows as they have to be.
 fresh as materialized (

@@ -1,14 +1,5 @@
-/**
- * Every relation that the query of a view reads, through ordinary views too, with the columns used.
- * `$1`: oid of the view whose rule is read; `$2`: names of declared views, where the descent ends.
- *
- * Relations are taken from the parsed rule, for pg_depend leaves out the system's own; columns from
- * pg_depend. A whole row, which pg_depend does not tell from no column, is seen in the rule as
- * attribute 0 and makes it all columns. The text of a rule escapes blanks inside names and texts, so
- * that a word of the user's never looks like a field.
- */
-export const relationsQuery = `
-with recursive rule (view, tree, id) as (
+/** The rules of a view and of the ordinary views that it reads, at any depth; parameters as those of {@link relationsQuery}. */
+const ruleTrees = `rule (view, tree, id) as (
   select w.ev_class, w.ev_action::text, w.oid
   from pg_rewrite w
   where w.ev_class = $1 and w.ev_type = '1'
@@ -22,7 +13,19 @@ with recursive rule (view, tree, id) as (
   where n.nspname not in ('pg_catalog', 'information_schema')
     and n.nspname || '.' || c.relname <> all ($2::text[])
     and c.oid <> rule.view
-),
+)`
+
+/**
+ * Every relation that the query of a view reads, through ordinary views too, with the columns used.
+ * `$1`: oid of the view whose rule is read; `$2`: names of declared views, where the descent ends.
+ *
+ * Relations are taken from the parsed rule, for pg_depend leaves out the system's own; columns from
+ * pg_depend. A whole row, which pg_depend does not tell from no column, is seen in the rule as
+ * attribute 0 and makes it all columns. The text of a rule escapes blanks inside names and texts, so
+ * that a word of the user's never looks like a field.
+ */
+export const relationsQuery: string = `
+with recursive ${ruleTrees},
 reached as (
   select distinct rule.id as rule, rule.tree, found.relid[1]::oid as oid
   from rule
@@ -70,23 +73,6 @@ join pg_namespace n on n.oid = c.relnamespace
 where c.oid in (select coalesce(pg_partition_root(reached.oid), reached.oid) from reached)
 order by name
 `
-
-/** The rules of a view and of the ordinary views that it reads, at any depth; parameters as those of {@link relationsQuery}. */
-const ruleTrees = `rule (view, tree) as (
-  select w.ev_class, w.ev_action::text
-  from pg_rewrite w
-  where w.ev_class = $1 and w.ev_type = '1'
-  union
-  select w.ev_class, w.ev_action::text
-  from rule
-  cross join lateral regexp_matches(rule.tree, ':relid (\\d+)', 'g') as found (relid)
-  join pg_class c on c.oid = found.relid[1]::oid and c.relkind = 'v'
-  join pg_namespace n on n.oid = c.relnamespace
-  join pg_rewrite w on w.ev_class = c.oid and w.ev_type = '1'
-  where n.nspname not in ('pg_catalog', 'information_schema')
-    and n.nspname || '.' || c.relname <> all ($2::text[])
-    and c.oid <> rule.view
-)`
 
 /** The ordinary views that a query reads, with what the server prints of them. */
 export const nestedViewsQuery: string = `
