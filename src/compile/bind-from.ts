@@ -14,7 +14,7 @@ import {
 } from './bind-scope.ts'
 import { pulledLateral } from './bind-lateral.ts'
 import type { Expression } from './expression.ts'
-import { both, columnIn, columnOf, conjuncts, operation } from './expression.ts'
+import { both, columnOf, conjuncts, operation } from './expression.ts'
 import { productOf } from './product.ts'
 import type { Relation } from './relation.ts'
 import { columnsOf } from './relation.ts'
@@ -193,19 +193,20 @@ function bindJoin(binding: Binding, join: JoinExpr, place: Place): Item {
   const using = (usingClause ?? []).map((node) =>
     usingOf(binding, { name: stringOf(node) ?? '', leftTables, rightTables, scope, jointype }),
   )
-  const all = [...using, ...conjuncts(quals === undefined ? undefined : resolved(quals, scope))]
+  const written = conjuncts(quals)
+  const simple = written.filter((condition) => !hasSubquery(condition))
   const sides: Sides = {
     left: leftItem,
     right,
-    on: all.filter((condition) => !hasSubquery(condition)),
-    nested: all.filter((condition) => hasSubquery(condition)),
+    on: [...using, ...simple.map((condition) => resolved(condition, scope))],
+    nested: written.filter((condition) => hasSubquery(condition)),
     jointype,
   }
   if (jointype === 'JOIN_INNER') return innerJoin(binding, sides, scope)
   const { nested } = sides
   if (nested.length === 0) return outerJoin(sides)
   // A condition on the right alone says which rows there are to be joined.
-  if (jointype !== 'JOIN_LEFT' || !dependsOn(both(nested), rightTables, leftTables)) {
+  if (jointype !== 'JOIN_LEFT' || !isOfRight(both(nested), { rightTables, leftTables, scope })) {
     throw new NoRule('a subquery in ON of an outer join')
   }
   const relation = binding.where(binding, {
@@ -228,7 +229,7 @@ interface Sides {
   readonly left: Item
   readonly right: Item
   readonly on: readonly Expression[]
-  /** Conditions with subqueries in them. */
+  /** Conditions with subqueries in them, as they are written. */
   readonly nested: readonly Expression[]
   readonly jointype: JoinExpr['jointype']
 }
@@ -281,18 +282,15 @@ function usingOf(
   return operation('=', left, right)
 }
 
-/** Whether a condition names tables of the one side, and none of the other, in its subqueries too. */
-function dependsOn(
+/** Whether a condition names no column of the left, in its subqueries neither. */
+function isOfRight(
   condition: Expression,
-  own: Using['rightTables'],
-  other: Using['leftTables'],
+  { leftTables, rightTables, scope }: Pick<Using, 'leftTables' | 'rightTables' | 'scope'>,
 ): boolean {
-  const outside = new Set<string>([
-    ...other.map(([name]) => name),
-    ...other.flatMap(([, { columns }]) => columns.map(({ is }) => columnIn(is) ?? '')),
-  ])
+  // Which side a column of USING is of is not looked into.
+  const outside = new Set<string>([...leftTables.map(([name]) => name), ...scope.merged.keys()])
   const names = [...nodesOf(condition)].flatMap(({ kind, node }) =>
     kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node }) ?? []).slice(0, 1) : [],
   )
-  return own.length > 0 && !names.some((name) => outside.has(name))
+  return rightTables.length > 0 && !names.some((name) => outside.has(name))
 }

@@ -225,6 +225,7 @@ export function ownExpressions(relation: Relation): readonly unknown[] {
     case 'set':
     case 'apply':
     case 'whole':
+    case 'partition':
       return []
   }
 }
@@ -257,6 +258,13 @@ export const tableOf = (
   name: string,
 ): ReadableTable | undefined => facts.tables.get(`${schema ?? 'pg_catalog'}.${name}`)
 
-/** Whether a relation needs a row of the query around it to be computed, and groups or limits all the same. */
-export const isBoundInward = (relation: Relation): boolean =>
-  [...relationsIn(relation)].some((each) => isKeyed(each) && freeIn(each).size > 0)
+/**
+ * Whether a relation needs a row of the query around it to be computed, and groups or limits all the same. What
+ * depends on a row within the relation itself needs none.
+ */
+export function isBoundInward(relation: Relation): boolean {
+  const outside = freeIn(relation)
+  return [...relationsIn(relation)].some(
+    (each) => isKeyed(each) && [...freeIn(each)].some((id) => outside.has(id)),
+  )
+}

@@ -1,11 +1,11 @@
-import type { SelectStmt } from 'libpg-query'
+import type { Node, SelectStmt } from 'libpg-query'
 import type { Binding, BoundQuery, Scope } from './bind-scope.ts'
 import { NoRule, cteNamed, fieldsOf, tableOf } from './bind-scope.ts'
 import { impliedNames } from './bind-names.ts'
 import { printableStatement, replacedDeep } from './expression.ts'
 import type { Scan } from './relation.ts'
 import type { TreeNode } from './walk.ts'
-import { nodesOf } from './walk.ts'
+import { nodesOf, treeText } from './walk.ts'
 
 interface Refused {
   readonly select: SelectStmt
@@ -19,7 +19,7 @@ interface Refused {
  */
 export function bindWhole(binding: Binding, { select, parent, reason }: Refused): BoundQuery {
   if (refersOutside(select, parent)) throw reason
-  const expanded = withoutViews(binding, select)
+  const expanded = withDeterminedKeys(binding, withoutViews(binding, select))
   const reads = new Map<string, Scan>()
   for (const { kind, node } of nodesOf(expanded)) {
     if (kind !== 'RangeVar' || typeof node['relname'] !== 'string') continue
@@ -51,6 +51,49 @@ export function bindWhole(binding: Binding, { select, parent, reason }: Refused)
     },
   }
 }
+
+/**
+ * What GROUP BY a primary key determines becomes a key itself: a whole reads tables through views, of which PostgreSQL
+ * knows no keys.
+ */
+function withDeterminedKeys(binding: Binding, select: SelectStmt): SelectStmt {
+  const { larg, rarg, ...own } = select
+  const inner = replacedDeep(own, (node) =>
+    'SelectStmt' in node ? { SelectStmt: withDeterminedKeys(binding, node.SelectStmt) } : undefined,
+  )
+  const groupClause = [...(own.groupClause ?? []), ...determinedColumns(binding, own)]
+  return {
+    ...inner,
+    ...(groupClause.length === 0 ? {} : { groupClause }),
+    ...(larg === undefined ? {} : { larg: withDeterminedKeys(binding, larg) }),
+    ...(rarg === undefined ? {} : { rarg: withDeterminedKeys(binding, rarg) }),
+  }
+}
+
+/** Columns of a SELECT, beside those that it groups by, of tables by a key of which it groups. */
+function determinedColumns({ facts }: Binding, select: SelectStmt): readonly Node[] {
+  const { groupClause = [], fromClause, targetList, havingClause, sortClause } = select
+  const grouped = new Set(groupClause.map((item) => treeText(item)))
+  const isGrouped = (alias: string, column: string): boolean =>
+    grouped.has(treeText(columnAt(alias, column)))
+  const determined = [...nodesOf(fromClause)].flatMap((each) => {
+    const { relname, schemaname } = each.node
+    if (each.kind !== 'RangeVar' || typeof schemaname !== 'string') return []
+    const keys = tableOf(facts, schemaname, String(relname))?.keys ?? []
+    return aliasOf(each).filter((alias) =>
+      keys.some((key) => key.every((column) => isGrouped(alias, column))),
+    )
+  })
+  return [...nodesOf([targetList, havingClause, sortClause])].flatMap(({ kind, node }) => {
+    const [alias = '', column, more] = (kind === 'ColumnRef' && fieldsOf({ ColumnRef: node })) || []
+    if (column === undefined || more !== undefined || !determined.includes(alias)) return []
+    return isGrouped(alias, column) ? [] : [columnAt(alias, column)]
+  })
+}
+
+const columnAt = (alias: string, column: string): Node => ({
+  ColumnRef: { fields: [{ String: { sval: alias } }, { String: { sval: column } }] },
+})
 
 /** Whether a query uses a name that only the queries around it know: a CTE of theirs, or a table in their FROM. */
 function refersOutside(select: SelectStmt, parent: Scope | null): boolean {
