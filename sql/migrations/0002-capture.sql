@@ -27,24 +27,49 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                       tidemark.object_name('log 2 ' || source))
 $$;
 
--- Transactions in the log of `source` that are visible now and not reflected by `snap`.
+-- Transactions in the logs of `sources` that are visible now and not reflected by `snap`.
 -- Never misses one: an uncommitted transaction is not visible yet and will be found once it commits,
 -- because it is then still in xip or above xmax of `snap`.
-create function tidemark.unreflected(source text, snap pg_snapshot) returns xid8[]
+create function tidemark.unreflected(sources text[], snap pg_snapshot) returns xid8[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  logs text[] := tidemark.log_tables(source);
+  logs text[] := array(select l from unnest(sources) s, unnest(tidemark.log_tables(s)) l);
   found_xids xid8[];
 begin
   if cardinality(logs) = 0 then return '{}'; end if;
   execute (
-    select 'select array_agg(distinct xid) from ('
-      || string_agg(format('select xid from %s where xid >= pg_snapshot_xmax($1) or xid = any ($2)', l), ' union all ')
-      || ') l'
+    select 'select array_agg(xid) from (select distinct xid from ('
+      || string_agg(format('select xid from %s where xid >= $1 or xid = any ($2)', l), ' union all ')
+      || ') l) x'
     from unnest(logs) l)
   into found_xids
-  using snap, array(select pg_snapshot_xip(snap));
+  using pg_snapshot_xmax(snap), array(select pg_snapshot_xip(snap));
   return coalesce(found_xids, '{}');
+end $$;
+
+create function tidemark.unreflected(source text, snap pg_snapshot) returns xid8[]
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select tidemark.unreflected(array[source], snap)
+$$;
+
+-- A statement that tells whether one of `sources` has a commit that is not reflected by the snapshot whose xmax is $1 and whose
+-- xip is $2; one is enough. Null when there is no log.
+create function tidemark.probe_text(sources text[]) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select 'select ' || string_agg(format('exists (select from %s where xid >= $1 or xid = any ($2))', l), ' or ')
+  from unnest(sources) s, unnest(tidemark.log_tables(s)) l
+$$;
+
+create function tidemark.has_unreflected(source text, snap pg_snapshot) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  probe text := tidemark.probe_text(array[source]);
+  found_one boolean := false;
+begin
+  if probe is not null then
+    execute probe into found_one using pg_snapshot_xmax(snap), array(select pg_snapshot_xip(snap));
+  end if;
+  return found_one;
 end $$;
 
 -- A lower bound of the instant at which the first of `xids` became visible; exact where
@@ -104,6 +129,21 @@ begin
   if found then return remembered; end if;
   return tidemark.first_commit_at(tidemark.unreflected(source_name, snap), not_before);
 end $$;
+
+-- The same over all that a view reflects.
+create function tidemark.oldest_unreflected_at(view_name text) returns timestamptz
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select min(case when t.remembered is null
+                  then tidemark.first_commit_at(tidemark.unreflected(t.sources, t.snapshot::pg_snapshot), t.as_of)
+                  else t.remembered end)
+  from (
+    select m.snapshot::text as snapshot, f.at as remembered, array_agg(m.source) as sources, max(m.as_of) as as_of
+    from tidemark.tidemark m
+    left join tidemark.first_unreflected f on f.source = m.source and f.snapshot = m.snapshot::text
+    where m.view = view_name
+    group by 1, 2
+    offset 0) t
+$$;
 
 create function tidemark.remember_first_unreflected() returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$

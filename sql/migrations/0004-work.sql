@@ -119,7 +119,7 @@ begin
                             requested_at, oldest_commit_at)
   select v.group_name, v.name, q.request_id, q.trigger_type, q.triggered_by, q.reasons, v.strategy, v.method, q.worker,
          q.pid, q.requested_at,
-         (select min(tidemark.first_unreflected_at(m.source, m.snapshot, m.as_of)) from tidemark.tidemark m where m.view = v.name)
+         tidemark.oldest_unreflected_at(v.name)
   from tidemark.view v where v.group_name = q.group_name and v.paused_at is null
   order by v.position, v.name;
   return q;
@@ -135,7 +135,7 @@ begin
   select d.time_dependent, d.unknown_reason, s.* into v
   from tidemark.view d join tidemark.view_state s on s.view = d.name where d.name = view_name;
   if not found or not v.populated or v.time_dependent or v.unknown_reason is not null or v.let_go_reason is not null
-     or v.snapshot is null or tidemark.definition_problem(view_name) is not null then
+     or v.snapshot is null or tidemark.reliance_problem(view_name) is not null then
     return false;
   end if;
   for t in
@@ -143,9 +143,9 @@ begin
     left join tidemark.tidemark m on m.view = vs.view and m.source = vs.source and m.via = ''
     where vs.view = view_name
   loop
-    if t.snapshot is null or tidemark.source_problem(t.source) is not null
+    if t.snapshot is null
        or exists (select from tidemark.gap g where g.source = t.source and not pg_visible_in_snapshot(g.xid, t.snapshot))
-       or cardinality(tidemark.unreflected(t.source, t.snapshot)) > 0 then
+       or tidemark.has_unreflected(t.source, t.snapshot) then
       return false;
     end if;
   end loop;
@@ -189,14 +189,22 @@ declare
   relations oid[];
   rewritten oid;
 begin
-  perform set_config('lock_timeout', tidemark.number_setting('lock_wait_ms') || 'ms', true);
+  perform set_config('lock_timeout', (select s.value from tidemark.setting s where s.name = 'lock_wait_ms') || 'ms', true);
   relations := array(
     select m from (
-      select x.m from tidemark.view d
-      join tidemark.view_source vs on vs.view = d.name join tidemark.source s on s.name = vs.source,
+      select x.m
+      from (select distinct s.name, s.relation
+              from tidemark.view d
+              join tidemark.view_source vs on vs.view = d.name
+              join tidemark.source s on s.name = vs.source
+             where d.group_name = group_text) s,
       lateral (select tidemark.members(s.relation) m
-               union all select to_regclass(l)::oid from unnest(tidemark.log_tables(s.name)) l) x
-      where d.group_name = group_text and exists (select from pg_class c where c.oid = x.m)
+               union all
+               select c.oid from pg_class c
+                where c.relnamespace = 'tidemark'::regnamespace
+                  and c.relname in (tidemark.object_name('log 0 ' || s.name), tidemark.object_name('log 1 ' || s.name),
+                                    tidemark.object_name('log 2 ' || s.name))) x
+      where exists (select from pg_class c where c.oid = x.m)
       union
       -- apply makes the state of a view anew when its columns change
       select to_regclass(input.state)::oid from tidemark.view d
@@ -221,23 +229,21 @@ create type tidemark.outcome as (
   skipped boolean, rows_total bigint, rows_inserted bigint, rows_updated bigint, rows_deleted bigint, differing bigint,
   method text, snapshot pg_snapshot);
 
--- Refreshes one view in the caller's transaction, whose locks are held: rows, tidemark and state.
--- A view that is kept up from its changes finds out by itself that there are none; the others are asked first.
-create function tidemark.bring_up(v tidemark.view, exact boolean, force boolean) returns tidemark.outcome
+-- Refreshes one view in the caller's transaction, whose locks are held: rows, tidemark and state. With `since`, the snapshot
+-- that its rows reflect, it is kept up from its changes, and finds out by itself that there are none; the others are asked first.
+create function tidemark.bring_up(v tidemark.view, exact boolean, force boolean, since pg_snapshot) returns tidemark.outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   snap pg_snapshot := tidemark.snapshot_now();
-  since pg_snapshot;
   since_as_of timestamptz;
   moves boolean;
   runs_done bigint;
   program record;
   done tidemark.outcome;
 begin
-  insert into tidemark.view_state (view) values (v.name) on conflict do nothing;
-  select s.refreshes into runs_done from tidemark.view_state s where s.view = v.name;
+  select s.refreshes, s.computed_as_of into runs_done, since_as_of from tidemark.view_state s where s.view = v.name;
+  if not found then insert into tidemark.view_state (view) values (v.name); end if;
   done.snapshot := snap;
-  if exact then since := tidemark.kept_since(v.name); end if;
   if since is null and not force and tidemark.nothing_changed(v.name) then
     done.skipped := true;
     perform tidemark.move_tidemark(v.name, snap);
@@ -252,9 +258,8 @@ begin
   end if;
   -- What moves with time is kept up from the now() for which it was computed; as_of will not do, it never goes back.
   moves := v.time_dependent and v.strategy = 'incremental';
-  if moves then select s.computed_as_of into since_as_of from tidemark.view_state s where s.view = v.name; end if;
   execute format('select * from %s($1, $2%s)', v.maintain, case when moves then ', $3' else '' end) into program
-  using v.verify = 'full' or (v.verify = 'sample' and runs_done % 4 = 0), since, since_as_of;
+  using v.verify = 'full' or (v.verify = 'sample' and coalesce(runs_done, 0) % 4 = 0), since, since_as_of;
   done.skipped := program.method = 'incremental' and not force and program.differing is null
                   and program.rows_inserted + program.rows_updated + program.rows_deleted = 0;
   done.method := program.method;
@@ -310,7 +315,7 @@ begin
            order by d.position, d.name
   loop
     began := clock_timestamp();
-    done := tidemark.bring_up(v, exact, q.force);
+    done := tidemark.bring_up(v, exact, q.force, case when exact then tidemark.kept_since(v.name) end);
     update tidemark.run r
        set status = case when done.skipped then 'skipped' else 'completed' end,
            reason = case when done.skipped then 'nothing changed' else r.reason end,
@@ -324,15 +329,20 @@ begin
     if not done.skipped then refreshed := refreshed + 1; end if;
   end loop;
 
-  -- The fence: 40001 when the request was stolen or stopped meanwhile; nothing of the above then happened.
-  select r.* into q from tidemark.request r where r.request_id = request and r.token = fence for update;
+  -- The fence: 40001 when the request was stolen or stopped meanwhile; nothing of the above then happened. The request ends
+  -- with the work that it asked for, in one commit.
+  delete from tidemark.request r where r.request_id = request and r.token = fence;
   if not found then
     raise exception using errcode = '40001', message = 'the request was taken over by another worker';
+  end if;
+  if g.failures > 0 or g.not_before is not null or g.quarantined_at is not null then
+    update tidemark.refresh_group rg
+       set failures = 0, not_before = null, quarantined_at = null, quarantine_reason = null where rg.name = q.group_name;
   end if;
   return jsonb_build_object('group', q.group_name, 'refreshed', refreshed);
 end $$;
 
--- Takes note of how the work ended. Errors are classed by SQLSTATE: what passes by itself is tried again soon and does
+-- Takes note of work that failed. Errors are classed by SQLSTATE: what passes by itself is tried again soon and does
 -- not count; what the server lacks (room on the disk, memory) does not count either, but is waited for; the rest counts
 -- against the group, backs off, and after `quarantine_after` times quarantines it.
 -- Who has asked for the group in a transaction left open is waited for 5 s; then the next tick finds what was left.
@@ -350,15 +360,6 @@ begin
   select r.* into q from tidemark.request r where r.request_id = request and r.token = fence and r.status = 'running' for update;
   if not found then return 'taken_over'; end if;
   select * into g from tidemark.refresh_group rg where rg.name = q.group_name for update;
-  if failure_state is null then
-    delete from tidemark.request r where r.request_id = request;
-    if g.failures > 0 or g.not_before is not null or g.quarantined_at is not null then
-      update tidemark.refresh_group rg
-         set failures = 0, not_before = null, quarantined_at = null, quarantine_reason = null where rg.name = q.group_name;
-    end if;
-    return 'completed';
-  end if;
-
   outcome := case when q.stop_status is not null then q.stop_status
                   -- messages may be in any language: cancelled is what cannot be the timeout
                   when failure_state = '57014' and current_setting('statement_timeout') <> '0'
@@ -419,7 +420,7 @@ begin
   end if;
 end $$;
 
--- Performs a claimed request in a transaction of its own and settles it in the next: CALL only, at top level.
+-- Performs a claimed request in a transaction of its own; a failure is settled in the next: CALL only, at top level.
 create procedure tidemark.execute_request(request bigint, fence bigint, inout outcome text default null)
 language plpgsql as $$
 declare
@@ -433,11 +434,16 @@ begin
   exception when query_canceled or others then
     get stacked diagnostics failure_state = returned_sqlstate, failure_message = message_text;
   end;
-  if failure_state is null then commit; else rollback; end if;
+  if failure_state is null then
+    commit;
+    outcome := 'completed';
+    return;
+  end if;
+  rollback;
   set transaction isolation level read committed;
   outcome := tidemark.settle(request, fence, failure_state, failure_message);
   commit;
-  if failure_state is not null and outcome <> 'taken_over' then outcome := outcome || ': ' || failure_message; end if;
+  if outcome <> 'taken_over' then outcome := outcome || ': ' || failure_message; end if;
 end $$;
 
 -- Works off what is due: up to `most` groups, then returns what it did. For engines, pg_cron and OS cron alike.
@@ -523,6 +529,8 @@ begin
     raise notice '% is being refreshed; yours is the next one', view;
     return;
   end if;
+  -- The disk has the claim when it has the refresh. Where the server goes down before, the caller knows that nothing was done.
+  perform set_config('synchronous_commit', 'off', true);
   call tidemark.execute_request(q.request_id, q.token, outcome);
   if outcome <> 'completed' then
     raise exception using message = format('The refresh of %s ended as %s (TIDEMARK_REFRESH_FAILED). See tidemark.refresh_log.', view, outcome),
@@ -572,6 +580,7 @@ begin
   exception when others then
     get stacked diagnostics failure_state = returned_sqlstate, failure_message = message_text;
   end;
+  if failure_state is null then return 'completed'; end if;
   return tidemark.settle(q.request_id, q.token, failure_state, failure_message);
 end $$;
 

@@ -10,7 +10,8 @@ create table tidemark.definition (
   printed text not null
 );
 
-create function tidemark.definition_digest(view_name text) returns text
+-- What the live view of a view reads, through whatever lies between it and tables: relations and functions.
+create function tidemark.definition_reads(view_name text) returns table (kind oid, oid oid)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   with recursive reads (kind, oid) as (
     select 'pg_class'::regclass::oid, c.oid
@@ -25,6 +26,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     -- what a maintained view stands for is its own affair
     where not exists (select from tidemark.view v where to_regclass(v.relation) = r.oid)
   )
+  select r.kind, r.oid from reads r
+$$;
+
+create function tidemark.definition_digest(view_name text) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  with reads as materialized (select r.kind, r.oid from tidemark.definition_reads(view_name) r)
   select md5(string_agg(part, '|' order by part)) from (
     select concat_ws(':', 'relation',
              -- a maintained view is made anew by apply; by name it is the same
@@ -95,17 +102,108 @@ begin
   from unnest(names) u (name), lateral (select u.name, substr(u.name, 1 + strpos(u.name, ' ')) as object) n;
 end $$;
 
+-- The objects of a view that refreshes rely on, by kind and name.
+create function tidemark.part_names(view_name text) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select array(
+    select case a.kind when 'part' then a.name else concat_ws(' ', a.kind, a.name) end from tidemark.artifact a
+    where a.owner_noun = 'view' and a.owner_name = view_name and a.kind in ('part', 'table', 'guard', 'function')
+      -- columns are those of the state table
+      and a.name not like 'column %')
+$$;
+
+-- To look closely at all that a refresh relies on takes longer than a small refresh. Every object of it has rows in the
+-- catalogues, and whoever alters one makes a new version of a row: as long as the versions are those that were there when
+-- a close look found nothing, a close look would find nothing again.
+create table tidemark.relied_on (
+  view text primary key references tidemark.view (name) on delete cascade on update cascade,
+  relations oid[] not null,
+  functions oid[] not null,
+  versions xid[] not null
+);
+comment on table tidemark.relied_on is 'row versions in the catalogues of what refreshes rely on, when a close look last found nothing';
+
+-- Versions of all rows that describe these objects, in an order that is always the same.
+create function tidemark.catalogue_versions(view_name text, relations oid[], functions oid[]) returns xid[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return array(select c.xmin from pg_class c where c.oid = any (relations) order by c.oid)
+    || array(select a.xmin from pg_attribute a where a.attrelid = any (relations) and a.attnum > 0 order by a.attrelid, a.attnum)
+    || array(select t.xmin from pg_trigger t where t.tgrelid = any (relations) order by t.tgrelid, t.tgname)
+    || array(select w.xmin from pg_rewrite w where w.ev_class = any (relations) order by w.ev_class, w.rulename)
+    || array(select i.xmin from pg_inherits i where i.inhparent = any (relations) order by i.inhparent, i.inhrelid)
+    || array(select p.xmin from pg_proc p where p.oid = any (functions) order by p.oid)
+    || array(select s.xmin from tidemark.view_source vs join tidemark.source s on s.name = vs.source
+              where vs.view = view_name order by s.name)
+    || array(select d.xmin from tidemark.definition d where d.view = view_name);
+end $$;
+
+-- Why what a refresh of the view relies on does not hold; null when all does: its definition, its own objects, and capture of
+-- its sources. Looks closely only where something is another version than when it last did.
+create function tidemark.reliance_problem(view_name text) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  known tidemark.relied_on;
+  problem text;
+begin
+  select r.* into known from tidemark.relied_on r where r.view = view_name;
+  if found and known.versions = tidemark.catalogue_versions(view_name, known.relations, known.functions) then
+    return null;
+  end if;
+  problem := coalesce(
+    tidemark.definition_problem(view_name),
+    (select tidemark.source_problem(vs.source) from tidemark.view_source vs
+      where vs.view = view_name and tidemark.source_problem(vs.source) is not null limit 1));
+  if problem is null then perform tidemark.note_reliance(view_name); end if;
+  return problem;
+end $$;
+
+-- Remembers the present versions of all that a close look looks at.
+create function tidemark.note_reliance(view_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  parts text[] := tidemark.part_names(view_name);
+  known tidemark.relied_on;
+begin
+  known.view := view_name;
+  known.relations := array(
+    select o from (
+      select r.oid as o from tidemark.definition_reads(view_name) r where r.kind = 'pg_class'::regclass
+      union
+      select to_regclass(substr(p, 1 + strpos(p, ' '))) from unnest(parts) p where p not like 'function %'
+      union
+      select tidemark.members(s.relation) from tidemark.view_source vs join tidemark.source s on s.name = vs.source
+      where vs.view = view_name
+      union
+      select to_regclass(l) from tidemark.view_source vs, unnest(tidemark.log_tables(vs.source)) l where vs.view = view_name) r
+    where o is not null order by o);
+  known.functions := array(
+    select o from (
+      select r.oid as o from tidemark.definition_reads(view_name) r where r.kind = 'pg_proc'::regclass
+      union
+      select to_regprocedure(substr(p, 10)) from unnest(parts) p where p like 'function %'
+      union
+      select f.oid from tidemark.view_source vs
+      join pg_proc f on f.pronamespace = 'tidemark'::regnamespace
+        and f.proname in (tidemark.object_name('capture ' || vs.source), tidemark.object_name(vs.source || ' is captured; run tidemark plan'))
+      where vs.view = view_name) r
+    where o is not null order by o);
+  known.versions := tidemark.catalogue_versions(view_name, known.relations, known.functions);
+  -- A row that this very transaction wrote could be written again by it, and look the same.
+  if pg_current_xact_id()::xid = any (known.versions) then return; end if;
+  insert into tidemark.relied_on values (known.*)
+  on conflict (view) do update
+    set relations = excluded.relations, functions = excluded.functions, versions = excluded.versions;
+end $$;
+
 -- Takes what refreshes of a view rely on for right; called by apply when it has made it.
 create function tidemark.note_parts(view_name text) returns void
 language sql volatile set search_path = pg_catalog, pg_temp as $$
+  delete from tidemark.relied_on r where r.view = view_name;
   update tidemark.view_state s
      set parts = (
        select coalesce(jsonb_object_agg(d.name, coalesce(d.digest, 'missing')), '{}')
-       from tidemark.part_digests(array(
-         select case a.kind when 'part' then a.name else concat_ws(' ', a.kind, a.name) end from tidemark.artifact a
-         where a.owner_noun = 'view' and a.owner_name = view_name and a.kind in ('part', 'table', 'guard', 'function')
-           -- columns are those of the state table
-           and a.name not like 'column %')) d)
+       from tidemark.part_digests(tidemark.part_names(view_name)) d)
    where s.view = view_name
 $$;
 

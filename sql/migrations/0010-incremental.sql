@@ -200,14 +200,13 @@ begin
   from tidemark.view d join tidemark.view_state s on s.view = d.name where d.name = view_name;
   if not found or v.strategy <> 'incremental' or not v.populated or v.snapshot is null
      or v.unknown_reason is not null or v.let_go_reason is not null
-     or tidemark.definition_problem(view_name) is not null
+     or tidemark.reliance_problem(view_name) is not null
      or not tidemark.owner_may_read(view_name)
      or exists (
        select from tidemark.view_source vs
        left join tidemark.tidemark m on m.view = vs.view and m.source = vs.source and m.via = ''
        where vs.view = view_name
          and (m.snapshot is null or m.snapshot::text <> v.snapshot::text
-              or tidemark.source_problem(vs.source) is not null
               or exists (select from tidemark.gap g where g.source = vs.source and not pg_visible_in_snapshot(g.xid, m.snapshot))))
      or exists (
        select from tidemark.view_input i
