@@ -12,6 +12,7 @@ const column = (name: string, change: Partial<ColumnShape> = {}): ColumnShape =>
   attnum: 1,
   type: 'integer',
   baseType: 'integer',
+  collation: null,
   notNull: false,
   generatedVirtual: false,
   generatedFrom: [],

@@ -94,6 +94,11 @@ const columnsQuery = `
          (select format_type(b.type, b.typmod)
           from base b join pg_type t on t.oid = b.type and t.typtype <> 'd'
           where b.attnum = a.attnum) as "baseType",
+         (select format('%I.%I', n.nspname, k.collname)
+          from base b join pg_type t on t.oid = b.type and t.typtype <> 'd'
+          join pg_collation k on k.oid = a.attcollation and k.oid <> t.typcollation
+          join pg_namespace n on n.oid = k.collnamespace
+          where b.attnum = a.attnum) as collation,
          a.attnotnull as "notNull",
          a.attgenerated = 'v' as "generatedVirtual",
          case when a.attgenerated <> 'v' then array[]::text[] else array(

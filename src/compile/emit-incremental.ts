@@ -31,7 +31,7 @@ export interface ReadSource {
   readonly name: RelationName
   readonly columns: readonly {
     readonly name: string
-    /** The type in the change log. */
+    /** The type in the change log, with the collation of the table. */
     readonly logType: string
   }[]
 }

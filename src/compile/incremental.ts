@@ -336,9 +336,7 @@ export function finishIncremental(
     name: relation,
     columns: columns.map((name) => ({
       name,
-      logType:
-        wish.shapes.get(relation)?.columns.find((column) => column.name === name)?.baseType ??
-        'text',
+      logType: logTypeOf(wish.shapes.get(relation), name),
     })),
   }))
   const program = emitIncremental({
@@ -354,6 +352,14 @@ export function finishIncremental(
     key: wish.key,
   })
   return { ...program, sources: wish.query.sources }
+}
+
+/** The type of a column in a change log; the log itself compares nothing and has no collations. */
+function logTypeOf(shape: SourceShape | undefined, name: string): string {
+  const column = shape?.columns.find((each) => each.name === name)
+  if (column === undefined) return 'text'
+  const { baseType, collation } = column
+  return collation === null ? baseType : `${baseType} collate ${collation}`
 }
 
 function typesByText(

@@ -9,6 +9,8 @@ export interface ColumnShape {
   readonly type: string
   /** The type beneath a domain, else `type`: what a log holds, where no constraint may refuse a row. */
   readonly baseType: string
+  /** The collation, as SQL, where it is not that of `baseType`: by it values are compared. */
+  readonly collation: string | null
   readonly notNull: boolean
   /** A column generated on reading (PostgreSQL 18) has no value in a trigger. */
   readonly generatedVirtual: boolean
