@@ -209,7 +209,7 @@ begin
       -- apply makes the state of a view anew when its columns change
       select to_regclass(input.state)::oid from tidemark.view d
       join tidemark.view_input i on i.view = d.name
-      join tidemark.view input on input.name = i.input and input.presentation = 'view'
+      join tidemark.view input on input.name = i.input and input.presentation in ('view', 'table')
       where d.group_name = group_text and to_regclass(input.state) is not null) r
     order by m);
   if cardinality(relations) = 0 then return; end if;
@@ -238,6 +238,7 @@ declare
   since_as_of timestamptz;
   moves boolean;
   runs_done bigint;
+  looks boolean;
   program record;
   done tidemark.outcome;
 begin
@@ -258,9 +259,13 @@ begin
   end if;
   -- What moves with time is kept up from the now() for which it was computed; as_of will not do, it never goes back.
   moves := v.time_dependent and v.strategy = 'incremental';
+  looks := v.verify = 'full' or (v.verify = 'sample' and coalesce(runs_done, 0) % 4 = 0);
   execute format('select * from %s($1, $2%s)', v.maintain, case when moves then ', $3' else '' end) into program
-  using v.verify = 'full' or (v.verify = 'sample' and coalesce(runs_done, 0) % 4 = 0), since, since_as_of;
-  done.skipped := program.method = 'incremental' and not force and program.differing is null
+  using looks, since, since_as_of;
+  if v.presentation = 'table' then
+    program.differing := tidemark.present(v.name, looks or force, program.differing);
+  end if;
+  done.skipped := program.method in ('incremental', 'partition') and not force and program.differing is null
                   and program.rows_inserted + program.rows_updated + program.rows_deleted = 0;
   done.method := program.method;
   done.rows_inserted := program.rows_inserted;
@@ -321,7 +326,7 @@ begin
            reason = case when done.skipped then 'nothing changed' else r.reason end,
            started_at = began, finished_at = clock_timestamp(),
            duration_ms = extract(epoch from clock_timestamp() - began) * 1000,
-           strategy = case when v.strategy = 'incremental' and done.method <> 'incremental' then 'full' else r.strategy end,
+           strategy = case when done.method not in ('incremental', 'partition') then 'full' else r.strategy end,
            method = coalesce(done.method, r.method),
            rows_total = done.rows_total, rows_inserted = done.rows_inserted, rows_updated = done.rows_updated,
            rows_deleted = done.rows_deleted, differing = done.differing, snapshot = done.snapshot, as_of = now()

@@ -113,7 +113,7 @@ begin
       from tidemark.view v
       join tidemark.artifact made on made.kind = 'function' and made.owner_noun = 'view' and made.owner_name = v.name
       join pg_proc p on p.oid = to_regprocedure(made.name)
-      where v.strategy = 'incremental'
+      where v.strategy in ('incremental', 'partition')
         and p.proowner <> (select n.nspowner from pg_namespace n where n.nspname = 'tidemark')
     ),
     shared (relation) as materialized (
@@ -185,7 +185,7 @@ create function tidemark.program_functions() returns oid[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select array_agg(p.oid) from pg_proc p
   where p.pronamespace = 'tidemark'::regnamespace
-    and p.proname in ('first', 'first_step', 'is_bulk', 'is_bulk_of_view', 'next_refresh', 'only', 'reflected_by_all', 'reflected_refresh')
+    and p.proname in ('clock_margin', 'first', 'first_step', 'is_bulk', 'is_bulk_of_view', 'next_refresh', 'only', 'reflected_by_all', 'reflected_refresh')
 $$;
 
 -- The snapshot that what a view stores reflects, if it can be kept up from the change logs alone; null when it has to be
@@ -198,7 +198,7 @@ declare
 begin
   select d.strategy, d.unknown_reason, s.* into v
   from tidemark.view d join tidemark.view_state s on s.view = d.name where d.name = view_name;
-  if not found or v.strategy <> 'incremental' or not v.populated or v.snapshot is null
+  if not found or v.strategy = 'full' or not v.populated or v.snapshot is null
      or v.unknown_reason is not null or v.let_go_reason is not null
      or tidemark.reliance_problem(view_name) is not null
      or not tidemark.owner_may_read(view_name)
@@ -207,6 +207,8 @@ begin
        left join tidemark.tidemark m on m.view = vs.view and m.source = vs.source and m.via = ''
        where vs.view = view_name
          and (m.snapshot is null or m.snapshot::text <> v.snapshot::text
+              -- what functions alone read has no part in the program
+              or v.strategy = 'partition' and vs.columns = '{}' and cardinality(tidemark.unreflected(vs.source, m.snapshot)) > 0
               or exists (select from tidemark.gap g where g.source = vs.source and not pg_visible_in_snapshot(g.xid, m.snapshot))))
      or exists (
        select from tidemark.view_input i
@@ -214,7 +216,7 @@ begin
        join tidemark.view_state s on s.view = i.input
        left join tidemark.input_cursor c on c.view = i.view and c.input = i.input
        where i.view = view_name
-         and (c.refresh is null or c.refresh > s.refreshes or not s.populated or input.strategy <> 'incremental'))
+         and (c.refresh is null or c.refresh > s.refreshes or not s.populated or input.strategy = 'full'))
   then
     return null;
   end if;
