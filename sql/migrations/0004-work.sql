@@ -180,17 +180,12 @@ begin
   from tidemark.view_input i join tidemark.tidemark m on m.view = i.input where i.view = view_name;
 end $$;
 
--- TRUNCATE and rewrites are not MVCC-safe. Holds them off the tables of a group, and finds one that slipped in between the
--- snapshot and the lock: the file of the table is then another one than the snapshot says. Logs are held the same way, so
--- that the cleaner cannot empty what this refresh does not reflect.
-create function tidemark.hold_sources(group_text text, exact boolean) returns void
+-- What a refresh of the group reads and somebody could truncate or rewrite: the tables of its sources, their logs, and the
+-- states of views that it reads. In an order that is always the same.
+create function tidemark.relations_read(group_text text) returns oid[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  relations oid[];
-  rewritten oid;
 begin
-  perform set_config('lock_timeout', (select s.value from tidemark.setting s where s.name = 'lock_wait_ms') || 'ms', true);
-  relations := array(
+  return array(
     select m from (
       select x.m
       from (select distinct s.name, s.relation
@@ -212,12 +207,23 @@ begin
       join tidemark.view input on input.name = i.input and input.presentation in ('view', 'table')
       where d.group_name = group_text and to_regclass(input.state) is not null) r
     order by m);
+end $$;
+
+-- TRUNCATE and rewrites are not MVCC-safe. Holds them off these relations, and finds one that slipped in between the
+-- snapshot and the lock: the file of the table is then another one than the snapshot says. Logs are held the same way, so
+-- that the cleaner cannot empty what this refresh does not reflect.
+create function tidemark.hold(relations oid[], exact boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  rewritten oid;
+begin
   if cardinality(relations) = 0 then return; end if;
+  perform set_config('lock_timeout', (select s.value from tidemark.setting s where s.name = 'lock_wait_ms') || 'ms', true);
   execute (select 'lock table ' || string_agg('only ' || r::regclass, ', ' order by r) || ' in access share mode'
              from unnest(relations) r);
   if not exact then return; end if;
-  select r into rewritten from unnest(relations) r
-   where pg_relation_filenode(r::regclass) is distinct from (select nullif(c.relfilenode, 0) from pg_class c where c.oid = r)
+  select c.oid into rewritten from pg_class c
+   where c.oid = any (relations) and pg_relation_filenode(c.oid) is distinct from nullif(c.relfilenode, 0)
    limit 1;
   if rewritten is not null then
     raise exception using errcode = '40001',
@@ -314,7 +320,7 @@ begin
   -- A refresh that committed after our snapshot makes this fail with 40001 here, before any work.
   perform from tidemark.view_state s join tidemark.view d on d.name = s.view
    where d.group_name = q.group_name order by s.view for update of s;
-  perform tidemark.hold_sources(q.group_name, exact);
+  perform tidemark.hold(tidemark.relations_read(q.group_name), exact);
 
   for v in select d.* from tidemark.view d where d.group_name = q.group_name and d.paused_at is null
            order by d.position, d.name

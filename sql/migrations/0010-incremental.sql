@@ -77,25 +77,22 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select coalesce(s.row_count, 0) from tidemark.view_state s where s.view = view_name))
 $$;
 
--- Whether the owner of a view may read what its program learns from a change log: PostgreSQL asks when the table is read,
--- and a program that is content with the log would not notice that a right was taken away or rows are hidden by now.
-create function tidemark.owner_may_read(view_name text) returns boolean
+-- Whether the owner of a program may read what it learns from the change logs: PostgreSQL asks when a table is read, and a
+-- program that is content with its log would not notice that a right was taken away or rows are hidden by now.
+create function tidemark.may_read_sources(owner oid, view_name text) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return not exists (
-    select from tidemark.view v
-    join tidemark.artifact made on made.kind = 'function' and made.owner_noun = 'view' and made.owner_name = v.name
-    join pg_proc p on p.oid = to_regprocedure(made.name)
-    join tidemark.view_source vs on vs.view = v.name
+    select from tidemark.view_source vs
     join tidemark.source s on s.name = vs.source
     join pg_class c on c.oid = s.relation
-    where v.name = view_name
-      and (c.relrowsecurity and (c.relforcerowsecurity or not pg_has_role(p.proowner, c.relowner, 'usage'))
-             and not (select r.rolsuper or r.rolbypassrls from pg_roles r where r.oid = p.proowner)
-           or not has_table_privilege(p.proowner, c.oid, 'select')
-             and (not has_any_column_privilege(p.proowner, c.oid, 'select')
+    where vs.view = view_name
+      and (c.relrowsecurity and (c.relforcerowsecurity or not pg_has_role(owner, c.relowner, 'usage'))
+             and not (select r.rolsuper or r.rolbypassrls from pg_roles r where r.oid = owner)
+           or not has_table_privilege(owner, c.oid, 'select')
+             and (not has_any_column_privilege(owner, c.oid, 'select')
                   or exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = any (vs.columns)
-                               and not has_column_privilege(p.proowner, c.oid, a.attnum, 'select')))));
+                               and not has_column_privilege(owner, c.oid, a.attnum, 'select')))));
 end $$;
 
 -- Gives the owners of incremental views what their programs read beside what they own, column by column, and takes back
@@ -201,7 +198,10 @@ begin
   if not found or v.strategy = 'full' or not v.populated or v.snapshot is null
      or v.unknown_reason is not null or v.let_go_reason is not null
      or tidemark.reliance_problem(view_name) is not null
-     or not tidemark.owner_may_read(view_name)
+     or exists (
+       select from pg_proc p
+       where p.pronamespace = 'tidemark_state'::regnamespace and p.proname = tidemark.object_name('maintain ' || view_name)
+         and not tidemark.may_read_sources(p.proowner, view_name))
      or exists (
        select from tidemark.view_source vs
        left join tidemark.tidemark m on m.view = vs.view and m.source = vs.source and m.via = ''
