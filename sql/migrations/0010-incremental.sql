@@ -208,7 +208,7 @@ begin
        where vs.view = view_name
          and (m.snapshot is null or m.snapshot::text <> v.snapshot::text
               -- what functions alone read has no part in the program
-              or v.strategy = 'partition' and vs.columns = '{}' and cardinality(tidemark.unreflected(vs.source, m.snapshot)) > 0
+              or v.strategy = 'partition' and vs.columns = '{}' and tidemark.has_unreflected(vs.source, m.snapshot)
               or exists (select from tidemark.gap g where g.source = vs.source and not pg_visible_in_snapshot(g.xid, m.snapshot))))
      or exists (
        select from tidemark.view_input i

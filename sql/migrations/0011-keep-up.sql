@@ -32,7 +32,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
       and not exists (select from tidemark.request q where q.group_name = v.group_name)
       and tidemark.installation_problem() is null
     group by g.name, g.lock_key
-    having bool_and(v.policy = 'eager' and v.strategy = 'incremental' and v.paused_at is null and not v.time_dependent
+    having bool_and(v.policy = 'eager' and v.strategy <> 'full' and v.paused_at is null and not v.time_dependent
                     and s.populated and s.snapshot is not null and s.let_go_reason is null)
     offset 0) e
   -- Without tables of its own a group follows other views; ticks see to that.
@@ -107,7 +107,7 @@ begin
                             finished_at, duration_ms, busy_ms, rows_total, rows_inserted, rows_updated, rows_deleted, differing,
                             snapshot, as_of)
   values (v.group_name, v.name, 'target', 'eager', 'completed',
-          case when done.method = 'incremental' then 'incremental' else 'full' end, done.method, worker, pg_backend_pid(), began,
+          case when done.method in ('incremental', 'partition') then done.method else 'full' end, done.method, worker, pg_backend_pid(), began,
           clock_timestamp(), ms::bigint, ms, done.rows_total, done.rows_inserted, done.rows_updated, done.rows_deleted,
           done.differing, done.snapshot, now());
 end $$;
