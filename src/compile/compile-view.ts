@@ -126,6 +126,12 @@ function strategyReasons(
 }
 
 function queryReasons(query: CanonicalQuery, written: ParsedQuery): readonly string[] {
+    if (incremental.strategy === 'partition') {
+      return [
+        ...incremental.reasons.map((reason) => `partition: ${reason}`),
+        ...obstacles.map((obstacle) => `not incremental: ${placedReason(obstacle, texts)}`),
+      ]
+    }
   const reasons: string[] = []
   if (query.timeDependent) reasons.push(`moves with time: ${timeReason(timeCalls(written))}`)
   if (query.volatile) {

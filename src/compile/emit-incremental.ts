@@ -2,6 +2,7 @@ import type { ColumnType, ResultColumn, SourceUse } from '../model/view.ts'
 import type { RelationName } from '../model/ids.ts'
 import { captureNames, loggedName, objectName, viewNames } from '../model/names.ts'
 import type { BindFacts } from './bind-scope.ts'
+import { cutDeclarations, partitionReasons } from './emit-cut.ts'
 import { emitDiff, emitVerify } from './emit-diff.ts'
 import { emitMaintenance } from './emit-maintain.ts'
 import { indented } from './emit-relation.ts'
@@ -38,6 +39,7 @@ export interface ReadSource {
 
 /** What an incremental program is made of. */
 export interface IncrementalParts {
+  readonly strategy: 'incremental' | 'partition'
   readonly view: RelationName
   readonly sources: readonly ReadSource[]
   readonly stages: readonly StoredStage[]
@@ -58,6 +60,9 @@ export interface IncrementalParts {
 export interface IncrementalProgram {
   /** The columns of each source that it reads. */
   readonly sources: readonly SourceUse[]
+  readonly strategy: 'incremental' | 'partition'
+  /** How it is partitioned; nothing for a program that is not. */
+  readonly reasons: readonly string[]
   readonly install: readonly string[]
   /** Makes the view of what the view has to hold, by which it is verified. */
   readonly exactView: string
@@ -184,6 +189,8 @@ export function emitIncremental(parts: IncrementalParts): Omit<IncrementalProgra
     hiddenColumns: hidden,
     exactSql: shown,
     publishes: parts.publishes,
+    strategy: parts.strategy,
+    reasons: root.stage.core.kind === 'partition' ? partitionReasons(root.stage.core, parts) : [],
     maintainSql: emitMaintenance({
       view,
       timeZone: parts.timeZone,
@@ -208,7 +215,7 @@ ${indented(emitVerify({ sql: shown, columns: parts.columns, state: root.table })
   }
 }
 
-function declarations({ view, sources, inputs, stages }: IncrementalParts): string {
+function declarations({ view, sources, inputs, stages, typeOf }: IncrementalParts): string {
   const lines = [
     ...[...sources, ...inputs].flatMap(({ name }) => [
       `${sourceChanges(name)} ${sourceChangeType(name, view)}[];`,
@@ -226,6 +233,9 @@ function declarations({ view, sources, inputs, stages }: IncrementalParts): stri
       const type = stored.keyType
       return type === null ? [] : [`${keys} ${type}[];`, `${keysWithNull} ${type}[];`]
     }),
+    ...stages.flatMap(({ stage: { core } }) =>
+      core.kind === 'partition' ? cutDeclarations(core, typeOf) : [],
+    ),
     'broken boolean := false;',
     'spoilt boolean := false;',
     '"lost groups" bigint[];',
@@ -246,16 +256,7 @@ function programBody(parts: IncrementalParts, context: StageContext): string {
       readPublished(view, input, { into: variablesOf(input.name, view), changesMax }),
     ),
   ].join('\n')
-  const whole = [
-    ...sources.map(
-      ({ name }) =>
-        `${sourceTruncated(name)} or tidemark.is_bulk(${sqlText(name)}, ${sourceCount(name)})`,
-    ),
-    ...inputs.map(
-      ({ name }) =>
-        `${sourceTruncated(name)} or tidemark.is_bulk_of_view(${sqlText(name)}, ${sourceCount(name)})`,
-    ),
-  ]
+  const whole = tooMuch(parts)
   const root = stages.at(-1)
   const publishing =
     parts.publishes && root !== undefined
@@ -278,7 +279,7 @@ ${indented(reading)}
     end if;
   end if;
   if since is not null then
-    method := 'incremental';
+    method := '${parts.strategy}';
 ${indented(steps)}
     rows_inserted := came;
     rows_updated := altered;
@@ -295,6 +296,27 @@ ${indented(rebuild(parts, context))}
   end if;
 ${publishing}  perform set_config('tidemark.refreshing', '', true);
 `
+}
+
+/** SQL that is true of changes that are dearer to follow than everything is to compute, of each source. */
+function tooMuch({ sources, inputs, stages }: IncrementalParts): readonly string[] {
+  const core = stages.at(-1)?.stage.core
+  if (core?.kind === 'partition') {
+    return [...sources, ...inputs].map(({ name }) => {
+      const max = core.rest.includes(name) ? 0 : changesMax
+      return `${sourceTruncated(name)} or ${sourceCount(name)} > ${String(max)}`
+    })
+  }
+  return [
+    ...sources.map(
+      ({ name }) =>
+        `${sourceTruncated(name)} or tidemark.is_bulk(${sqlText(name)}, ${sourceCount(name)})`,
+    ),
+    ...inputs.map(
+      ({ name }) =>
+        `${sourceTruncated(name)} or tidemark.is_bulk_of_view(${sqlText(name)}, ${sourceCount(name)})`,
+    ),
+  ]
 }
 
 const variablesOf = (input: RelationName, view: RelationName): ReadInto => ({

@@ -4,6 +4,7 @@ import type { BindFacts } from './bind-scope.ts'
 import { freeIn } from './bind-scope.ts'
 import { movedText } from './clock.ts'
 import { determined, orderedCall } from './determine.ts'
+import { cutCondition, isWantedOrNull } from './emit-cut.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { isNotNull, notNullIn } from './nullability.ts'
 import { sameExpression } from './expression.ts'
@@ -322,6 +323,8 @@ export function keyedSelect(
       return wholeSelect(statement, relation)
     default:
       throw new Error(`${relation.kind} is not keyed`)
+    case 'partition':
+      return partitionSelect(statement, relation, restriction)
   }
 }
 
@@ -507,6 +510,27 @@ ${indented(right, '      ')}
 
 function wholeSelect(
   statement: Statement,
+/** The query over cut sources; where the cuts follow from the query, rows of other keys that come along are left out. */
+function partitionSelect(
+  statement: Statement,
+  { input, by, cuts, proven }: Extract<Relation, { kind: 'partition' }>,
+  restriction: Restriction | null,
+): string {
+  if (restriction === null) return selectOf(statement, input)
+  const { names } = statement
+  const rows = (target: ScanTarget): string => {
+    const at = cuts.findIndex(({ name }) => target.kind !== 'stage' && target.name === name)
+    const cut = cuts[at]
+    if (cut === undefined) return names.rows(target)
+    const condition = cutCondition(cut, at + 1, names.typeOf)
+    return `(select * from ${names.rows(target)} where ${indented(condition).trimStart()})`
+  }
+  const select = selectOf({ ...statement, names: { ...names, rows } }, input)
+  if (!proven) return select
+  const wanted = isWantedOrNull(sqlName(by), names.typeOf(columnOf(by)))
+  return `select *\nfrom (\n${indented(select)}\n) as ${statement.alias()}\nwhere ${wanted}`
+}
+
   { query, reads, columns }: Extract<Relation, { kind: 'whole' }>,
 ): string {
   const { names } = statement

@@ -3,6 +3,7 @@ import { argumentsOf } from './accumulate.ts'
 import type { BindFacts } from './bind-scope.ts'
 import type { GroupTables } from './emit-accumulate.ts'
 import { accumulateQueries, coreOfGroups, repairGroups } from './emit-accumulate.ts'
+import { cutStatements, isWantedOrNull, partitionKeys } from './emit-cut.ts'
 import { emitDelta } from './emit-delta.ts'
 import type { Restriction, Statement, TargetNames } from './emit-relation.ts'
 import {
@@ -19,7 +20,8 @@ import {
   selectOf,
 } from './emit-relation.ts'
 import type { Expression } from './expression.ts'
-import type { Output } from './relation.ts'
+import { columnOf } from './expression.ts'
+import type { Output, Partition } from './relation.ts'
 import { isConstant } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
@@ -58,6 +60,8 @@ export interface StoredStage {
   readonly groups: GroupTables | null
   /** The table has unique indexes of the user's. */
   readonly uniqueIndexes: boolean
+  /** Columns by which rows are paired to be changed in place, where the key of the stage is that of many rows. */
+  readonly pairedBy: readonly string[] | null
 }
 
 /** What the emitters of stages share. */
@@ -164,6 +168,8 @@ const resultVariables = (stored: StoredStage): string =>
  */
 export function refreshStatements(context: StageContext, stored: StoredStage): readonly string[] {
   if (stored.stage.linear) return [`${applyChanges(context, stored)};`]
+  if (stored.stage.core.kind === 'partition')
+    return partitionStatements(context, stored, stored.stage.core)
   if (stored.groups === null) return [recompute(context, stored, 'touched')]
   return accumulate(context, stored, stored.groups)
 }
@@ -309,6 +315,32 @@ function recompute(context: StageContext, stored: StoredStage, touched: Touched)
 ${rewrite(context, stored)};`
 }
 
+/** More changed keys than this are worth a look at how many there are altogether. */
+const fewPartitions = 100
+
+/**
+ * The rows of the keys at which something changed, computed afresh from sources that are cut to these keys. When it is
+ * more than half of many keys, everything is computed afresh instead.
+ */
+function partitionStatements(
+  context: StageContext,
+  stored: StoredStage,
+  core: Partition,
+): readonly string[] {
+  const { keyNames, table } = stored
+  const list = keyNames.map((name) => sqlName(name)).join(', ')
+  return [
+    `${keysStatement(context, stored, 'touched')};`,
+    ...cutStatements(core, keyVariables(stored), context.names.typeOf),
+    `if cardinality(${partitionKeys}) > ${String(fewPartitions)}
+   and 2 * cardinality(${partitionKeys}) > (select count(*) from (select from ${table} group by ${list}) as every_key) then
+  since := null;
+else
+${indented(rewrite(context, stored))};
+end if;`,
+  ]
+}
+
 function rewrite(context: StageContext, stored: StoredStage): string {
   const statement = statementOf(context)
   const fresh = rowsSelect(stored, coreSelect(statement, stored, true))
@@ -323,9 +355,20 @@ ${indented(storedSelect(stored))}
 )`,
     ...difference(stored),
   ]
-  return `${withText(statement, own)}
+  const { core } = stored.stage
+  if (core.kind !== 'partition' || core.proven) {
+    return `${withText(statement, own)}
 ${resultSelect(stored)}
 into ${resultVariables(stored)}`
+  }
+  const by = stored.keyNames.map((name) => `f.${sqlName(name)}`).join('')
+  const wanted = isWantedOrNull(by, context.names.typeOf(columnOf(core.by)))
+  return `${withText(statement, own)}
+${resultSelect(stored).replace(/\nfrom difference$/, '')},
+  -- A row of another key than the sources were cut to: the declared keys are wrong.
+  (select coalesce(bool_or(${wanted} is not true), false) from fresh as f)
+from difference
+into ${resultVariables(stored)}, broken`
 }
 
 const keysVariable = '"keys of stage %"'
@@ -406,17 +449,19 @@ where ${keysWithNull} is not null`
 
 /** New and stored rows, paired one to one, where they differ; then what is written. */
 function difference(stored: StoredStage): readonly string[] {
-  const { stage, outputs, hiddenKey, table, hash, uniqueIndexes } = stored
+  const { stage, outputs, hiddenKey, table, hash, uniqueIndexes, pairedBy } = stored
   const columns = [...outputs, ...hiddenKey].map(({ name }) => sqlName(name))
   const all = [...columns, ...(hash === null ? [] : [sqlName(hash)])]
   const pair = (alias: string): string =>
-    stage.unique && hash !== null
-      ? `${alias}.${sqlName(hash)}`
-      : `hashtextextended(${imageOf([...outputs, ...hiddenKey], alias)}, 0)`
+    pairedBy !== null
+      ? hashText(pairedBy.map((name) => `${alias}.${sqlName(name)}`))
+      : stage.unique && hash !== null
+        ? `${alias}.${sqlName(hash)}`
+        : `hashtextextended(${imageOf([...outputs, ...hiddenKey], alias)}, 0)`
   // The cast makes it one value: rows as they stand would be compared field by field, and by other operators.
   const image = (alias: string): string =>
     `row(${columns.map((name) => `${alias}.${name}`).join(', ')})::record`
-  const inPlace = stage.unique && !uniqueIndexes
+  const inPlace = (stage.unique || pairedBy !== null) && !uniqueIndexes
   const side = (from: string): string =>
     `select *, row_number() over (partition by "pair of row") as "turn of row" from (select ${from}.*, ${pair(from)} as "pair of row" from ${from}) as p`
   return [

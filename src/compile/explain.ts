@@ -132,7 +132,10 @@ function joinHead(relation: Join): string {
   }
 }
 
-type Keyed = Extract<Relation, { kind: 'aggregate' | 'window' | 'top' | 'set' | 'apply' | 'whole' }>
+type Keyed = Extract<
+  Relation,
+  { kind: 'aggregate' | 'window' | 'top' | 'set' | 'apply' | 'whole' | 'partition' }
+>
 
 function keyedHead(relation: Keyed): string {
   switch (relation.kind) {
@@ -153,7 +156,9 @@ function keyedHead(relation: Keyed): string {
     case 'apply':
       return `for each row of the first the rows of the second${relation.outer ? ', or NULLs' : ''} (lateral)`
     case 'whole':
-      return `computed as a whole: ${relation.reason}`
+      return `computed as a whole${relation.refused === null ? '' : `: ${relation.refused.reason}`}`
+    case 'partition':
+      return `of each ${relation.by}, over ${list(relation.cuts.map(({ name, key }) => `${name} by ${expressionText(key)}`))}`
   }
 }
 

@@ -21,6 +21,7 @@ import {
   stateTable,
   valueTable,
 } from './emit-incremental.ts'
+import type { TargetNames } from './emit-relation.ts'
 import type { StoredColumn, StoredStage, TypeProbe } from './emit-stage.ts'
 import { probesOf } from './emit-stage.ts'
 import type { ColumnId, Expression } from './expression.ts'
@@ -70,6 +71,9 @@ export interface IncrementalDraft {
   readonly probes: readonly TypeProbe[]
   /** Parts for which there is no rule: computed as a whole when something that they read has changed. */
   readonly obstacles: readonly Obstacle[]
+  readonly strategy: 'incremental' | 'partition'
+  /** What the types of expressions forbid. */
+  readonly judgeTypes: (typeOf: (expression: Expression) => ColumnType) => readonly Obstacle[]
 }
 
 /**
@@ -81,27 +85,14 @@ export async function draftIncremental(
 ): Promise<IncrementalDraft | readonly Obstacle[]> {
   const refusals = refusalsOf(given)
   if (refusals.length > 0) return refusals
-  const { select } = await parseQuery(given.query.sql)
-  const whole = boundOrNot(select, await factsOf(given, null))
-  if (whole instanceof NoRule) {
-    return [{ reason: whole.message, at: [{ kind: 'place', select, byte: whole.byte }] }]
-  }
-  // A second time with the columns alone that the first one used: what nobody reads need not be captured.
-  const used = usedColumns(whole.relation)
-  const wish = withUsedColumns(given, used)
-  const { query } = wish
-  const facts = await factsOf(given, used)
-  const bound = bindQuery(select, facts)
+  const found = await boundWish(given)
+  if (!('bound' in found)) return found
+  const { wish, facts, bound } = found
   const stages = stagesOf(bound, facts.setReturning)
-  if (query.timeDependent && stages.every(({ core }) => clocksIn(core).length === 0))
+  if (wish.query.timeDependent && stages.every(({ core }) => clocksIn(core).length === 0))
     return [{ reason: 'it asks the clock in a way that was not understood' }]
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
-  const context = {
-    facts,
-    names: inlineNames({ facts, typeOf: () => unknownType }, stages, (target) =>
-      target.kind === 'view' ? emptyRows(wish, target.name) : rowsText(query, target.name),
-    ),
-  }
+  const context = { facts, names: probingNames(wish, facts, stages) }
   const obstacles = stages.flatMap(({ core }) => [...relationsIn(core)].flatMap(obstaclesOf))
   return {
     wish,
@@ -111,8 +102,49 @@ export async function draftIncremental(
     names: bound.names,
     obstacles,
     probes: stages.flatMap((stage) => probesOf(context, stage)),
+    strategy: 'incremental',
+    judgeTypes: () => [],
   }
 }
+
+/** A wish with its query bound, and the columns of tables that it reads, others left out. */
+export interface BoundWish {
+  readonly wish: IncrementalWish
+  readonly facts: BindFacts
+  readonly bound: Bound
+}
+
+/** Binds the query of a wish, which also reads `more` of the columns of its sources; obstacles when it cannot be bound. */
+export async function boundWish(
+  given: IncrementalWish,
+  more: ReadonlyMap<string, ReadonlySet<string>> = new Map(),
+): Promise<BoundWish | readonly Obstacle[]> {
+  const { select } = await parseQuery(given.query.sql)
+  const whole = boundOrNot(select, await factsOf(given, null))
+  if (whole instanceof NoRule) {
+    return [{ reason: whole.message, at: [{ kind: 'place', select, byte: whole.byte }] }]
+  }
+  // A second time with the columns alone that the first one used: what nobody reads need not be captured.
+  const used = new Map(
+    [...usedColumns(whole.relation)].map(([name, columns]) => [
+      name,
+      new Set([...columns, ...(more.get(name) ?? [])]),
+    ]),
+  )
+  const wish = withUsedColumns(given, used)
+  const facts = await factsOf(given, used)
+  return { wish, facts, bound: bindQuery(select, facts) }
+}
+
+/** How the SELECTs that types are asked of call what a query reads. */
+export const probingNames = (
+  wish: IncrementalWish,
+  facts: BindFacts,
+  stages: readonly Stage[],
+): TargetNames =>
+  inlineNames({ facts, typeOf: () => unknownType }, stages, (target) =>
+    target.kind === 'view' ? emptyRows(wish, target.name) : rowsText(wish.query, target.name),
+  )
 
 /** What keeps a part of a query from being cheaper than the whole. */
 function obstaclesOf(relation: Relation): readonly Obstacle[] {
@@ -201,7 +233,8 @@ const volatileFunctions = [
   'random', 'gen_random_uuid', 'clock_timestamp', 'timeofday', 'nextval', 'currval', 'setseed', 'random_normal',
 ] // prettier-ignore
 
-function refusalsOf(wish: IncrementalWish): readonly Obstacle[] {
+/** Why a query cannot be kept up from what changes, whatever is in it. */
+export function refusalsOf(wish: IncrementalWish): readonly Obstacle[] {
   const { query, shapes, inputs = [] } = wish
   const { volatile, opaqueFunctions, uncaptured, sources } = query
   const about = (
@@ -327,9 +360,12 @@ export function finishIncremental(
   draft: IncrementalDraft,
   types: readonly (readonly ColumnType[])[],
 ): IncrementalProgram | readonly Obstacle[] {
-  const { wish, facts, stages } = draft
+  const { wish, facts, stages, strategy } = draft
   const typeOf = typesByText(draft, types)
-  const obstacles = stages.flatMap((stage) => keyObstacles(stage, typeOf))
+  const obstacles = [
+    ...stages.flatMap((stage) => keyObstacles(stage, typeOf)),
+    ...draft.judgeTypes(typeOf),
+  ]
   if (obstacles.length > 0) return obstacles
   const stored = storedStages(draft, types)
   const sources = wish.query.sources.map(({ relation, columns }): ReadSource => ({
@@ -346,6 +382,7 @@ export function finishIncremental(
     publishes: wish.publishes ?? false,
     stages: stored,
     facts,
+    strategy,
     typeOf,
     timeZone: wish.timeZone,
     columns: wish.query.columns,
@@ -495,9 +532,21 @@ function storedStage(
 
 /** Where the groups of a stage are kept that can be kept up by weight. */
 function groupsOf(
+    pairedBy: stage.core.kind === 'partition' ? pairingKey(wish, outputs) : null,
   view: RelationName,
   stage: Stage,
   typeOf: (expression: Expression) => ColumnType,
+/** The key of a view by which its rows can be paired, if there is a hash of it. */
+function pairingKey(
+  { key }: IncrementalWish,
+  outputs: readonly StoredColumn[],
+): readonly string[] | null {
+  const hashable = key?.every((name) =>
+    outputs.some((one) => one.name === name && one.type.hashable),
+  )
+  return hashable === true ? key : null
+}
+
 ): GroupTables | null {
   const plan = accumulationOf(stage, typeOf)
   if (plan === null) return null

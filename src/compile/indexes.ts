@@ -217,6 +217,7 @@ const uses: Readonly<Record<string, string>> = {
   window: 'rows of a partition in which something changed',
   top: 'rows of a key at which something changed',
   set: 'rows that look like a changed one',
+  partition: 'rows of a partition in which something changed',
 }
 
 function keysOf(

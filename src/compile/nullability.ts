@@ -39,6 +39,7 @@ function compute(relation: Relation, facts: BindFacts): Iterable<ColumnId> {
     case 'window':
     case 'top':
     case 'moving':
+    case 'partition':
       return notNullIn(relation.input, facts)
     case 'outer':
     case 'apply':

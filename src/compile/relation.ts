@@ -26,6 +26,7 @@ export type Relation =
   | Apply
   | Moving
   | Whole
+  | Partition
 
 /** A column that a relation gives, and what it is called by the one below it. */
 export interface Output {
@@ -41,10 +42,9 @@ export interface Scan {
   readonly columns: readonly { readonly id: ColumnId; readonly name: string }[]
 }
 
-/** What a scan reads. */
+/** What a scan reads. What stands still is read as it is now, its changes having been seen to elsewhere. */
 export type ScanTarget =
-  | { readonly kind: 'source'; readonly name: RelationName }
-  | { readonly kind: 'view'; readonly name: RelationName }
+  | { readonly kind: 'source' | 'view'; readonly name: RelationName; readonly still?: true }
   | { readonly kind: 'stage'; readonly number: number }
 
 /** A function in FROM, or VALUES: reads no table, perhaps columns of relations before it (`free`). */
@@ -172,10 +172,32 @@ export interface Whole {
   /** What it reads, each as a scan of all columns that are captured. */
   readonly reads: readonly Scan[]
   readonly columns: readonly ColumnId[]
-  /** Why no rule was found. */
-  readonly reason: string
-  /** The SELECT as it was parsed, and the place in its text, in bytes, where that was; null: nowhere in particular. */
-  readonly refused: { readonly select: SelectStmt; readonly byte: number | null }
+  /** Why no rule was found; null where this is the rule. */
+  readonly refused: Refusal | null
+}
+
+/** The query of a view that is kept up partition by partition: over sources that are cut to the keys that changed. */
+export interface Partition {
+  readonly kind: 'partition'
+  /** The query. */
+  readonly input: Relation
+  /** The partition key, a column of it. */
+  readonly by: ColumnId
+  readonly cuts: readonly Cut[]
+  /** Where changes show, and at which key. */
+  readonly affected: readonly { readonly input: Relation; readonly key: Expression }[]
+  /** What of the rest is read: a change there concerns every key. */
+  readonly rest: readonly RelationName[]
+  /** The cuts follow from the query; else they were declared, and rows outside them prove them wrong. */
+  readonly proven: boolean
+}
+
+/** A source such that rows of the result with a key depend on those of its rows alone that have the same key. */
+export interface Cut {
+  readonly scan: Scan
+  readonly name: RelationName
+  /** The key, over the columns of the scan. */
+  readonly key: Expression
 }
 
 /** The columns that a relation gives, in order. */
@@ -208,6 +230,7 @@ export function columnsOf(relation: Relation): readonly ColumnId[] {
       return relation.columns
   }
 }
+    case 'partition':
 
 /** The relations that a relation is made of. */
 export function inputsOf(relation: Relation): readonly Relation[] {
@@ -223,9 +246,12 @@ export function* relationsIn(relation: Relation): Generator<Relation> {
   for (const input of inputsOf(relation)) yield* relationsIn(input)
 }
 
-/** What a relation reads that can change; without any it is constant. */
+/** What a relation reads that can change, each place of it; without any it is constant. */
 export function scansIn(relation: Relation): readonly Scan[] {
-  return [...relationsIn(relation)].filter((each) => each.kind === 'scan')
+  return [...relationsIn(relation)].filter(
+    (each): each is Scan =>
+      each.kind === 'scan' && (each.of.kind === 'stage' || each.of.still !== true),
+  )
 }
 
 /** The parts of a relation that change as time passes, each as what in it asks the clock. */
@@ -248,4 +274,4 @@ export const isConstant = (relation: Relation): boolean =>
 
 /** Whether a relation is one whose result is stored, so that its change can be told. */
 export const isKeyed = ({ kind }: Relation): boolean =>
-  ['aggregate', 'window', 'top', 'set', 'apply', 'whole'].includes(kind)
+  ['aggregate', 'window', 'top', 'set', 'apply', 'whole', 'partition'].includes(kind)

@@ -130,6 +130,8 @@ export function inputKeys({ core }: Stage): readonly {
       return [core.left, core.right].map((input) => ({ input, key: [] }))
     case 'whole':
       return core.reads.map((input) => ({ input, key: [] }))
+    case 'partition':
+      return core.affected.map(({ input, key }) => ({ input, key: [key] }))
     default:
       return []
   }
@@ -150,6 +152,7 @@ export function withInputs(relation: Relation, change: (input: Relation) => Rela
     case 'window':
     case 'top':
     case 'moving':
+    case 'partition':
       return { ...relation, input: change(relation.input) }
     case 'outer':
     case 'match':

@@ -18,7 +18,7 @@ export function sourcesOf({
   compiled,
 }: DesiredView): ReadonlyMap<RelationName, readonly string[]> {
   const columns = new Map<RelationName, readonly string[]>()
-  for (const name of declaration.reads) columns.set(name, [])
+  for (const name of declaration.reads ?? []) columns.set(name, [])
   for (const source of compiled.query.sources) columns.set(source.relation, source.columns)
   return columns
 }
@@ -27,7 +27,7 @@ export function sourcesOf({
 export function unknownReason({ declaration, compiled }: DesiredView): string | null {
   const { opaqueFunctions, uncaptured } = compiled.query
   if (uncaptured.length > 0) return `not_captured: ${uncaptured.join(', ')}`
-  if (opaqueFunctions.length === 0 || declaration.reads.length > 0) return null
+  if (opaqueFunctions.length === 0 || declaration.reads !== null) return null
   return `function_reads_unknown: ${opaqueFunctions.join(', ')}; name the tables that it reads under reads`
 }
 
@@ -43,7 +43,7 @@ export function viewRow(desired: DesiredView, place: Placement, adopted: boolean
     position: place.position,
     presentation: declaration.as,
     adopted,
-    strategy: compiled.incremental === null ? 'full' : 'incremental',
+    strategy: compiled.incremental?.strategy ?? 'full',
     needs_snapshot: compiled.incremental !== null,
     method: compiled.method,
     query: query.sql,

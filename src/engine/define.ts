@@ -37,6 +37,7 @@ import { extendSlots } from './extend-slots.ts'
 import type { MadeProgram } from './program.ts'
 import { noProgram, programOf } from './program.ts'
 
+import { partitionWish } from './partition.ts'
 /**
  * Plans a configuration: config → what is there → canonical queries → compiled views → captured
  * sources → plan. Changes nothing; all of it is seen at one snapshot.
@@ -287,7 +288,7 @@ async function shapesOf(
 ): Promise<Shapes> {
   const named = new Set([
     ...configuration.sources.map(({ name }) => name),
-    ...configuration.views.flatMap(({ reads }) => reads),
+    ...configuration.views.flatMap(({ reads }) => reads ?? []),
     ...eventsOf(configuration).map(({ declaration }) => declaration.source),
   ])
   const read = [...queries.values()].flatMap(({ sources }) => sources.map((use) => use.relation))
@@ -397,14 +398,21 @@ async function incrementalOf(
 ): Promise<MadeProgram> {
   const { maintain } = declaration
   if (declaration.as === 'matview' || maintain === 'full') return noProgram([])
-  const forced = maintain === 'incremental'
-  const made = await programOf(transaction, { wish, owner, forced })
-  if (maintain !== 'incremental' || made.program !== null) return made
+  const partition = await partitionWish(transaction, declaration, wish.inputs ?? [])
+  const made = await programOf(transaction, { wish, owner, maintain, partition })
+  if (maintain === 'auto' || made.program !== null) return made
   const texts = await textsOf(declaration.definition, wish.query)
   const reasons = made.obstacles.map((obstacle) => placedReason(obstacle, texts))
   throw new TidemarkError({
-    code: 'TIDEMARK_NOT_INCREMENTAL',
-    what: `${declaration.name} cannot be maintained incrementally: ${reasons.join('; ')}`,
+    ...(maintain === 'incremental'
+      ? {
+          code: 'TIDEMARK_NOT_INCREMENTAL',
+          what: `${declaration.name} cannot be maintained incrementally: ${reasons.join('; ')}`,
+        }
+      : {
+          code: 'TIDEMARK_NOT_PARTITIONED',
+          what: `${declaration.name} cannot be maintained partition by partition: ${reasons.join('; ')}`,
+        }),
     mend: "Change the query there, or say maintain: 'auto'.",
   })
 }
@@ -420,6 +428,17 @@ function hasUniqueIndex(declaration: ViewDeclaration, actual: Actual): boolean {
 }
 
 interface BoundViewEvent extends DesiredEvent {
+/** The columns of a query's result by whose hash rows may be looked up. */
+async function hashableColumns(
+  transaction: Queryable,
+  { columns }: CanonicalQuery,
+): Promise<readonly string[]> {
+  // Of the types alone: what the query reads may be no more than planned.
+  const nulls = columns.map(({ name, type }) => `null::${type} as ${identifier(name)}`)
+  const [types = []] = await probeTypes(transaction, [`select ${nulls.join(', ')}`])
+  return columns.flatMap(({ name }, at) => (types[at]?.hashable === true ? [name] : []))
+}
+
   readonly columns: readonly string[]
 }
 
@@ -454,7 +473,7 @@ function desiredSources(
   return [...shapes.values()].map((shape) => {
     const uses = views.flatMap((view) => {
       const columns = sourcesOf(view).get(shape.name)
-      const whole = view.declaration.reads.includes(shape.name)
+      const whole = view.declaration.reads?.includes(shape.name) === true
       return columns === undefined ? [] : [whole ? null : columns]
     })
     const rules = events.filter(({ declaration }) => declaration.source === shape.name)
@@ -468,7 +487,11 @@ function desiredSources(
     const wish = {
       shape,
       mode:
-        capture === 'rows' || views.some((view) => readsRows(view, shape.name)) ? 'rows' : 'marks',
+        capture === 'rows' ||
+        (keys?.size ?? 0) > 0 ||
+        views.some((view) => readsRows(view, shape.name))
+          ? 'rows'
+          : 'marks',
       columns: whole ? columns : columns.filter((name) => needed.has(name)),
       events: rules.map(({ declaration, condition }): BoundEvent => ({
         rule: declaration.name,

@@ -55,7 +55,7 @@ export interface Explanation {
   readonly name: string | null
   /** Where the statement begins in its file. */
   readonly place: string | null
-  readonly strategy: 'incremental' | 'full' | null
+  readonly strategy: 'incremental' | 'partition' | 'full' | null
   readonly reasons: readonly ExplainedReason[]
   readonly stages: readonly StageSummary[]
   readonly indexes: readonly IndexProposal[]
@@ -117,11 +117,20 @@ function outcomeOf(
   texts: QueryTexts,
   declared: readonly string[] = [],
 ): Pick<Explanation, 'strategy' | 'reasons' | 'stages' | 'indexes' | 'error'> {
-  const told = obstacles.map((obstacle) => reasonOf(obstacle, texts))
+  const before = program?.strategy === 'partition' ? 'not incremental: ' : ''
+  const told = obstacles
+    .map((obstacle) => reasonOf(obstacle, texts))
+    .map(({ reason, place }) => ({ reason: `${before}${reason}`, place }))
   const plain =
-    declared.length > 0 ? declared : program !== null && told.length === 0 ? [ruled] : []
+    declared.length > 0
+      ? declared
+      : program?.strategy === 'partition'
+        ? program.reasons
+        : program !== null && told.length === 0
+          ? [ruled]
+          : []
   return {
-    strategy: program === null ? 'full' : 'incremental',
+    strategy: program?.strategy ?? 'full',
     reasons: [...plain.map((reason) => ({ reason, place: null })), ...told],
     stages: program === null ? [] : stages.map((stored) => stageSummary(stored)),
     indexes,
@@ -253,7 +262,7 @@ async function maintainedViews(transaction: Queryable): Promise<Known> {
     declared: rows.map(({ name }) => name),
     telling: new Map(
       rows
-        .filter(({ strategy }) => strategy === 'incremental')
+        .filter(({ strategy }) => strategy !== 'full')
         .map(({ name, columns }) => [name, { name, columns }]),
     ),
   }
@@ -324,7 +333,8 @@ async function outcomeIn(
     key: null,
     inputs: canonical.inputs.flatMap((input) => known.telling.get(input) ?? []),
   }
-  const made = await programOf(transaction, { wish, owner, forced: false })
+  const partition = { by: null, keys: new Map(), reads: null }
+  const made = await programOf(transaction, { wish, owner, maintain: 'auto', partition })
   if (made.program !== null && query.kind === 'materialized view') {
     const columns = canonical.columns.map((column, at) => ({
       ...column,

@@ -1,4 +1,6 @@
 import type { IncrementalProgram } from '../compile/emit-incremental.ts'
+import type { PartitionWish } from '../compile/draft-partition.ts'
+import { draftPartition } from '../compile/draft-partition.ts'
 import type { StoredStage } from '../compile/emit-stage.ts'
 import type { IncrementalDraft, IncrementalWish, Obstacle } from '../compile/incremental.ts'
 import { draftIncremental, finishIncremental, storedStages } from '../compile/incremental.ts'
@@ -27,14 +29,29 @@ export interface ProgramWish {
   readonly wish: IncrementalWish
   /** Who owns the view, and so its program. */
   readonly owner: string
-  readonly forced: boolean
+  readonly maintain: 'auto' | 'incremental' | 'partition'
+  readonly partition: PartitionWish
 }
 
 /**
- * The incremental program of a query. With `forced` also one with parts that are computed as a whole whenever something
- * changes; without, only one in which everything has a rule. Leaves nothing in the database.
+ * The program of a query that is maintained from what changes. With `incremental` also one with parts that are computed as
+ * a whole whenever something changes; with `auto` one in which everything has a rule, else one that computes afresh the
+ * partitions in which something changed. Leaves nothing in the database.
  */
-export async function programOf(
+export async function programOf(transaction: Queryable, wanted: ProgramWish): Promise<MadeProgram> {
+  const { wish, maintain, partition } = wanted
+  if (maintain === 'partition')
+    return madeOf(transaction, await draftPartition(wish, partition), wanted)
+  const made = await madeOf(transaction, await draftIncremental(wish), wanted)
+  if (made.program !== null || maintain === 'incremental') return made
+  const other = await madeOf(transaction, await draftPartition(wish, partition), wanted)
+  if (other.program !== null) return { ...other, obstacles: made.obstacles }
+  // Why there is no partition either is of interest to who asked for one.
+  const asked = partition.by !== null
+  return asked ? { ...made, obstacles: [...made.obstacles, ...other.obstacles] } : made
+}
+
+async function madeOf(
   transaction: Queryable,
   { wish, owner, forced }: ProgramWish,
 ): Promise<MadeProgram> {

@@ -67,6 +67,14 @@ export interface RefreshBy {
 
 /** A view as declared, with every default filled in. Durations in milliseconds. */
 export interface ViewDeclaration {
+/** The partition key of a view, as declared. */
+export interface PartitionDeclaration {
+  /** A column of its result. */
+  readonly by: string
+  /** The same key over the columns of sources, as SQL; none: it is found. */
+  readonly sources: ReadonlyMap<RelationName, string>
+}
+
   readonly name: RelationName
   readonly definition: DefinitionSource
   /** `view`: a view of the user's name on a state table. `matview`: a materialized view as it stands. */
@@ -85,8 +93,12 @@ export interface ViewDeclaration {
   readonly group: string | null
   /** Columns that identify a row. Null: inferred from the query, else the whole row. */
   readonly key: readonly string[] | null
-  /** Tables that functions in the query read, which the server cannot tell. */
-  readonly reads: readonly RelationName[]
+  /** Primary key of the table that the view is with `as: 'table'`. Null: it has none, and its replica identity is full. */
+  readonly primaryKey: readonly string[] | null
+  /** Tables that functions in the query read, which the server cannot tell. Null: nobody has said. */
+  readonly reads: readonly RelationName[] | null
+  /** By which column the view is kept up partition by partition. Null: by one that is found, if any. */
+  readonly partition: PartitionDeclaration | null
   /** Index definitions, `(region, day)`; unique ones begin with `unique `. */
   readonly indexes: readonly string[]
   readonly schedules: readonly ScheduleDeclaration[]

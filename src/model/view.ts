@@ -102,3 +102,4 @@ export interface IncrementalObjects {
   /** It publishes what changes in it, for the views that read it. */
   readonly publishes: boolean
 }
+  readonly strategy: 'incremental' | 'partition'

@@ -25,8 +25,10 @@ export function renderFile(
 ): readonly string[] {
   const full = queries.filter(({ strategy }) => strategy === 'full').length
   const wrong = queries.filter(({ error }) => error !== null).length
+  const parted = queries.filter(({ strategy }) => strategy === 'partition').length
   const parts = [
-    `${String(queries.length - full - wrong)} incremental`,
+    `${String(queries.length - full - parted - wrong)} incremental`,
+    ...(parted === 0 ? [] : [`${String(parted)} by partition`]),
     `${String(full)} in full`,
     ...(wrong === 0 ? [] : [`${String(wrong)} not understood`]),
     ...(passedOver === 0 ? [] : [`${counted(passedOver, 'other statement')} passed over`]),
@@ -43,8 +45,8 @@ function titleOf({ statement, name, place, strategy }: Explanation, style: Style
   const word =
     strategy === null
       ? colours.red('not understood')
-      : strategy === 'incremental'
-        ? colours.green('incremental')
+      : strategy !== 'full'
+        ? colours.green(strategy)
         : colours.yellow('full')
   return `${place === null ? '' : `${colours.dim(place)}  `}${colours.bold(what)}  ${word}`
 }

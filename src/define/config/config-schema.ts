@@ -242,16 +242,32 @@ const shared = {
   timeout: durationOf('10m', { minMs: 1_000, maxMs: 24 * 86_400_000 }).exactOptional(),
 }
 
-const later = 'is not in this version'
+const keyField = (field: 'key' | 'primaryKey') =>
+  setOf(nameOf('a column', `'day'`), 'a list of columns', `['day']`).superRefine((key, context) => {
+    if (key.length > 0) return
+    const what = 'A key without columns identifies no row'
+    context.addIssue({
+      code: 'custom',
+      message: told({ what, mend: `Name its columns, or leave '${field}' out.` }),
+    })
+  })
+
+const partition = objectOf('PartitionConfig', `{ by: 'day' }`, {
+  by: nameOf('a column', `'day'`),
+  sources: recordOf(
+    relationField,
+    sqlOf('an expression', `'created_at::date'`),
+    `{ orders: 'created_at::date' }`,
+  ).exactOptional(),
+})
 
 const view = objectOf('ViewConfig', `{ sql: 'select …', target: '1m' }`, {
   sql: sqlOf('a query', `'select day, sum(amount) from orders group by day'`).exactOptional(),
   file: textOf({ noun: 'a path of a file', example: `'sql/sales.sql'` }).exactOptional(),
   adopt: relationField.exactOptional(),
-  as: wordOf(['view', 'matview'], { table: `as: 'table' ${later}` }).exactOptional(),
-  maintain: wordOf(['auto', 'incremental', 'full'], {
-    partition: `maintain: 'partition' ${later}`,
-  }).exactOptional(),
+  as: wordOf(['view', 'table', 'matview']).exactOptional(),
+  maintain: wordOf(['auto', 'incremental', 'partition', 'full']).exactOptional(),
+  partition: partition.exactOptional(),
   ...shared,
   group: labelOf('a name of a group', `'dashboard'`).exactOptional(),
   key: setOf(nameOf('a column', `'day'`), 'a list of columns', `['day']`)

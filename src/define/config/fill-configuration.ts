@@ -8,6 +8,7 @@ import type {
   DefinitionSource,
   EventDeclaration,
   ScheduleDeclaration,
+  PartitionDeclaration,
   SourceDeclaration,
   ViewDeclaration,
 } from '../../model/declaration.ts'
@@ -37,7 +38,6 @@ const viewDefaults = {
   policy: 'deadline',
   verify: 'off',
   fallback: 'none',
-  reads: [],
   indexes: [],
   schedules: [],
   events: [],
@@ -148,8 +148,10 @@ class Filling {
       budgetSecondsPerHour: this.#budget(filled.policy, view, path),
       verify: filled.verify,
       group: filled.group ?? null,
-      key: filled.key ?? null,
-      reads: filled.reads.map(relationOf),
+      key: filled.key ?? filled.primaryKey ?? null,
+      primaryKey: this.#primaryKey(filled, path),
+      reads: filled.reads?.map(relationOf) ?? null,
+      partition: this.#partition(filled, path),
       indexes: filled.indexes.map((index) => index.trim()),
       schedules: filled.schedules.map((schedule, i) =>
         this.#schedule(
@@ -158,6 +160,31 @@ class Filling {
           [...path, 'schedules', i],
         ),
       ),
+  #partition({ maintain, partition }: ViewConfig, path: Path): PartitionDeclaration | null {
+    if (partition === undefined) return null
+    if (maintain === 'incremental' || maintain === 'full') {
+      const what = `A partition key has no effect with maintain: '${maintain}'`
+      const mend = `Write maintain: 'partition', or remove it.`
+      this.#problem([...path, 'partition'], { what, mend })
+    }
+    const { by, sources = {} } = partition
+    const keys = Object.entries(sources).map(([name, key]): [RelationName, string] => [
+      relationOf(name),
+      key,
+    ])
+    return { by, sources: new Map(keys) }
+  }
+
+  #primaryKey({ as, primaryKey }: ViewConfig, path: Path): readonly string[] | null {
+    if (primaryKey === undefined) return null
+    if (as !== 'table') {
+      const what = `A ${as === 'matview' ? 'materialized view' : 'view'} has no primary key`
+      const mend = `Write as: 'table' beside it, or name the columns under 'key'.`
+      this.#problem([...path, 'primaryKey'], { what, mend })
+    }
+    return primaryKey
+  }
+
       events: this.#events(name, filled.events, [...path, 'events']),
       refreshBy: { roles: [], perHour: null, ...filled.refreshBy },
       fallback: filled.fallback,

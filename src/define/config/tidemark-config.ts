@@ -113,6 +113,17 @@ export interface DefaultsConfig {
   readonly timeout?: DurationText
 }
 
+/** The partition key of a view: a refresh computes the partitions afresh in which something changed. */
+export interface PartitionConfig {
+  /** A column of the result, such as `'day'`. */
+  readonly by: string
+  /**
+   * The same key over the columns of the tables that have it: `{ orders: 'created_at::date' }`. Rows of the view with a
+   * key must depend on rows of these tables with that key alone. Default: found in the query, and proven.
+   */
+  readonly sources?: Readonly<Record<string, string>>
+}
+
 /** A view that is kept within its target. Exactly one of `sql`, `file` and `adopt` says what it is. */
 export interface ViewConfig {
   /** The query, one SELECT. */
@@ -127,7 +138,9 @@ export interface ViewConfig {
    */
   readonly as?: 'view' | 'matview'
   /** How the result is kept up to date; `'auto'` chooses. Default `'auto'`. */
-  readonly maintain?: 'auto' | 'incremental' | 'full'
+  readonly maintain?: 'auto' | 'incremental' | 'partition' | 'full'
+  /** By which column a view is kept up partition by partition. Default: by one that is found, if any. */
+  readonly partition?: PartitionConfig
   /** How stale the view may become: `'1m'`, or a tighter target in business hours. Default `'5m'`. */
   readonly target?: DurationText | BusinessTargetConfig
   /** Staleness beyond this is `very_stale`. Default: twice the target. */
@@ -173,6 +186,53 @@ export interface SourceConfig {
 /** When an engine without work stops asking. */
 export interface IdleConfig {
   /** Send no query after this long without a change, so that a database that sleeps may do so. */
+/** What the caches of one namespace depend on, outside of the database. */
+export interface CacheConfig {
+  /**
+   * Tables and views, each with the columns by whose values its changes are told apart: `['tenant_id']`, several such
+   * lists, or `[]` where it matters only that it changed.
+   */
+  readonly dependsOn: Readonly<
+    Record<RelationText, readonly string[] | readonly (readonly string[])[]>
+  >
+  /** How long invalidations are kept for nodes that come late; who comes later forgets everything. Default `'1h'`. */
+  readonly retain?: DurationText
+  /** Roles that may poll and invalidate. Default: whoever applies, and nobody else. */
+  readonly roles?: readonly string[]
+}
+
+/** Which rows of a cache table a change of another table makes untrue. */
+export interface CacheRuleConfig {
+  /** The table whose changes count. */
+  readonly on: RelationText
+  /** Updates count only where one of these columns changed. Default: whatever changed. */
+  readonly columns?: readonly string[]
+  /** Columns of the cache's key, each with the column that has its value: `{ user_id: 'usuario_id' }`. */
+  readonly key?: Readonly<Record<string, string>>
+  /** A query for columns of the key, with `$column` for the changed row: `'select id as user_id from usuarios where email = $email_agente'`. */
+  readonly lookup?: string
+}
+
+/** A table of your own that is used as a cache. */
+export interface CacheTableConfig {
+  /** Columns that identify a row. */
+  readonly key: readonly string[]
+  /** Rows older than this are cleaned away; needs `updatedAt`. Default: they do not age. */
+  readonly ttl?: DurationText
+  /** The column that says when a row was computed, a `timestamptz` or `timestamp`. */
+  readonly updatedAt?: string
+  /** What empties which rows. */
+  readonly rules: readonly CacheRuleConfig[]
+  /** Views of Tidemark that a fill reads: nothing is filled from one that lacks the write. */
+  readonly views?: readonly RelationText[]
+  /** A fill that takes longer is refused. Default `'5m'`. */
+  readonly fillWithin?: DurationText
+  /** A row written without a fill is left out (`'skip'`) or an error (`'refuse'`). Default `'skip'`. */
+  readonly unfenced?: 'skip' | 'refuse'
+  /** Roles that may fill and clean. Default: whoever applies, and nobody else. */
+  readonly roles?: readonly string[]
+}
+
   readonly after: DurationText
 }
 
