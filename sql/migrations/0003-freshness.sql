@@ -252,7 +252,8 @@ create view tidemark.freshness as select * from tidemark.read_freshness();
 create function tidemark.health_check() returns table (
   view_name text, last_refresh timestamptz, age_minutes numeric, freshness text, rows_count bigint,
   needs_refresh boolean, recommendation text, staleness_ms bigint, target_ms bigint, reason text, warning text)
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+-- The planner takes what functions return for a thousand rows each, and would compile this just in time.
+language sql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
   select f.view, f.last_refresh_at, round(extract(epoch from clock_timestamp() - f.last_refresh_at) / 60, 1), f.state, f.rows,
     f.state in ('stale', 'very_stale', 'unknown', 'never_populated'),
     case f.state

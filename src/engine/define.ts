@@ -76,7 +76,7 @@ export async function planConfiguration(
       if (plan.steps.length > 0) await refuseMissingPrivileges(transaction, desired, actual)
       return plan
     },
-    { isolation: 'repeatable read' },
+    { isolation: 'repeatable read', jit: false },
   )
 }
 
@@ -172,7 +172,7 @@ function lookAt<Result>(
 ): Promise<Result> {
   return database.transaction(
     async (transaction) => body(transaction, await introspect(transaction, scope)),
-    { isolation: 'repeatable read', readOnly: true },
+    { isolation: 'repeatable read', readOnly: true, jit: false },
   )
 }
 

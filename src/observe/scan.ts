@@ -33,7 +33,7 @@ export async function scanDatabase(database: Database, options: ScanOptions): Pr
       await serverVersion(transaction)
       return readFacts(transaction, options.schemas)
     },
-    { isolation: 'repeatable read', readOnly: true },
+    { isolation: 'repeatable read', readOnly: true, jit: false },
   )
   return reportOf(facts, options, () => Math.round(performance.now() - began))
 }
