@@ -1,13 +1,37 @@
 import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config'
+import { LongFilesFirst } from './test/support/long-files-first.ts'
 
 const needsPostgres = ['src/**/*.pg.test.ts', 'test/**/*.pg.test.ts']
 
-/** Two projects, so that tests without a database never wait for the servers to start. */
+/** Suites that need programs of Debian's PostgreSQL 15, and run on that server alone. */
+const needsDebian = 'test/**/*-debian.pg.test.ts'
+
+/** Suites that start servers of their own, the same ones whatever the default is: once is enough. */
+const ownServers = [
+  'src/cli/demo/**',
+  'src/postgres/binaries*',
+  'src/postgres/embedded*',
+  'test/define/versions*',
+  'test/migration-tools/**',
+  'test/outages/every-version*',
+  'test/outages/pgbouncer*',
+  'test/outages/power-loss*',
+  'test/outages/tickers-pg-cron*',
+  'test/outages/unlogged*',
+  'test/scan/scan-pg-cron*',
+  'test/support/servers*',
+]
+
+/**
+ * Three projects, so that tests without a database never wait for a server, and those with one run on two servers: `pg`
+ * on the embedded PostgreSQL 18, `pg15` on Debian's 15. All in one run, which keeps both workers busy to its end.
+ */
 const config: ViteUserConfig = defineConfig({
   test: {
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    sequence: { sequencer: LongFilesFirst },
     projects: [
       {
         extends: true,
@@ -15,6 +39,8 @@ const config: ViteUserConfig = defineConfig({
           name: 'unit',
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, ...needsPostgres],
+          // They keep nothing between files, and loading the program anew for each took longer than they do.
+          isolate: false,
         },
       },
       {
@@ -22,6 +48,16 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'pg',
           include: needsPostgres,
+          exclude: [...configDefaults.exclude, needsDebian],
+          globalSetup: ['test/support/global-setup.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'pg15',
+          include: needsPostgres,
+          exclude: [...configDefaults.exclude, ...ownServers],
           globalSetup: ['test/support/global-setup.ts'],
         },
       },

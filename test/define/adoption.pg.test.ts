@@ -2,13 +2,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { apply, planConfiguration } from '../../src/engine/define.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
-import { dumpSchema } from './dump.ts'
+import { schemaOf } from '../support/schema-text.ts'
 import { configured, destroyAll, planAndApply, titles } from './configured.ts'
 
 let db: TestDatabase
 
 beforeEach(async () => {
-  db = await createTestDatabase({ server: '15-debian' })
+  db = await createTestDatabase()
   await db.sql(`
     do $$ begin create role adopt_owner; exception when duplicate_object or unique_violation then null; end $$;
     do $$ begin create role adopt_reader; exception when duplicate_object or unique_violation then null; end $$;
@@ -55,7 +55,7 @@ const config = {
 
 describe('adoption of materialized views', () => {
   test('there and back leaves the catalog byte for byte as it was', async () => {
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     const plan = await planAndApply(db.database, config, { populate: true })
     expect(titles(plan)).toEqual([
       '+ schema tidemark',
@@ -67,9 +67,9 @@ describe('adoption of materialized views', () => {
       '-/+ view public.empty',
     ])
     expect(titles(await planConfiguration(db.database, configured(config)))).toEqual([])
-    expect(dumpSchema(db.url)).not.toBe(before)
+    expect(await schemaOf(db)).not.toBe(before)
     await destroyAll(db.database)
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
     expect(await db.sql('select top from mv2')).toEqual([{ top: '1717.00' }])
   })
 
@@ -108,7 +108,7 @@ describe('adoption of materialized views', () => {
   })
 
   test('a view that is no longer declared becomes the materialized view again, filled', async () => {
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     await planAndApply(db.database, config)
     await db.sql('insert into orders values (101, $1, 5)', ['r9'])
     const plan = await planAndApply(db.database, { views: {} }, { allowDestructive: false })
@@ -120,7 +120,7 @@ describe('adoption of materialized views', () => {
     ])
     expect(await db.sql('select region from mv1 order by 1')).toHaveLength(4)
     await destroyAll(db.database)
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
   })
 
   test('one of a chain may be given back while its reader stays', async () => {
@@ -155,7 +155,7 @@ describe('adoption of materialized views', () => {
   })
 
   test('a materialized view that stays one is left untouched, there and back', async () => {
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     const stay = { views: { mv1: { adopt: 'mv1', as: 'matview', indexes: ['(n)'] } } } as const
     const plan = await planAndApply(db.database, stay, { populate: true })
     expect(titles(plan)).toContain('+ view public.mv1')
@@ -164,11 +164,11 @@ describe('adoption of materialized views', () => {
       { state: 'fresh', method: 'refresh' },
     ])
     await destroyAll(db.database)
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
   })
 
   test('it can change from one shape to the other and back', async () => {
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     for (const as of ['matview', 'view', 'matview', 'view'] as const) {
       const one = { views: { mv1: { adopt: 'mv1', as } } }
       await planAndApply(db.database, one, { allowDestructive: true, populate: true })
@@ -176,25 +176,25 @@ describe('adoption of materialized views', () => {
       expect(await db.sql('select state from tidemark.freshness')).toEqual([{ state: 'fresh' }])
     }
     await destroyAll(db.database)
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
   })
 
   test('what cannot be carried over is named, and nothing is changed', async () => {
     await db.sql(`create function tops() returns bigint language sql begin atomic select count(*) from mv1; end;
                   create rule log_it as on insert to uv1 do also select 1`)
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     const plan = planConfiguration(db.database, configured(config))
     await expect(plan).rejects.toThrow(
       /function public\.tops\(\) \(on public\.mv1\).*rule log_it on view (public\.)?uv1.*TIDEMARK_RELATION_UNSUPPORTED/,
     )
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
   })
 
   test('views of several schemas whose indexes have one name do not meet', async () => {
     await db.sql(`create schema other; create schema more;
       create materialized view other.mv1 as select 1 as a; create index mv1_region on other.mv1 (a);
       create materialized view more.mv1 as select 1 as a; create index mv1_region on more.mv1 (a)`)
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     const three = {
       views: {
         'other.mv1': { adopt: 'other.mv1' },
@@ -205,7 +205,7 @@ describe('adoption of materialized views', () => {
     await planAndApply(db.database, three)
     expect(titles(await planConfiguration(db.database, configured(three)))).toEqual([])
     await destroyAll(db.database)
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
   })
 
   test('the plan names the jobs of pg_cron that will fail', async () => {

@@ -1,70 +1,21 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { TidemarkConfig } from '../../src/define/config/tidemark-config.ts'
 import { planExitCode } from '../../src/define/diff.ts'
-import { migrationFiles } from '../../src/define/formats.ts'
 import { applyPlan } from '../../src/define/apply.ts'
 import { apply, applyConfiguration, planConfiguration } from '../../src/engine/define.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
-import { openDatabase } from '../../src/postgres/connection.ts'
+import { schemaOf } from '../support/schema-text.ts'
 import { configured, destroyAll, planAndApply, titles } from './configured.ts'
-import { dumpSchema, restoreDump, runPsql } from './dump.ts'
+import { byRegion, config, ordersAndItems } from './two-views.ts'
 
 let db: TestDatabase
 
 beforeEach(async () => {
-  db = await createTestDatabase({ server: '15-debian' })
-  await db.sql(`
-    create table orders (id int primary key, region text, amount numeric(10,2));
-    insert into orders select g, 'r' || g % 3, g from generate_series(1, 100) g;
-    create table items (id int primary key, order_id int, price numeric);`)
+  db = await createTestDatabase()
+  await db.sql(ordersAndItems)
 })
 afterEach(() => db.drop())
-
-/** Another database with everything that is in this one, oids too. */
-type OtherDatabase = Pick<TestDatabase, 'database' | 'sql' | 'drop'>
-
-const copyOf = (original: TestDatabase): Promise<OtherDatabase> => otherOf(original, original.name)
-
-/** Another database with what a dump of this one holds. */
-async function restoredFrom(original: TestDatabase): Promise<OtherDatabase> {
-  const other = await otherOf(original, 'template0')
-  restoreDump(original.url, original.url.replace(original.name, `${original.name}_copy`))
-  return other
-}
-
-async function otherOf(original: TestDatabase, template: string): Promise<OtherDatabase> {
-  const name = `${original.name}_copy`
-  const admin = openDatabase(original.url.replace(original.name, 'postgres'))
-  await admin.query(`create database ${name} template ${template}`)
-  const database = openDatabase(original.url.replace(original.name, name))
-  return {
-    database,
-    sql: database.query,
-    async drop() {
-      await database.close()
-      await admin.query(`drop database ${name} with (force)`)
-      await admin.close()
-    },
-  }
-}
-
-const byRegion = 'select region, sum(amount) as total from orders group by region'
-
-const config: TidemarkConfig = {
-  database: { readerRoles: ['public'] },
-  views: {
-    by_region: {
-      sql: byRegion,
-      target: '1m',
-      indexes: ['unique (region)'],
-      schedules: ['0 * * * *'],
-      events: [{ on: 'orders', when: 'amount >= 10000', priority: 'critical' }],
-      fallback: 'source',
-    },
-    total: { sql: 'select sum(total) as total from by_region', as: 'matview' },
-  },
-}
 
 const replan = async (wanted: TidemarkConfig): Promise<readonly string[]> =>
   titles(await planConfiguration(db.database, configured(wanted)))
@@ -103,17 +54,17 @@ describe('plan and apply', () => {
   })
 
   test('planning changes nothing', async () => {
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     await planConfiguration(db.database, configured(config))
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
   })
 
   test('destroy leaves no trace', async () => {
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     await planAndApply(db.database, config, { populate: true })
     const plan = await destroyAll(db.database)
     expect(titles(plan).at(-1)).toBe('- schema tidemark')
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
     expect(titles(await destroyAll(db.database))).toEqual([])
   })
 
@@ -325,39 +276,6 @@ describe('views that read one another, in one change', () => {
   })
 })
 
-describe('another database with the same content', () => {
-  test.each([
-    ['a copy', copyOf, ['~ schema tidemark']],
-    [
-      'a dump that was restored',
-      restoredFrom,
-      [
-        '~ schema tidemark',
-        '~ source public.orders',
-        '~ view public.by_region',
-        '~ view public.total',
-      ],
-    ],
-  ])('%s is recognised, and one apply mends it', async (_, make, steps) => {
-    await planAndApply(db.database, config, { populate: true })
-    await db.database.close()
-    const other = await make(db)
-    try {
-      const states = (): Promise<unknown> =>
-        other.sql('select distinct state from tidemark.freshness')
-      expect(await states()).toEqual([{ state: 'unknown' }])
-      expect(titles(await planAndApply(other.database, config, { populate: true }))).toEqual(steps)
-      expect(titles(await planConfiguration(other.database, configured(config)))).toEqual([])
-      expect(await states()).toEqual([{ state: 'fresh' }])
-      await other.sql('insert into orders values (1000, $1, 1)', ['r0'])
-      await other.sql(`call tidemark.run('by_region')`)
-      expect(await other.sql('select total from total')).toEqual([{ total: '5051.00' }])
-    } finally {
-      await other.drop()
-    }
-  })
-})
-
 describe('broken off', () => {
   test('after every step, plan and apply again finish the rest', async () => {
     // In the transaction of the schema, in that of the source, in that of the views, at the very end.
@@ -437,20 +355,8 @@ describe('refusals', () => {
     ],
     ['a circle', { a: { sql: 'select * from b' }, b: { sql: 'select * from a' } }, /VIEW_CYCLE/],
   ])('%s', async (_, views, message) => {
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     await expect(replan({ views })).rejects.toThrow(message)
-    expect(dumpSchema(db.url)).toBe(before)
-  })
-})
-
-describe('--format sql', () => {
-  test('applied by psql, there is nothing left to plan', async () => {
-    await db.sql('create materialized view mv as select count(*) as n from items')
-    const all: TidemarkConfig = { ...config, views: { ...config.views, mv: { adopt: 'mv' } } }
-    const plan = await planConfiguration(db.database, configured(all))
-    const [file] = migrationFiles(plan, 'sql', { at: new Date() })
-    runPsql(db.url, file?.text ?? '')
-    expect(await replan(all)).toEqual([])
-    expect(await db.sql('select count(*)::int as n from tidemark.request')).toEqual([{ n: 2 }])
+    expect(await schemaOf(db)).toBe(before)
   })
 })

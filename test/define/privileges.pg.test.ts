@@ -7,7 +7,7 @@ import { openDatabase } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { configured, destroyAll, planAndApply, titles } from './configured.ts'
-import { dumpSchema } from './dump.ts'
+import { schemaOf } from '../support/schema-text.ts'
 
 let db: TestDatabase
 let installer: Database
@@ -15,7 +15,7 @@ let installer: Database
 const roles = ['least_installer', 'least_owner', 'least_runtime', 'least_reader', 'least_writer']
 
 beforeEach(async () => {
-  db = await createTestDatabase({ server: '15-debian' })
+  db = await createTestDatabase()
   for (const role of roles) {
     await db.sql(`do $$ begin create role ${role} login;
       exception when duplicate_object or unique_violation then null; end $$`)
@@ -47,7 +47,7 @@ const config: TidemarkConfig = {
 
 describe('the least privileges', () => {
   test('no superuser installs, runs, reads, writes and takes away', async () => {
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     await planAndApply(installer, config, { populate: true })
     expect(titles(await planConfiguration(installer, configured(config)))).toEqual([])
 
@@ -75,7 +75,7 @@ describe('the least privileges', () => {
     await expect(reader.query('select * from tidemark.run')).rejects.toThrow(/permission denied/)
 
     await destroyAll(installer)
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
   })
 
   test('what is granted exists, and nothing else is for everybody', async () => {
@@ -124,13 +124,13 @@ describe('the least privileges', () => {
     ['a role', 'select', /create role nobody_knows;/],
   ])('without %s the plan says what to grant, and changes nothing', async (what, sql, mend) => {
     await db.sql(sql.replace('DATABASE', db.name))
-    const before = dumpSchema(db.url)
+    const before = await schemaOf(db)
     const wanted =
       what === 'a role' ? { ...config, database: { runtimeRole: 'nobody_knows' } } : config
     await expect(planConfiguration(installer, configured(wanted))).rejects.toMatchObject({
       code: 'TIDEMARK_PRIVILEGE_MISSING',
       message: expect.stringMatching(mend) as string,
     })
-    expect(dumpSchema(db.url)).toBe(before)
+    expect(await schemaOf(db)).toBe(before)
   })
 })

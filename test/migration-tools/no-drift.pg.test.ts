@@ -1,13 +1,12 @@
 import { mkdir } from 'node:fs/promises'
 import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { beforeAll, expect, onTestFinished, vi } from 'vitest'
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import type { TestDatabase, TestDatabaseOptions } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
 import type { Shell } from '../cli/run.ts'
 import { openShell } from '../cli/run.ts'
 import { workUntilWhole } from '../outages/await-state.ts'
-import { testOnce } from '../outages/own-server.ts'
 import type { ToolRun } from './tool.ts'
 import { equip, installTools, runTool } from './tool.ts'
 
@@ -90,7 +89,7 @@ async function migrateTo(
   await workUntilWhole(db.database, Object.keys(declared))
 }
 
-testOnce(
+test(
   'Supabase runs the migrations and sees no difference between them and a database in use',
   async () => {
     await begin()
@@ -119,7 +118,7 @@ testOnce(
   },
 )
 
-testOnce(
+test(
   'Drizzle runs the migrations, sees no change, and numbers its own after them',
   async () => {
     await begin()
@@ -168,7 +167,7 @@ testOnce(
   },
 )
 
-testOnce('Prisma runs the migrations and sees no drift in a database in use', async () => {
+test('Prisma runs the migrations and sees no drift in a database in use', async () => {
   // The engine of Prisma 6 panics on any database of PostgreSQL 18.
   await begin({ server: '17' })
   const prisma = (...words: string[]): Promise<ToolRun> =>

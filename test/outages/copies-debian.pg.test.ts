@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { join } from 'node:path'
 import { rm } from 'node:fs/promises'
 import { apply, planConfiguration } from '../../src/engine/define.ts'
@@ -12,7 +12,7 @@ import { work } from '../../src/queue/work.ts'
 import { configured, planAndApply } from '../define/configured.ts'
 import { eventually, expectWhole, until, workUntilWhole } from './await-state.ts'
 import type { OwnServer } from './own-server.ts'
-import { debianProgram, openFolder, ownDebianServer, standbyOf, testOnce } from './own-server.ts'
+import { debianProgram, openFolder, ownDebianServer, standbyOf } from './own-server.ts'
 
 const order = { worker: 'test', groupsMax: 10, laneMax: 'background' } as const
 
@@ -132,58 +132,49 @@ async function dump(): Promise<string> {
 }
 
 describe('a copy of a database', () => {
-  testOnce(
-    'restored from a dump into another database of the server is unknown until applied',
-    async () => {
-      const file = await dump()
-      await debianProgram('createdb', ['--maintenance-db', primary.url(), 'restored'])
-      await debianProgram('pg_restore', ['-d', primary.url('restored'), '-e', file])
-      const copy = opened(primary.url('restored'))
-      await expectRefused(copy, 'database_copied')
-      await mendByApply(copy)
-      await expectAlive(copy)
-    },
-  )
+  test('restored from a dump into another database of the server is unknown until applied', async () => {
+    const file = await dump()
+    await debianProgram('createdb', ['--maintenance-db', primary.url(), 'restored'])
+    await debianProgram('pg_restore', ['-d', primary.url('restored'), '-e', file])
+    const copy = opened(primary.url('restored'))
+    await expectRefused(copy, 'database_copied')
+    await mendByApply(copy)
+    await expectAlive(copy)
+  })
 
-  testOnce(
-    'restored into another cluster, whose transaction ids are lower, is unknown until applied',
-    async () => {
-      const file = await dump()
-      const other = await ownDebianServer()
-      onTestFinished(() => other.remove())
-      await debianProgram('createdb', ['--maintenance-db', other.url(), 'shop'])
-      await debianProgram('pg_restore', ['-d', other.url('shop'), '-e', file])
-      const copy = opened(other.url('shop'))
-      await expectRefused(copy, 'database_copied')
-      await mendByApply(copy)
-      await expectAlive(copy)
-    },
-  )
+  test('restored into another cluster, whose transaction ids are lower, is unknown until applied', async () => {
+    const file = await dump()
+    const other = await ownDebianServer()
+    onTestFinished(() => other.remove())
+    await debianProgram('createdb', ['--maintenance-db', other.url(), 'shop'])
+    await debianProgram('pg_restore', ['-d', other.url('shop'), '-e', file])
+    const copy = opened(other.url('shop'))
+    await expectRefused(copy, 'database_copied')
+    await mendByApply(copy)
+    await expectAlive(copy)
+  })
 
-  testOnce(
-    'restored over the database itself is unknown until applied, for its triggers are others',
-    async () => {
-      await debianProgram('createdb', ['--maintenance-db', primary.url(), 'over'])
-      const file = await dump()
-      await debianProgram('pg_restore', ['-d', primary.url('over'), '-e', file])
-      const database = opened(primary.url('over'))
-      await mendByApply(database)
-      const folder = await openFolder()
-      onTestFinished(() => rm(folder, { recursive: true, force: true }))
-      const own = join(folder, 'over.dump')
-      await debianProgram('pg_dump', ['-Fc', '-f', own, primary.url('over')])
-      await database.query(`insert into orders values (3000, 'r3', 1)`)
-      await workUntilWhole(database, views)
-      await debianProgram('pg_restore', ['-d', primary.url('over'), '--clean', '-e', own])
-      expect(await states(database)).toEqual(['unknown', 'unknown', 'unknown'])
-      const plan = await planConfiguration(database, configured(config))
-      await apply(database, plan)
-      await workUntilWhole(database, views)
-      await expectAlive(database)
-    },
-  )
+  test('restored over the database itself is unknown until applied, for its triggers are others', async () => {
+    await debianProgram('createdb', ['--maintenance-db', primary.url(), 'over'])
+    const file = await dump()
+    await debianProgram('pg_restore', ['-d', primary.url('over'), '-e', file])
+    const database = opened(primary.url('over'))
+    await mendByApply(database)
+    const folder = await openFolder()
+    onTestFinished(() => rm(folder, { recursive: true, force: true }))
+    const own = join(folder, 'over.dump')
+    await debianProgram('pg_dump', ['-Fc', '-f', own, primary.url('over')])
+    await database.query(`insert into orders values (3000, 'r3', 1)`)
+    await workUntilWhole(database, views)
+    await debianProgram('pg_restore', ['-d', primary.url('over'), '--clean', '-e', own])
+    expect(await states(database)).toEqual(['unknown', 'unknown', 'unknown'])
+    const plan = await planConfiguration(database, configured(config))
+    await apply(database, plan)
+    await workUntilWhole(database, views)
+    await expectAlive(database)
+  })
 
-  testOnce('made with CREATE DATABASE … TEMPLATE is unknown until mended by hand', async () => {
+  test('made with CREATE DATABASE … TEMPLATE is unknown until mended by hand', async () => {
     await original.close()
     await debianProgram('createdb', ['--maintenance-db', primary.url(), '-T', 'shop', 'clone'])
     original = openDatabase(primary.url('shop'))
@@ -194,90 +185,81 @@ describe('a copy of a database', () => {
     expect(await original.query('select from orders where id = 2000')).toEqual([])
   })
 
-  testOnce(
-    'whose transaction ids are below those already seen is unknown until mended by hand',
-    async () => {
-      await original.close()
-      await debianProgram('createdb', ['--maintenance-db', primary.url(), '-T', 'shop', 'early'])
-      original = openDatabase(primary.url('shop'))
-      const copy = opened(primary.url('early'))
-      await mendByHand(copy)
-      await copy.query(`update tidemark.installation set highest_xid = '9000000000'`)
-      await expectRefused(copy, 'database_set_back')
-      await mendByHand(copy)
-      await expectAlive(copy)
-    },
-  )
+  test('whose transaction ids are below those already seen is unknown until mended by hand', async () => {
+    await original.close()
+    await debianProgram('createdb', ['--maintenance-db', primary.url(), '-T', 'shop', 'early'])
+    original = openDatabase(primary.url('shop'))
+    const copy = opened(primary.url('early'))
+    await mendByHand(copy)
+    await copy.query(`update tidemark.installation set highest_xid = '9000000000'`)
+    await expectRefused(copy, 'database_set_back')
+    await mendByHand(copy)
+    await expectAlive(copy)
+  })
 })
 
 describe('a standby', () => {
-  testOnce(
-    'tells the staleness since the last look that arrived, is unknown when cut off, and mended once promoted',
-    async () => {
-      const standby = await standbyOf(primary)
-      onTestFinished(() => standby.remove())
-      const copy = opened(standby.url('shop'))
-      await workUntilWhole(original, views)
+  test('tells the staleness since the last look that arrived, is unknown when cut off, and mended once promoted', async () => {
+    const standby = await standbyOf(primary)
+    onTestFinished(() => standby.remove())
+    const copy = opened(standby.url('shop'))
+    await workUntilWhole(original, views)
 
-      // An engine looks at the clock on the primary; the looks arrive here.
-      await eventually('fresh on the standby', async () => {
-        await tick(original)
-        return (await states(copy)).every((state) => state === 'fresh')
-      })
-      for (const { stalenessMs, confirmedFreshAt } of await readFreshness(copy)) {
-        expect(stalenessMs).toBeGreaterThan(0)
-        expect(confirmedFreshAt?.getTime()).toBeLessThan(Date.now())
-      }
-      await expect(tick(copy)).rejects.toThrow('TIDEMARK_STANDBY')
-      await expect(
-        refreshNow(copy, { view: 'total', triggerType: 'manual', triggeredBy: 'x' }),
-      ).rejects.toThrow('TIDEMARK_STANDBY')
+    // An engine looks at the clock on the primary; the looks arrive here.
+    await eventually('fresh on the standby', async () => {
+      await tick(original)
+      return (await states(copy)).every((state) => state === 'fresh')
+    })
+    for (const { stalenessMs, confirmedFreshAt } of await readFreshness(copy)) {
+      expect(stalenessMs).toBeGreaterThan(0)
+      expect(confirmedFreshAt?.getTime()).toBeLessThan(Date.now())
+    }
+    await expect(tick(copy)).rejects.toThrow('TIDEMARK_STANDBY')
+    await expect(
+      refreshNow(copy, { view: 'total', triggerType: 'manual', triggeredBy: 'x' }),
+    ).rejects.toThrow('TIDEMARK_STANDBY')
 
-      // Cut off: what the primary commits now cannot be known here.
-      await copy.query('select pg_wal_replay_pause()')
-      await original.query(`insert into orders values (4000, 'r4', 1)`)
-      await workUntilWhole(original, views)
-      await eventually('unknown on the standby', async () => {
-        const freshness = await readFreshness(copy)
-        return freshness.every(({ reason }) => reason?.startsWith('standby_behind: ') ?? false)
-      })
-      expect((await readFreshness(copy)).map(({ stalenessMs }) => stalenessMs)).toEqual([
-        null,
-        null,
-        null,
-      ])
+    // Cut off: what the primary commits now cannot be known here.
+    await copy.query('select pg_wal_replay_pause()')
+    await original.query(`insert into orders values (4000, 'r4', 1)`)
+    await workUntilWhole(original, views)
+    await eventually('unknown on the standby', async () => {
+      const freshness = await readFreshness(copy)
+      return freshness.every(({ reason }) => reason?.startsWith('standby_behind: ') ?? false)
+    })
+    expect((await readFreshness(copy)).map(({ stalenessMs }) => stalenessMs)).toEqual([
+      null,
+      null,
+      null,
+    ])
 
-      await copy.query('select pg_wal_replay_resume()')
-      await copy.query('select pg_promote()')
-      await until(copy, 'not pg_is_in_recovery()')
-      await expectRefused(copy, 'database_promoted')
-      await mendByApply(copy)
-      await expectAlive(copy)
-      await expectWhole(original, views)
-    },
-  )
+    await copy.query('select pg_wal_replay_resume()')
+    await copy.query('select pg_promote()')
+    await until(copy, 'not pg_is_in_recovery()')
+    await expectRefused(copy, 'database_promoted')
+    await mendByApply(copy)
+    await expectAlive(copy)
+    await expectWhole(original, views)
+  })
 })
 
-testOnce(
-  'a transaction whose snapshot is older than an emptied log says that it cannot tell',
-  async () => {
-    await workUntilWhole(original, views)
-    await original.query(`insert into orders values (5000, 'r0', 1)`)
-    const reader = await openSession(primary.url('shop'))
-    onTestFinished(() => reader.close())
-    await reader.query('begin isolation level repeatable read')
-    await reader.query('select count(*) from by_region')
-    await workUntilWhole(original, views)
-    await original.query(`truncate tidemark."log 0 public.orders", tidemark."log 1 public.orders"`)
-    const seen = await reader.query('select state, reason from tidemark.freshness')
-    expect(seen).toEqual(
-      views.map(() => ({
-        state: 'unknown',
-        reason:
-          'snapshot_too_old: a change log was emptied since this transaction began; ask in a new one',
-      })),
-    )
-    await reader.query('commit')
-    expect(await states(original)).toEqual(['fresh', 'fresh', 'fresh'])
-  },
-)
+test('a transaction whose snapshot is older than an emptied log says that it cannot tell', async () => {
+  await workUntilWhole(original, views)
+  await original.query(`insert into orders values (5000, 'r0', 1)`)
+  const reader = await openSession(primary.url('shop'))
+  onTestFinished(() => reader.close())
+  await reader.query('begin isolation level repeatable read')
+  await reader.query('select count(*) from by_region')
+  await workUntilWhole(original, views)
+  await original.query(`truncate tidemark."log 0 public.orders", tidemark."log 1 public.orders"`)
+  const seen = await reader.query('select state, reason from tidemark.freshness')
+  expect(seen).toEqual(
+    views.map(() => ({
+      state: 'unknown',
+      reason:
+        'snapshot_too_old: a change log was emptied since this transaction began; ask in a new one',
+    })),
+  )
+  await reader.query('commit')
+  expect(await states(original)).toEqual(['fresh', 'fresh', 'fresh'])
+})

@@ -1,4 +1,4 @@
-import { expect, onTestFinished } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { readFreshness } from '../../src/observe/freshness.ts'
 import { pauseView, refreshNow, resumeView } from '../../src/queue/by-hand.ts'
 import { clean, tick } from '../../src/queue/tick.ts'
@@ -8,7 +8,6 @@ import { createInstalledDatabase } from '../support/database.ts'
 import { differing, installHandMade } from '../support/hand-made.ts'
 import { debianInstalled, serverNames } from '../support/servers.ts'
 import { workUntilWhole } from './await-state.ts'
-import { testOnce } from './own-server.ts'
 
 const order = { worker: 'test', groupsMax: 10, laneMax: 'background' } as const
 
@@ -86,7 +85,7 @@ async function bypassesAndCapturesAgain(db: TestDatabase): Promise<void> {
   expect(await db.sql('select n from public.total')).toEqual([{ n: 0 }])
 }
 
-testOnce.for(servers)(
+test.for(servers)(
   'on PostgreSQL %s views are refreshed, told, paused, bypassed and cleaned up after',
   { timeout: 120_000 },
   async (server) => {

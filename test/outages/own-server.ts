@@ -3,7 +3,6 @@ import { chmod, chown, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { test } from 'vitest'
 import type { Cluster, RunningServer } from '../../src/postgres/cluster.ts'
 import { freePort, initialiseCluster, isAlive, startCluster } from '../../src/postgres/cluster.ts'
 import type { EmbeddedServer } from '../../src/postgres/embedded.ts'
@@ -22,11 +21,6 @@ export interface OwnServer {
   /** Stops it and removes its data. */
   readonly remove: () => Promise<void>
 }
-
-/** A test that chooses its servers itself, and need not run again when the suite runs on another one. */
-export const testOnce: ReturnType<typeof test.runIf> = test.runIf(
-  process.env['TIDEMARK_TEST_SERVER'] === undefined,
-)
 
 /** Where Debian's PostgreSQL 15 keeps its programs. */
 const debianBinFolder = '/usr/lib/postgresql/15/bin'

@@ -7,6 +7,7 @@ import {
   describe,
   expect,
   onTestFinished,
+  test,
 } from 'vitest'
 import { migrate } from '../../src/define/migrate.ts'
 import type { Database } from '../../src/postgres/connection.ts'
@@ -17,7 +18,7 @@ import { long, seed, seeded } from '../support/random.ts'
 import { spawnEngine } from '../support/spawn-engine.ts'
 import { eventually, expectWhole, until, workUntilWhole } from './await-state.ts'
 import type { OwnServer } from './own-server.ts'
-import { ownEmbeddedServer, testOnce } from './own-server.ts'
+import { ownEmbeddedServer } from './own-server.ts'
 
 let server: OwnServer
 let database: Database
@@ -73,7 +74,7 @@ describe('PostgreSQL killed in the middle of a refresh', () => {
     ['before it writes rows', 4711],
     ['after it wrote rows, before its tidemark', 4712],
   ] as const
-  testOnce.each(steps)('%s: the run is lost, the change is not', async (_, gateKey) => {
+  test.each(steps)('%s: the run is lost, the change is not', async (_, gateKey) => {
     await workUntilWhole(database)
     await database.query(`insert into public.orders values (1000, 'r1', 5)`)
     const gate = await openSession(server.url(name))
@@ -100,33 +101,29 @@ describe('PostgreSQL killed in the middle of a refresh', () => {
   })
 })
 
-testOnce(
-  'PostgreSQL killed at random while writers write: the engine recovers by itself and loses no acknowledged write',
-  async () => {
-    const rng = seeded(seed)
-    const kills = long ? 60 : 3
-    const engine = await spawnEngine(server.url(name), 'survivor')
-    onTestFinished(() => engine.kill())
-    const writers = writeOrders(server.url(name))
-    await until(database, `(select count(*) > 2 from tidemark.run where status = 'completed')`)
-    for (let kill = 0; kill < kills; kill += 1) {
-      await sleep(rng() * 600)
-      await server.kill()
-      await server.start()
-      await eventually('the server answers', async () => {
-        await database.query('select 1')
-        return true
-      })
-    }
-    const acknowledged = await writers.stop()
-    expect(acknowledged.size).toBeGreaterThan(20)
-    await expectWhole(database)
-    const kept = await database.query<{ id: number }>('select id from public.orders')
-    const ids = new Set(kept.map(({ id }) => id))
-    expect([...acknowledged].filter((id) => !ids.has(id))).toEqual([])
-    const [total] = await database.query<{ n: number }>('select n from public.total')
-    expect(total?.n).toBe(kept.length)
-    expect(await engine.stop()).toBe(0)
-  },
-  600_000,
-)
+test('PostgreSQL killed at random while writers write: the engine recovers by itself and loses no acknowledged write', async () => {
+  const rng = seeded(seed)
+  const kills = long ? 60 : 3
+  const engine = await spawnEngine(server.url(name), 'survivor')
+  onTestFinished(() => engine.kill())
+  const writers = writeOrders(server.url(name))
+  await until(database, `(select count(*) > 2 from tidemark.run where status = 'completed')`)
+  for (let kill = 0; kill < kills; kill += 1) {
+    await sleep(rng() * 600)
+    await server.kill()
+    await server.start()
+    await eventually('the server answers', async () => {
+      await database.query('select 1')
+      return true
+    })
+  }
+  const acknowledged = await writers.stop()
+  expect(acknowledged.size).toBeGreaterThan(20)
+  await expectWhole(database)
+  const kept = await database.query<{ id: number }>('select id from public.orders')
+  const ids = new Set(kept.map(({ id }) => id))
+  expect([...acknowledged].filter((id) => !ids.has(id))).toEqual([])
+  const [total] = await database.query<{ n: number }>('select n from public.total')
+  expect(total?.n).toBe(kept.length)
+  expect(await engine.stop()).toBe(0)
+}, 600_000)

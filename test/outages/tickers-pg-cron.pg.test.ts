@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { migrate } from '../../src/define/migrate.ts'
 import type { Database } from '../../src/postgres/connection.ts'
 import { openDatabase, openSession } from '../../src/postgres/connection.ts'
@@ -7,7 +7,7 @@ import { differing, installHandMade } from '../support/hand-made.ts'
 import { long } from '../support/random.ts'
 import { eventually, expectWhole, until, workUntilWhole } from './await-state.ts'
 import type { OwnServer } from './own-server.ts'
-import { debianProgram, ownDebianServer, testOnce } from './own-server.ts'
+import { debianProgram, ownDebianServer } from './own-server.ts'
 
 let server: OwnServer
 let database: Database
@@ -38,42 +38,38 @@ const details = (): Promise<{ command: string; status: string; message: string |
   )
 
 // pg_cron 1.4 fires once a minute; '@reboot' fires as the server starts, by the same path.
-testOnce(
-  'pg_cron ticks and works without any engine, with the two jobs of the manual',
-  async () => {
-    const moment = long ? '* * * * *' : '@reboot'
-    await database.query(`select cron.schedule('tidemark tick', $1, 'select tidemark.tick()')`, [
-      moment,
-    ])
-    await database.query(`select cron.schedule('tidemark work', $1, 'call tidemark.work()')`, [
-      moment,
-    ])
-    // Asked for by the tick before; the work of a minute does what the tick of that minute or the last one asked.
-    await database.query('select tidemark.tick()')
-    if (!long) {
-      await server.stop()
-      await server.start()
-    }
-    await eventually(
-      'both jobs have run',
-      async () => (await details()).filter(({ status }) => status === 'succeeded').length === 2,
-      130_000,
-    )
-    await until(database, `(select count(*) = 2 from tidemark.freshness where state = 'fresh')`)
-    expect(await differing(database.query, 'total')).toBe(0)
-    expect(await details()).toEqual([
-      { command: 'call tidemark.work()', status: 'succeeded', message: '1 row' },
-      { command: 'select tidemark.tick()', status: 'succeeded', message: '1 row' },
-    ])
-    const runs = await database.query(
-      `select distinct status, worker like 'pid %' as by_backend from tidemark.run`,
-    )
-    expect(runs).toEqual([{ status: 'completed', by_backend: true }])
-  },
-  180_000,
-)
+test('pg_cron ticks and works without any engine, with the two jobs of the manual', async () => {
+  const moment = long ? '* * * * *' : '@reboot'
+  await database.query(`select cron.schedule('tidemark tick', $1, 'select tidemark.tick()')`, [
+    moment,
+  ])
+  await database.query(`select cron.schedule('tidemark work', $1, 'call tidemark.work()')`, [
+    moment,
+  ])
+  // Asked for by the tick before; the work of a minute does what the tick of that minute or the last one asked.
+  await database.query('select tidemark.tick()')
+  if (!long) {
+    await server.stop()
+    await server.start()
+  }
+  await eventually(
+    'both jobs have run',
+    async () => (await details()).filter(({ status }) => status === 'succeeded').length === 2,
+    130_000,
+  )
+  await until(database, `(select count(*) = 2 from tidemark.freshness where state = 'fresh')`)
+  expect(await differing(database.query, 'total')).toBe(0)
+  expect(await details()).toEqual([
+    { command: 'call tidemark.work()', status: 'succeeded', message: '1 row' },
+    { command: 'select tidemark.tick()', status: 'succeeded', message: '1 row' },
+  ])
+  const runs = await database.query(
+    `select distinct status, worker like 'pid %' as by_backend from tidemark.run`,
+  )
+  expect(runs).toEqual([{ status: 'completed', by_backend: true }])
+}, 180_000)
 
-testOnce('a slot that pg_cron, the OS and an engine tick at once fires once', async () => {
+test('a slot that pg_cron, the OS and an engine tick at once fires once', async () => {
   await workUntilWhole(database)
   await database.query(`
     insert into tidemark.schedule (name, view, cron, zone, digest) values ('hourly', 'public.total', '0 * * * *', 'UTC', 'x');
@@ -99,7 +95,7 @@ testOnce('a slot that pg_cron, the OS and an engine tick at once fires once', as
   ])
 })
 
-testOnce('the cron of the OS ticks, works and cleans with two calls of psql', async () => {
+test('the cron of the OS ticks, works and cleans with two calls of psql', async () => {
   await database.query(`update tidemark.setting set value = '16384' where name = 'max_log_bytes'`)
   await database.query(`insert into public.orders values (100, 'r1', 1)`)
   await until(

@@ -14,7 +14,7 @@ declare module 'vitest' {
 }
 
 /**
- * Starts the default server and lets tests ask for others: tests run in workers that come and go,
+ * Starts the default server of the project and lets tests ask for others: tests run in workers that come and go,
  * the servers belong to this process.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -37,7 +37,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await new Promise<void>((resolve) => desk.listen(0, '127.0.0.1', resolve))
   const address = desk.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
-  const serverName = process.env['TIDEMARK_TEST_SERVER'] === 'debian15' ? '15-debian' : '18'
+  const serverName = project.name === 'pg15' ? '15-debian' : '18'
   project.provide('serverName', serverName)
   project.provide('serversUrl', `http://127.0.0.1:${port}`)
   await servers.url(serverName)
