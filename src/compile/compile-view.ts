@@ -114,6 +114,12 @@ function strategyReasons(
   texts: QueryTexts,
 ): readonly string[] {
   if (isProgram(incremental)) {
+    if (incremental.strategy === 'partition') {
+      return [
+        ...incremental.reasons.map((reason) => `partition: ${reason}`),
+        ...obstacles.map((obstacle) => `not incremental: ${placedReason(obstacle, texts)}`),
+      ]
+    }
     if (obstacles.length === 0) return ['incremental: every part of the query has a rule']
     const parts = obstacles.map((obstacle) => placedReason(obstacle, texts)).join('; ')
     return [
@@ -126,12 +132,6 @@ function strategyReasons(
 }
 
 function queryReasons(query: CanonicalQuery, written: ParsedQuery): readonly string[] {
-    if (incremental.strategy === 'partition') {
-      return [
-        ...incremental.reasons.map((reason) => `partition: ${reason}`),
-        ...obstacles.map((obstacle) => `not incremental: ${placedReason(obstacle, texts)}`),
-      ]
-    }
   const reasons: string[] = []
   if (query.timeDependent) reasons.push(`moves with time: ${timeReason(timeCalls(written))}`)
   if (query.volatile) {

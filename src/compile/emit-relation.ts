@@ -321,10 +321,10 @@ export function keyedSelect(
     }
     case 'whole':
       return wholeSelect(statement, relation)
-    default:
-      throw new Error(`${relation.kind} is not keyed`)
     case 'partition':
       return partitionSelect(statement, relation, restriction)
+    default:
+      throw new Error(`${relation.kind} is not keyed`)
   }
 }
 
@@ -508,8 +508,6 @@ ${indented(right, '      ')}
 ) as ${statement.alias()}, generate_series(1, times)`
 }
 
-function wholeSelect(
-  statement: Statement,
 /** The query over cut sources; where the cuts follow from the query, rows of other keys that come along are left out. */
 function partitionSelect(
   statement: Statement,
@@ -531,6 +529,8 @@ function partitionSelect(
   return `select *\nfrom (\n${indented(select)}\n) as ${statement.alias()}\nwhere ${wanted}`
 }
 
+function wholeSelect(
+  statement: Statement,
   { query, reads, columns }: Extract<Relation, { kind: 'whole' }>,
 ): string {
   const { names } = statement

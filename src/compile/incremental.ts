@@ -377,12 +377,12 @@ export function finishIncremental(
   }))
   const program = emitIncremental({
     view: wish.view,
+    strategy,
     sources,
     inputs: wish.inputs ?? [],
     publishes: wish.publishes ?? false,
     stages: stored,
     facts,
-    strategy,
     typeOf,
     timeZone: wish.timeZone,
     columns: wish.query.columns,
@@ -527,15 +527,10 @@ function storedStage(
     changes: stageChanges(stage.number),
     groups: groupsOf(view, stage, typeOf),
     uniqueIndexes: last && wish.uniqueIndexes,
+    pairedBy: stage.core.kind === 'partition' ? pairingKey(wish, outputs) : null,
   }
 }
 
-/** Where the groups of a stage are kept that can be kept up by weight. */
-function groupsOf(
-    pairedBy: stage.core.kind === 'partition' ? pairingKey(wish, outputs) : null,
-  view: RelationName,
-  stage: Stage,
-  typeOf: (expression: Expression) => ColumnType,
 /** The key of a view by which its rows can be paired, if there is a hash of it. */
 function pairingKey(
   { key }: IncrementalWish,
@@ -547,6 +542,11 @@ function pairingKey(
   return hashable === true ? key : null
 }
 
+/** Where the groups of a stage are kept that can be kept up by weight. */
+function groupsOf(
+  view: RelationName,
+  stage: Stage,
+  typeOf: (expression: Expression) => ColumnType,
 ): GroupTables | null {
   const plan = accumulationOf(stage, typeOf)
   if (plan === null) return null

@@ -222,6 +222,7 @@ export function columnsOf(relation: Relation): readonly ColumnId[] {
     case 'window':
       return [...columnsOf(relation.input), ...relation.calls.map(({ id }) => id)]
     case 'top':
+    case 'partition':
       return columnsOf(relation.input)
     case 'rows':
     case 'union':
@@ -230,7 +231,6 @@ export function columnsOf(relation: Relation): readonly ColumnId[] {
       return relation.columns
   }
 }
-    case 'partition':
 
 /** The relations that a relation is made of. */
 export function inputsOf(relation: Relation): readonly Relation[] {

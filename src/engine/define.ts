@@ -34,10 +34,10 @@ import { checkCron } from '../schedule/cron-slots.ts'
 import { feasibilityOf } from '../schedule/feasibility.ts'
 import { scheduleDigest } from '../schedule/slot-ledger.ts'
 import { extendSlots } from './extend-slots.ts'
+import { partitionWish } from './partition.ts'
 import type { MadeProgram } from './program.ts'
 import { noProgram, programOf } from './program.ts'
 
-import { partitionWish } from './partition.ts'
 /**
  * Plans a configuration: config → what is there → canonical queries → compiled views → captured
  * sources → plan. Changes nothing; all of it is seen at one snapshot.
@@ -76,7 +76,7 @@ export async function planConfiguration(
       if (plan.steps.length > 0) await refuseMissingPrivileges(transaction, desired, actual)
       return plan
     },
-    { isolation: 'repeatable read', jit: false },
+    { isolation: 'repeatable read' },
   )
 }
 
@@ -172,7 +172,7 @@ function lookAt<Result>(
 ): Promise<Result> {
   return database.transaction(
     async (transaction) => body(transaction, await introspect(transaction, scope)),
-    { isolation: 'repeatable read', readOnly: true, jit: false },
+    { isolation: 'repeatable read', readOnly: true },
   )
 }
 
@@ -417,17 +417,6 @@ async function incrementalOf(
   })
 }
 
-/** An adopted view may have unique indexes of its own; they come along. */
-function hasUniqueIndex(declaration: ViewDeclaration, actual: Actual): boolean {
-  const row = actual.catalogue.view.find(({ name }) => name === declaration.name)
-  return (
-    declaration.definition.kind === 'adopt' ||
-    row?.['adopted'] === true ||
-    declaration.indexes.some((index) => /^unique\s/i.test(index))
-  )
-}
-
-interface BoundViewEvent extends DesiredEvent {
 /** The columns of a query's result by whose hash rows may be looked up. */
 async function hashableColumns(
   transaction: Queryable,
@@ -439,6 +428,17 @@ async function hashableColumns(
   return columns.flatMap(({ name }, at) => (types[at]?.hashable === true ? [name] : []))
 }
 
+/** An adopted view may have unique indexes of its own; they come along. */
+function hasUniqueIndex(declaration: ViewDeclaration, actual: Actual): boolean {
+  const row = actual.catalogue.view.find(({ name }) => name === declaration.name)
+  return (
+    declaration.definition.kind === 'adopt' ||
+    row?.['adopted'] === true ||
+    declaration.indexes.some((index) => /^unique\s/i.test(index))
+  )
+}
+
+interface BoundViewEvent extends DesiredEvent {
   readonly columns: readonly string[]
 }
 

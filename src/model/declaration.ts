@@ -65,8 +65,6 @@ export interface RefreshBy {
   readonly perHour: number | null
 }
 
-/** A view as declared, with every default filled in. Durations in milliseconds. */
-export interface ViewDeclaration {
 /** The partition key of a view, as declared. */
 export interface PartitionDeclaration {
   /** A column of its result. */
@@ -75,6 +73,8 @@ export interface PartitionDeclaration {
   readonly sources: ReadonlyMap<RelationName, string>
 }
 
+/** A view as declared, with every default filled in. Durations in milliseconds. */
+export interface ViewDeclaration {
   readonly name: RelationName
   readonly definition: DefinitionSource
   /** `view`: a view of the user's name on a state table. `matview`: a materialized view as it stands. */

@@ -90,6 +90,7 @@ export interface CompiledView {
 
 /** The objects of an incrementally maintained view, beside its state table and its program. */
 export interface IncrementalObjects {
+  readonly strategy: 'incremental' | 'partition'
   readonly install: readonly string[]
   /** Makes the view of what the view has to hold, by which it is verified. */
   readonly exactView: string
@@ -102,4 +103,3 @@ export interface IncrementalObjects {
   /** It publishes what changes in it, for the views that read it. */
   readonly publishes: boolean
 }
-  readonly strategy: 'incremental' | 'partition'

@@ -8,8 +8,8 @@ import type {
   DefinitionSource,
   EventDeclaration,
   ScheduleDeclaration,
-  PartitionDeclaration,
   SourceDeclaration,
+  PartitionDeclaration,
   ViewDeclaration,
 } from '../../model/declaration.ts'
 import { relationName, type RelationName } from '../../model/ids.ts'
@@ -160,6 +160,13 @@ class Filling {
           [...path, 'schedules', i],
         ),
       ),
+      events: this.#events(name, filled.events, [...path, 'events']),
+      refreshBy: { roles: [], perHour: null, ...filled.refreshBy },
+      fallback: filled.fallback,
+      timeoutMs: filled.timeout === undefined ? null : millisecondsOf(filled.timeout),
+    }
+  }
+
   #partition({ maintain, partition }: ViewConfig, path: Path): PartitionDeclaration | null {
     if (partition === undefined) return null
     if (maintain === 'incremental' || maintain === 'full') {
@@ -183,13 +190,6 @@ class Filling {
       this.#problem([...path, 'primaryKey'], { what, mend })
     }
     return primaryKey
-  }
-
-      events: this.#events(name, filled.events, [...path, 'events']),
-      refreshBy: { roles: [], perHour: null, ...filled.refreshBy },
-      fallback: filled.fallback,
-      timeoutMs: filled.timeout === undefined ? null : millisecondsOf(filled.timeout),
-    }
   }
 
   #definition(name: RelationName, view: ViewConfig, path: Path): DefinitionSource {

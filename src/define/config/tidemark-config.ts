@@ -183,9 +183,6 @@ export interface SourceConfig {
   readonly capture?: 'auto' | 'marks' | 'rows'
 }
 
-/** When an engine without work stops asking. */
-export interface IdleConfig {
-  /** Send no query after this long without a change, so that a database that sleeps may do so. */
 /** What the caches of one namespace depend on, outside of the database. */
 export interface CacheConfig {
   /**
@@ -233,6 +230,9 @@ export interface CacheTableConfig {
   readonly roles?: readonly string[]
 }
 
+/** When an engine without work stops asking. */
+export interface IdleConfig {
+  /** Send no query after this long without a change, so that a database that sleeps may do so. */
   readonly after: DurationText
 }
 
