@@ -1,6 +1,6 @@
 import type { FuncCall, Node, SelectStmt } from 'libpg-query'
 import type { Binding, Scope } from './bind-scope.ts'
-import { NoRule, freeIn, resolved } from './bind-scope.ts'
+import { NoRule, resolved } from './bind-scope.ts'
 import type { Expressed } from './bind-subquery.ts'
 import { joinSubqueries } from './bind-subquery.ts'
 import type { ColumnId, Expression } from './expression.ts'
@@ -32,8 +32,8 @@ export function bindAggregates<State extends Grouped>(binding: Binding, state: S
   const all = [...expressions, ...having]
   const calls = all.some((tree) => hasAggregate(binding, tree))
   if (select.groupClause === undefined && having.length === 0 && !calls) return state
-  if (select.groupDistinct === true) throw new NoRule('GROUP BY DISTINCT')
-  const written = groupingSets((select.groupClause ?? []).map((node) => resolved(node, scope)))
+  const every = groupingSets((select.groupClause ?? []).map((node) => resolved(node, scope)))
+  const written = select.groupDistinct === true ? withoutRepeated(every) : every
   const width = expressions.length
   const lifted = liftKeys(binding, { ...state, expressions: all }, written)
   const sets = lifted.sets
@@ -225,8 +225,6 @@ function unionOfSets(
   binding: Binding,
   { relation, expressions, sets, scope, width }: Sets,
 ): Expressed {
-  if (freeIn(relation).size > 0)
-    throw new NoRule('GROUPING SETS that depend on the query around them')
   const all = [...new Map(sets.flat().map((key) => [treeText(key), key])).values()]
   const branches = sets.map(
     (keys): { readonly relation: Relation; readonly ids: readonly ColumnId[] } => {
@@ -260,6 +258,16 @@ function groupingSets(items: readonly Node[]): readonly (readonly Expression[])[
     (sets, item) => sets.flatMap((set) => setsOf(item).map((more) => [...set, ...more])),
     [[]],
   )
+}
+
+/** GROUP BY DISTINCT: of groupings by the same keys, in whatever order and however often each, only one. */
+function withoutRepeated(
+  sets: readonly (readonly Expression[])[],
+): readonly (readonly Expression[])[] {
+  const keyed = sets.map(
+    (set) => [[...new Set(set.map((key) => treeText(key)))].sort().join('\n'), set] as const,
+  )
+  return [...new Map(keyed).values()]
 }
 
 function setsOf(item: Node): readonly (readonly Expression[])[] {

@@ -13,6 +13,8 @@ import {
   tableOf,
 } from './bind-scope.ts'
 import { pulledLateral } from './bind-lateral.ts'
+import type { Expressed } from './bind-subquery.ts'
+import { joinSubqueries } from './bind-subquery.ts'
 import type { Expression } from './expression.ts'
 import { both, columnOf, conjuncts, operation } from './expression.ts'
 import { productOf } from './product.ts'
@@ -32,8 +34,6 @@ interface Place {
   readonly scope: Scope
   /** What stands to the left and may be referred to by LATERAL. */
   readonly left: Relation
-  /** Rows of the left stay where the item has none for them. */
-  readonly outer?: boolean
 }
 
 /** An item of FROM: what it is, and whether the left is in it already because it had to be joined in a way of its own. */
@@ -52,7 +52,7 @@ function bindItem(binding: Binding, item: Node, place: Place): Item {
   const { scope } = place
   if ('RangeVar' in item) return plain(bindTable(binding, item.RangeVar, scope))
   if ('RangeSubselect' in item) return bindSubselect(binding, item.RangeSubselect, place)
-  if ('RangeFunction' in item) return plain(bindFunction(binding, item.RangeFunction, scope))
+  if ('RangeFunction' in item) return bindFunction(binding, item.RangeFunction, place)
   if ('JoinExpr' in item) return bindJoin(binding, item.JoinExpr, place)
   throw new NoRule(`${Object.keys(item)[0] ?? 'an item'} in FROM`)
 }
@@ -103,7 +103,10 @@ function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
     id: binding.fresh(`${called}_${name}`),
   }))
   named(scope, called, {
-    columns: columns.map(({ name, id }, at) => ({ name: renamed[at] ?? name, is: columnOf(id) })),
+    columns: columns.map(({ name, id }) => ({
+      name: renamed[found.allColumns.indexOf(name)] ?? name,
+      is: columnOf(id),
+    })),
   })
   const { used } = found
   return {
@@ -119,10 +122,14 @@ const withNames = (bound: BoundQuery, names: readonly string[] | undefined): Bou
 })
 
 function bindSubselect(binding: Binding, item: RangeSubselect, place: Place): Item {
+  return lateralItem(binding, subselectOf(binding, item, place.scope), place.left)
+}
+
+/** A query in FROM, named, as it is for a row of what stands before it. */
+function subselectOf(binding: Binding, item: RangeSubselect, scope: Scope): Relation {
   const { subquery, alias, lateral } = item
   if (subquery === undefined || !('SelectStmt' in subquery))
     throw new NoRule('a subquery of a kind unknown')
-  const { scope } = place
   const bound = binding.bind(binding, subquery.SelectStmt, lateral === true ? scope : scope.parent)
   const renamed = aliasNames(alias)
   const ids = columnsOf(bound.relation)
@@ -132,45 +139,79 @@ function bindSubselect(binding: Binding, item: RangeSubselect, place: Place): It
       is: columnOf(id),
     })),
   })
-  return lateralItem(binding, bound.relation, { left: place.left, outer: place.outer === true })
+  return bound.relation
 }
 
-/** A subquery in FROM beside what it may refer to. */
-function lateralItem(
-  binding: Binding,
-  relation: Relation,
-  { left, outer }: { readonly left: Relation; readonly outer: boolean },
-): Item {
-  if (!isBoundInward(relation)) return plain(relation)
-  const given = new Set(columnsOf(left))
-  if (![...freeIn(relation)].every((id) => given.has(id))) {
-    throw new NoRule('LATERAL refers to a query further out')
-  }
-  return { relation: pulledLateral(binding, { left, right: relation, outer }), holdsLeft: true }
+/** A relation in FROM beside what it may refer to. */
+function lateralItem(binding: Binding, right: Relation, left: Relation): Item {
+  if (!dependsInward(right, left)) return plain(right)
+  return { relation: pulledLateral(binding, { left, right, outer: false }), holdsLeft: true }
 }
 
-function bindFunction(binding: Binding, item: RangeFunction, scope: Scope): Relation {
-  for (const { kind } of nodesOf(item)) {
-    if (kind === 'SubLink') throw new NoRule('a subquery within a function in FROM')
-  }
-  const { alias, ordinality } = item
+/** Whether a relation groups or limits by the row of the left; who refers further out is seen to further out. */
+function dependsInward(relation: Relation, left: Relation): boolean {
+  const free = freeIn(relation)
+  return isBoundInward(relation) && columnsOf(left).some((id) => free.has(id))
+}
+
+/** A function in FROM; subqueries among its arguments are rows that it is called for. */
+function bindFunction(binding: Binding, item: RangeFunction, { scope, left }: Place): Item {
+  const { alias, ordinality, coldeflist, ...bare } = item
   const names = aliasNames(alias)
-  const given = (item.coldeflist ?? []).map((node) =>
+  const typed = (coldeflist ?? []).map((node) =>
     'ColumnDef' in node ? (node.ColumnDef.colname ?? '') : '',
   )
-  const all = names.length > 0 ? names : given
+  const all = names.length > 0 ? names : typed
   if (all.length === 0) throw new NoRule('a function in FROM whose columns are not named')
   const columns = all.map((name) => binding.fresh(name))
-  const { alias: _alias, ...rest } = resolved(item, scope)
-  if (given.length > 0) throw new NoRule('a function in FROM with a list of column types')
+  const { relation: before, expressions } = joinSubqueries(binding, {
+    relation: { kind: 'product', inputs: [], where: [] },
+    expressions: [
+      resolved(
+        { RangeFunction: { ...bare, ...(ordinality === true ? { ordinality } : {}) } },
+        scope,
+      ),
+    ],
+    scope,
+  })
+  const [call] = expressions
   named(scope, alias?.aliasname ?? '', {
     columns: all.map((name, at) => ({ name, is: columnOf(columns[at] ?? '') })),
   })
-  return {
+  const rows: Relation = {
     kind: 'rows',
-    item: { RangeFunction: rest },
+    item:
+      coldeflist === undefined
+        ? must(call, 'one item')
+        : typedRows(must(call, 'one item'), coldeflist),
     columns,
     ordinality: ordinality === true,
+  }
+  return lateralItem(binding, productOf([before, rows], []), left)
+}
+
+/** Columns whose types are listed can only be listed where the function is called. */
+function typedRows(call: Node, coldeflist: readonly Node[]): Expression {
+  if (!('RangeFunction' in call)) return call
+  const star: Node = { ColumnRef: { fields: [{ A_Star: {} }] } }
+  const from: Node = {
+    RangeFunction: {
+      ...call.RangeFunction,
+      alias: { aliasname: 'typed' },
+      coldeflist: [...coldeflist],
+    },
+  }
+  return {
+    RangeSubselect: {
+      subquery: {
+        SelectStmt: {
+          targetList: [{ ResTarget: { val: star } }],
+          fromClause: [from],
+          limitOption: 'LIMIT_OPTION_DEFAULT',
+          op: 'SETOP_NONE',
+        },
+      },
+    },
   }
 }
 
@@ -181,43 +222,42 @@ function bindJoin(binding: Binding, join: JoinExpr, place: Place): Item {
   const before = new Set(scope.tables.keys())
   const leftItem = bindItem(binding, must(larg, 'a join has a left'), place)
   const between = new Set(scope.tables.keys())
-  const always = conjuncts(quals).length === 0 && usingClause === undefined
-  const right = bindItem(binding, must(rarg, 'a join has a right'), {
-    scope,
-    left: withItem(place.left, leftItem),
-    outer: jointype === 'JOIN_LEFT' && always,
-  })
-  if (right.holdsLeft && jointype === 'JOIN_LEFT' && always) return right
+  const left = withItem(place.left, leftItem)
+  const item = must(rarg, 'a join has a right')
+  const kept = jointype === 'JOIN_LEFT' && usingClause === undefined
+  const subselect =
+    kept && 'RangeSubselect' in item ? subselectOf(binding, item.RangeSubselect, scope) : undefined
+  if (subselect !== undefined && dependsInward(subselect, left)) {
+    const right = binding.where(binding, { relation: subselect, condition: quals, scope })
+    return { relation: pulledLateral(binding, { left, right, outer: true }), holdsLeft: true }
+  }
+  const right =
+    subselect === undefined ? bindItem(binding, item, { scope, left }) : plain(subselect)
   const leftTables = [...scope.tables].filter(([name]) => between.has(name) && !before.has(name))
   const rightTables = [...scope.tables].filter(([name]) => !between.has(name))
   const using = (usingClause ?? []).map((node) =>
     usingOf(binding, { name: stringOf(node) ?? '', leftTables, rightTables, scope, jointype }),
   )
-  const written = conjuncts(quals)
-  const simple = written.filter((condition) => !hasSubquery(condition))
+  const [nested, simple] = divided(conjuncts(quals), (condition) => hasSubquery(condition))
   const sides: Sides = {
     left: leftItem,
     right,
     on: [...using, ...simple.map((condition) => resolved(condition, scope))],
-    nested: written.filter((condition) => hasSubquery(condition)),
     jointype,
   }
-  if (jointype === 'JOIN_INNER') return innerJoin(binding, sides, scope)
-  const { nested } = sides
+  if (jointype === 'JOIN_INNER') return innerJoin(binding, { ...sides, nested, scope })
   if (nested.length === 0) return outerJoin(sides)
-  // A condition on the right alone says which rows there are to be joined.
-  if (jointype !== 'JOIN_LEFT' || !isOfRight(both(nested), { rightTables, leftTables, scope })) {
-    throw new NoRule('a subquery in ON of an outer join')
-  }
-  const relation = binding.where(binding, {
-    relation: right.relation,
-    condition: both(nested),
-    scope,
-  })
-  return outerJoin({ ...sides, right: { ...right, relation } })
+  return nestedOuterJoin(binding, { ...sides, nested, scope, leftTables, rightTables })
 }
 
-function innerJoin(binding: Binding, { left, right, on, nested }: Sides, scope: Scope): Item {
+/** A join with conditions that hold subqueries. */
+interface Nested extends Sides {
+  /** As they are written: names in subqueries are looked up where these are bound. */
+  readonly nested: readonly Expression[]
+  readonly scope: Scope
+}
+
+function innerJoin(binding: Binding, { left, right, on, nested, scope }: Nested): Item {
   const joined = productOf([withItem(left.relation, right)], on)
   const holdsLeft = left.holdsLeft || right.holdsLeft
   if (nested.length === 0) return { relation: joined, holdsLeft }
@@ -225,12 +265,91 @@ function innerJoin(binding: Binding, { left, right, on, nested }: Sides, scope: 
   return { relation, holdsLeft }
 }
 
+interface NestedOuter extends Nested {
+  readonly leftTables: Using['leftTables']
+  readonly rightTables: Using['rightTables']
+}
+
+/**
+ * Conditions with subqueries of an outer join. What is asked of the row that stays becomes a column of it. What is asked
+ * of the other side alone says which of its rows there are to be joined. What is asked of both says so for each row
+ * that stays: A LEFT JOIN B ON c is A LEFT JOIN LATERAL (SELECT FROM B WHERE c) ON true.
+ */
+function nestedOuterJoin(binding: Binding, join: NestedOuter): Item {
+  const { left, right, on, nested, scope, jointype, leftTables, rightTables } = join
+  if (right.holdsLeft || (jointype === 'JOIN_RIGHT' && left.holdsLeft))
+    throw new NoRule('a subquery in ON of an outer join with LATERAL')
+  const [stays, other, staysTables, otherTables] =
+    jointype === 'JOIN_LEFT'
+      ? [left, right, leftTables, rightTables]
+      : [right, left, rightTables, leftTables]
+  if (jointype === 'JOIN_FULL') return nestedFullJoin(binding, join)
+  const [ofStays, rest] = divided(nested, (each) =>
+    isOfOne(each, { own: staysTables, other: otherTables, scope }),
+  )
+  const [ofOther, ofBoth] = divided(rest, (each) =>
+    isOfOne(each, { own: otherTables, other: staysTables, scope }),
+  )
+  const asked = joinSubqueries(binding, {
+    relation: stays.relation,
+    expressions: ofStays.map((each) => resolved(each, scope)),
+    scope,
+  })
+  const filtered = (relation: Relation, conditions: readonly Expression[]): Relation =>
+    conditions.length === 0
+      ? relation
+      : binding.where(binding, { relation, condition: both(conditions), scope })
+  const some = filtered(other.relation, ofOther)
+  const plainOn = [...on, ...asked.expressions]
+  const partners = ofBoth.length === 0 ? some : filtered(productOf([some], plainOn), ofBoth)
+  const relation: Relation = dependsInward(partners, asked.relation)
+    ? pulledLateral(binding, { left: asked.relation, right: partners, outer: true })
+    : {
+        kind: 'outer',
+        full: false,
+        left: asked.relation,
+        right: partners,
+        on: ofBoth.length === 0 ? plainOn : [],
+      }
+  return { relation, holdsLeft: stays.holdsLeft }
+}
+
+/** Of a full join both sides stay: what is asked of one becomes a column of it. */
+function nestedFullJoin(binding: Binding, join: NestedOuter): Item {
+  const { left, right, on, nested, scope, jointype, leftTables, rightTables } = join
+  const [ofLeft, rest] = divided(nested, (each) =>
+    isOfOne(each, { own: leftTables, other: rightTables, scope }),
+  )
+  const [ofRight, ofBoth] = divided(rest, (each) =>
+    isOfOne(each, { own: rightTables, other: leftTables, scope }),
+  )
+  if (ofBoth.length > 0) throw new NoRule('a subquery in ON of a full join asks for both sides')
+  const asked = ({ relation }: Item, conditions: readonly Expression[]): Expressed =>
+    joinSubqueries(binding, {
+      relation,
+      expressions: conditions.map((each) => resolved(each, scope)),
+      scope,
+    })
+  const [one, other] = [asked(left, ofLeft), asked(right, ofRight)]
+  return outerJoin({
+    left: { ...left, relation: one.relation },
+    right: { ...right, relation: other.relation },
+    on: [...on, ...one.expressions, ...other.expressions],
+    jointype,
+  })
+}
+
+function divided<Each>(
+  all: readonly Each[],
+  test: (each: Each) => boolean,
+): readonly [readonly Each[], readonly Each[]] {
+  return [all.filter(test), all.filter((each) => !test(each))]
+}
+
 interface Sides {
   readonly left: Item
   readonly right: Item
   readonly on: readonly Expression[]
-  /** Conditions with subqueries in them, as they are written. */
-  readonly nested: readonly Expression[]
   readonly jointype: JoinExpr['jointype']
 }
 
@@ -282,15 +401,23 @@ function usingOf(
   return operation('=', left, right)
 }
 
-/** Whether a condition names no column of the left, in its subqueries neither. */
-function isOfRight(
+/** Whether a condition names no column of the other side, in its subqueries neither. */
+function isOfOne(
   condition: Expression,
-  { leftTables, rightTables, scope }: Pick<Using, 'leftTables' | 'rightTables' | 'scope'>,
+  {
+    own,
+    other,
+    scope,
+  }: {
+    readonly own: Using['leftTables']
+    readonly other: Using['leftTables']
+    readonly scope: Scope
+  },
 ): boolean {
   // Which side a column of USING is of is not looked into.
-  const outside = new Set<string>([...leftTables.map(([name]) => name), ...scope.merged.keys()])
+  const outside = new Set<string>([...other.map(([name]) => name), ...scope.merged.keys()])
   const names = [...nodesOf(condition)].flatMap(({ kind, node }) =>
     kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node }) ?? []).slice(0, 1) : [],
   )
-  return rightTables.length > 0 && !names.some((name) => outside.has(name))
+  return own.length > 0 && !names.some((name) => outside.has(name))
 }

@@ -1,4 +1,4 @@
-import type { Node, SelectStmt } from 'libpg-query'
+import type { CommonTableExpr, Node, SelectStmt } from 'libpg-query'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnOf, columnsIn, replaced } from './expression.ts'
 import type { Relation, ScanTarget } from './relation.ts'
@@ -8,6 +8,8 @@ import { columnsOf, isKeyed, relationsIn } from './relation.ts'
 export interface ReadableTable {
   readonly target: ScanTarget
   readonly columns: readonly { readonly name: string; readonly notNull: boolean }[]
+  /** All its columns in order, those too that the query does not read: an alias renames by position. */
+  readonly allColumns: readonly string[]
   /** The columns that are worth reading; null when that is not known yet. */
   readonly used: ReadonlySet<string> | null
   /** Sets of columns that are unique and not null. */
@@ -49,6 +51,7 @@ export interface Named {
 /** A query of WITH, bound once. */
 export interface Cte {
   readonly bound: BoundQuery
+  readonly written: CommonTableExpr
 }
 
 /** A query as a relation, its columns named. */

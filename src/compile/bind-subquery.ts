@@ -1,10 +1,20 @@
-import type { Node, SelectStmt, SubLink } from 'libpg-query'
+import type { SubLink } from 'libpg-query'
 import { must } from '../base/assert.ts'
-import { pulledLateral } from './bind-lateral.ts'
+import { arrayAsAggregate } from './bind-array.ts'
+import { decorrelated, pulledLateral } from './bind-lateral.ts'
 import type { Binding, Scope, Where } from './bind-scope.ts'
 import { NoRule, freeIn, isBoundInward, resolved } from './bind-scope.ts'
-import type { Expression } from './expression.ts'
-import { columnIn, columnOf, columnsIn, conjuncts, either, isNull, replaced } from './expression.ts'
+import type { ColumnId, Expression } from './expression.ts'
+import {
+  columnIn,
+  columnOf,
+  columnsIn,
+  conjuncts,
+  either,
+  isNull,
+  operation,
+  replaced,
+} from './expression.ts'
 import { isNotNull, notNullIn } from './nullability.ts'
 import { peel, returnsSets } from './peel.ts'
 import { productOf } from './product.ts'
@@ -29,35 +39,44 @@ export function whereOf(binding: Binding, { relation, condition, scope }: Where)
   return productOf([joined.relation], joined.expressions)
 }
 
+interface Test {
+  readonly relation: Relation
+  readonly condition: Expression
+  readonly scope: Scope
+}
+
 /** EXISTS, IN, ANY, ALL and their opposites as a part of WHERE: rows stay or go, nothing else. */
-function matchOf(
-  binding: Binding,
-  {
-    relation,
-    condition,
-    scope,
-  }: { readonly relation: Relation; readonly condition: Expression; readonly scope: Scope },
-): Relation | undefined {
-  const not = 'BoolExpr' in condition && condition.BoolExpr.boolop === 'NOT_EXPR'
-  const inner = not ? condition.BoolExpr.args?.[0] : condition
+function matchOf(binding: Binding, { relation, condition, scope }: Test): Relation | undefined {
+  const negated = 'BoolExpr' in condition && condition.BoolExpr.boolop === 'NOT_EXPR'
+  const inner = negated ? condition.BoolExpr.args?.[0] : condition
   if (inner === undefined || !('SubLink' in inner)) return undefined
   const link = inner.SubLink
   if (link.testexpr !== undefined && hasSubquery(link.testexpr)) return undefined
-  const { subLinkType } = link
-  if (subLinkType === 'EXISTS_SUBLINK') {
-    const { right, on } = existing(binding, bindLink(binding, link, scope))
-    return { kind: 'match', anti: not, left: relation, right, on }
+  if (link.subLinkType === 'EXISTS_SUBLINK') {
+    const partners = existing(binding, bindLink(binding, link, scope))
+    return partners && { kind: 'match', anti: negated, left: relation, ...partners }
   }
-  if (subLinkType !== 'ANY_SUBLINK' && subLinkType !== 'ALL_SUBLINK') return undefined
-  const right = inwardLinear(bindLink(binding, link, scope))
-  const test = testOf(link, right)
-  const sides = { kind: 'match', left: relation, right } as const
-  // x op ANY (…) keeps rows for which the test is true for some; x op ALL (…) those for which it is true for each.
-  if (subLinkType === 'ALL_SUBLINK') {
-    return { ...sides, anti: !not, on: [not ? isFalse(test) : isNot('TRUE', test)] }
+  if (link.subLinkType !== 'ANY_SUBLINK' && link.subLinkType !== 'ALL_SUBLINK') return undefined
+  return comparedMatch(binding, { link, left: relation, scope }, negated)
+}
+
+/** x op ANY (…) keeps rows for which the test is true for some; x op ALL (…) those for which it is true for each. */
+function comparedMatch(
+  binding: Binding,
+  { link, left, scope }: Link,
+  negated: boolean,
+): Relation | undefined {
+  const partners = partnersOf(binding, bindLink(binding, link, scope))
+  if (partners === undefined) return undefined
+  const { right, on, columns } = partners
+  const test = testOf(link, columns)
+  const sides = { kind: 'match', left, right } as const
+  if (link.subLinkType === 'ALL_SUBLINK') {
+    const failing = negated ? isFalse(test) : isNot('TRUE', test)
+    return { ...sides, anti: !negated, on: [...on, failing] }
   }
-  const on = not ? notFalse(binding, { test, left: relation, right }) : test
-  return { ...sides, anti: not, on: [on] }
+  const met = negated ? notFalse(binding, { test, left, right }) : test
+  return { ...sides, anti: negated, on: [...on, met] }
 }
 
 const isNot = (what: 'TRUE' | 'FALSE', arg: Expression): Expression => ({
@@ -93,26 +112,58 @@ function bindLink(binding: Binding, { subselect }: SubLink, scope: Scope): Relat
   return binding.bind(binding, subselect.SelectStmt, scope).relation
 }
 
-/** Partners may depend on the row by any condition, but not through something that is stored. */
-function inwardLinear(right: Relation): Relation {
-  if (isBoundInward(right))
-    throw new NoRule('a subquery groups or limits rows that depend on the query around it')
-  return right
+/** The rows of a subquery as partners of a row: those that meet some conditions. */
+interface Partners {
+  readonly right: Relation
+  readonly on: readonly Expression[]
+}
+
+/**
+ * Partners may depend on the row by any condition, but not through something that is stored: what groups or limits the
+ * rows for one row of the query around it does so for each of the values that these are compared by. Undefined when
+ * it depends on the row otherwise.
+ */
+function partnersOf(
+  binding: Binding,
+  right: Relation,
+): (Partners & { readonly columns: readonly ColumnId[] }) | undefined {
+  const columns = columnsOf(right)
+  if (!isBoundInward(right)) return { right, on: [], columns }
+  const alone = decorrelated(binding, right)
+  return alone && { right: alone.relation, on: alone.on, columns }
 }
 
 /**
  * What EXISTS asks for: rows, whatever they look like. Conditions with columns of the query around it stand in ON, so
  * that PostgreSQL can look for partners by an index, from either side.
  */
-function existing(
-  { facts }: Binding,
-  bound: Relation,
-): { readonly right: Relation; readonly on: readonly Expression[] } {
-  const plain = bound.kind === 'project' && !returnsSets(bound.columns, facts.setReturning)
-  const right = plain ? bound.input : bound
-  const { relation, on } = lifted(right)
-  return { right: inwardLinear(relation), on }
+function existing(binding: Binding, bound: Relation): Partners | undefined {
+  const { relation, on } = lifted(rowsAtAll(binding, bound))
+  const partners = partnersOf(binding, relation)
+  return partners && { right: partners.right, on: [...on, ...partners.on] }
 }
+
+/** There is a row of the one if and only if there is a row of the other: groups are never empty, LIMIT 1 leaves one. */
+function rowsAtAll(binding: Binding, relation: Relation): Relation {
+  const { setReturning } = binding.facts
+  switch (relation.kind) {
+    case 'project':
+      return returnsSets(relation.columns, setReturning)
+        ? relation
+        : rowsAtAll(binding, relation.input)
+    case 'aggregate':
+      return relation.keys.length === 0 ? relation : rowsAtAll(binding, relation.input)
+    case 'top':
+      return relation.offset === null && leavesSome(relation.limit)
+        ? rowsAtAll(binding, relation.input)
+        : relation
+    default:
+      return relation
+  }
+}
+
+const leavesSome = (limit: Expression | null): boolean =>
+  limit === null || ('A_Const' in limit && (limit.A_Const.ival?.ival ?? 0) > 0)
 
 /** Takes the conditions out of a relation that refer to the query around it. */
 function lifted(relation: Relation): {
@@ -128,9 +179,9 @@ function lifted(relation: Relation): {
 }
 
 /** The comparison of IN, ANY and ALL as a condition on columns of the right. */
-function testOf({ testexpr, operName, location }: SubLink, right: Relation): Expression {
+function testOf({ testexpr, operName, location }: SubLink, ids: readonly ColumnId[]): Expression {
   const left = must(testexpr, 'IN, ANY and ALL have something on their left')
-  const columns = columnsOf(right).map((id) => columnOf(id))
+  const columns = ids.map((id) => columnOf(id))
   const name = operName ?? [{ String: { sval: '=' } }]
   const [only] = columns
   if (only === undefined) throw new NoRule('a subquery without columns', location ?? null)
@@ -184,22 +235,17 @@ interface Joined {
 function joinOne(binding: Binding, { link, left, scope }: Link): Joined {
   switch (link.subLinkType) {
     case 'EXISTS_SUBLINK': {
-      const { right, on } = existing(binding, bindLink(binding, link, scope))
-      return markOf(binding, { test: 'exists', left, right, on })
+      const right = bindLink(binding, link, scope)
+      const partners = existing(binding, right)
+      if (partners !== undefined) return markOf(binding, { test: 'exists', left, ...partners })
+      const counted = countsOf(binding, { left, right, tests: [null] })
+      return { relation: counted.relation, value: operation('>', counted.counts[0], zero) }
     }
-    case 'ANY_SUBLINK': {
-      const right = inwardLinear(bindLink(binding, link, scope))
-      return markOf(binding, { test: 'any', left, right, on: [testOf(link, right)] })
-    }
+    case 'ANY_SUBLINK':
+      return anyOf(binding, { link, left, scope }, (test) => test)
     case 'ALL_SUBLINK': {
-      const right = inwardLinear(bindLink(binding, link, scope))
-      const { relation, value } = markOf(binding, {
-        test: 'any',
-        left,
-        right,
-        on: [{ BoolExpr: { boolop: 'NOT_EXPR', args: [testOf(link, right)] } }],
-      })
-      return { relation, value: { BoolExpr: { boolop: 'NOT_EXPR', args: [value] } } }
+      const { relation, value } = anyOf(binding, { link, left, scope }, not)
+      return { relation, value: not(value) }
     }
     case 'EXPR_SUBLINK':
       return scalarOf(binding, { left, right: bindLink(binding, link, scope) })
@@ -207,6 +253,92 @@ function joinOne(binding: Binding, { link, left, scope }: Link): Joined {
       return arrayOf(binding, { link, left, scope })
     default:
       throw new NoRule(`a subquery of kind ${link.subLinkType ?? 'unknown'}`, link.location ?? null)
+  }
+}
+
+const zero: Expression = { A_Const: { ival: {} } }
+
+const not = (arg: Expression): Expression => ({ BoolExpr: { boolop: 'NOT_EXPR', args: [arg] } })
+
+const isTrue = (arg: Expression): Expression => ({
+  BooleanTest: { arg, booltesttype: 'IS_TRUE' },
+})
+
+/** Whether a test is true for some row: NULL when it is for none, but NULL for some. */
+function anyOf(
+  binding: Binding,
+  { link, left, scope }: Link,
+  change: (test: Expression) => Expression,
+): Joined {
+  const right = bindLink(binding, link, scope)
+  const partners = partnersOf(binding, right)
+  if (partners !== undefined) {
+    const test = change(testOf(link, partners.columns))
+    // A row that is no partner says nothing, not even that it is not known.
+    const on = [...partners.on.map((condition) => isTrue(condition)), test]
+    return markOf(binding, { test: 'any', left, right: partners.right, on })
+  }
+  const test = change(testOf(link, columnsOf(right)))
+  const counted = countsOf(binding, { left, right, tests: [test, isNull(test)] })
+  const [yes, unknown] = counted.counts.map((count) => operation('>', count, zero))
+  const when = (expr: Expression, result: Expression): Expression => ({
+    CaseWhen: { expr, result },
+  })
+  return {
+    relation: counted.relation,
+    value: {
+      CaseExpr: {
+        args: [
+          when(must(yes, 'a count'), truth(true)),
+          when(must(unknown, 'a count'), unknownTruth),
+        ],
+        defresult: truth(false),
+      },
+    },
+  }
+}
+
+const truth = (boolval: boolean): Expression => ({
+  A_Const: { boolval: boolval ? { boolval } : {} },
+})
+
+const unknownTruth: Expression = {
+  TypeCast: {
+    arg: { A_Const: { isnull: true } },
+    typeName: { names: [{ String: { sval: 'bool' } }], typemod: -1 },
+  },
+}
+
+/** For each row of the left how many rows of the right meet each test; null is met by all. */
+function countsOf(
+  binding: Binding,
+  {
+    left,
+    right,
+    tests,
+  }: {
+    readonly left: Relation
+    readonly right: Relation
+    readonly tests: readonly [Expression | null, ...Expression[]]
+  },
+): { readonly relation: Relation; readonly counts: readonly [Expression, ...Expression[]] } {
+  const call = (test: Expression | null): Output => ({
+    id: binding.fresh('found'),
+    expression: {
+      FuncCall: {
+        funcname: [{ String: { sval: 'count' } }],
+        agg_star: true,
+        funcformat: 'COERCE_EXPLICIT_CALL',
+        ...(test === null ? {} : { agg_filter: test }),
+      },
+    },
+  })
+  const [first, ...more] = tests
+  const [one, ...others] = [call(first), ...more.map((test) => call(test))] as const
+  const counts: Relation = { kind: 'aggregate', input: right, keys: [], calls: [one, ...others] }
+  return {
+    relation: pulledLateral(binding, { left, right: counts, outer: true }),
+    counts: [columnOf(one.id), ...others.map(({ id }) => columnOf(id))],
   }
 }
 
@@ -228,34 +360,11 @@ function arrayOf(binding: Binding, { link, left, scope }: Link): Joined {
   const { subselect } = link
   if (subselect === undefined || !('SelectStmt' in subselect))
     throw new NoRule('ARRAY of a kind unknown')
-  const { sortClause, ...select } = subselect.SelectStmt
-  const [target] = select.targetList ?? []
-  const isPlain =
-    select.op === 'SETOP_NONE' &&
-    [
-      select.groupClause,
-      select.distinctClause,
-      select.limitCount,
-      select.limitOffset,
-      select.valuesLists,
-    ].every((clause) => clause === undefined) &&
-    ![...nodesOf(select.targetList)].some(({ kind }) => kind === 'FuncCall' || kind === 'SubLink')
-  if (!isPlain || target === undefined || !('ResTarget' in target))
-    throw new NoRule('ARRAY of such a subquery')
-  const value = must(target.ResTarget.val, 'an item of a select list has a value')
-  const call: Node = {
-    FuncCall: {
-      funcname: [{ String: { sval: 'array_agg' } }],
-      args: [value],
-      ...(sortClause === undefined ? {} : { agg_order: sortClause }),
-      funcformat: 'COERCE_EXPLICIT_CALL',
-    },
-  }
-  const aggregated: SelectStmt = { ...select, targetList: [{ ResTarget: { val: call } }] }
   const facts = {
     ...binding.facts,
     aggregates: new Set([...binding.facts.aggregates, 'array_agg']),
   }
+  const aggregated = arrayAsAggregate(subselect.SelectStmt)
   const right = binding.bind({ ...binding, facts }, aggregated, scope).relation
   const joined = scalarOf(binding, { left, right })
   return {
@@ -271,10 +380,7 @@ function scalarOf(
 ): Joined {
   const [value] = columnsOf(right)
   if (value === undefined) throw new NoRule('a scalar subquery without a column')
-  const given = new Set(columnsOf(left))
   const free = freeIn(right)
-  if (![...free].every((id) => given.has(id)))
-    throw new NoRule('a subquery refers to a query further out')
   if (givesOneRow(right, binding)) {
     const relation =
       free.size === 0

@@ -1,5 +1,5 @@
 import type { Node, SelectStmt } from 'libpg-query'
-import type { Binding, BoundQuery, Scope } from './bind-scope.ts'
+import type { Binding, BoundQuery, ReadableTable, Scope } from './bind-scope.ts'
 import { NoRule, cteNamed, fieldsOf, tableOf } from './bind-scope.ts'
 import { impliedNames } from './bind-names.ts'
 import { printableStatement, replacedDeep } from './expression.ts'
@@ -11,15 +11,24 @@ interface Refused {
   readonly select: SelectStmt
   readonly parent: Scope | null
   readonly reason: NoRule
+  /** That it is computed as it stands is the rule for it, and no want of one. */
+  readonly isRule?: boolean
 }
 
 /**
  * A query for which there is no rule, to be computed as it stands. It must stand by itself: one that refers to the
  * query around it makes that one whole instead.
  */
-export function bindWhole(binding: Binding, { select, parent, reason }: Refused): BoundQuery {
+export function bindWhole(
+  binding: Binding,
+  { select, parent, reason, isRule = false }: Refused,
+): BoundQuery {
   if (refersOutside(select, parent)) throw reason
-  const expanded = withDeterminedKeys(binding, withoutViews(binding, select))
+  if (namesByPosition(select)) throw reason
+  const expanded = withReadColumns(
+    binding,
+    withDeterminedKeys(binding, withoutViews(binding, select)),
+  )
   const reads = new Map<string, Scan>()
   for (const { kind, node } of nodesOf(expanded)) {
     if (kind !== 'RangeVar' || typeof node['relname'] !== 'string') continue
@@ -31,9 +40,7 @@ export function bindWhole(binding: Binding, { select, parent, reason }: Refused)
     reads.set(`${schema}.${node['relname']}`, {
       kind: 'scan',
       of: table.target,
-      columns: table.columns
-        .filter(({ name }) => table.used === null || table.used.has(name))
-        .map(({ name }) => ({ name, id: binding.fresh(name) })),
+      columns: readColumns(table).map((name) => ({ name, id: binding.fresh(name) })),
     })
   }
   const printed = printableStatement({ SelectStmt: expanded })
@@ -46,11 +53,38 @@ export function bindWhole(binding: Binding, { select, parent, reason }: Refused)
       query: printed,
       reads: [...reads.values()],
       columns: names.map((name) => binding.fresh(name)),
-      reason: reason.message,
-      refused: { select, byte: reason.byte },
+      refused: isRule ? null : { reason: reason.message, select, byte: reason.byte },
     },
   }
 }
+
+const readColumns = ({ columns, used }: ReadableTable): readonly string[] =>
+  columns.map(({ name }) => name).filter((name) => used === null || used.has(name))
+
+/**
+ * Names that are given to columns by their position in a join, and columns of the system's own, mean nothing where
+ * tables have no more columns than are read.
+ */
+const namesByPosition = (select: SelectStmt): boolean =>
+  [...nodesOf(select)].some(
+    ({ kind, node }) =>
+      (kind === 'JoinExpr' && node['alias'] !== undefined) ||
+      (kind === 'ColumnRef' && fieldsOf({ ColumnRef: node })?.at(-1) === 'tableoid'),
+  )
+
+/** The columns of a table that an alias names by their position: those that are read. */
+const withReadColumns = (binding: Binding, select: SelectStmt): SelectStmt =>
+  replacedDeep({ SelectStmt: select }, (node) => {
+    if (!('RangeVar' in node)) return undefined
+    const { schemaname, relname = '', alias } = node.RangeVar
+    const table = schemaname === undefined ? undefined : tableOf(binding.facts, schemaname, relname)
+    const given = alias?.colnames
+    if (table === undefined || given === undefined) return undefined
+    const colnames = readColumns(table).map(
+      (name) => given[table.allColumns.indexOf(name)] ?? { String: { sval: name } },
+    )
+    return { RangeVar: { ...node.RangeVar, alias: { ...alias, colnames } } }
+  }).SelectStmt
 
 /**
  * What GROUP BY a primary key determines becomes a key itself: a whole reads tables through views, of which PostgreSQL

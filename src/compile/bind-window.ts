@@ -103,13 +103,17 @@ function withDefinition(call: FuncCall, named: ReadonlyMap<string, WindowDef>): 
   const over = must(call.over, 'a window function has a window')
   const name = over.name ?? over.refname
   if (name === undefined) return call
-  const base = named.get(name)
-  if (base === undefined) throw new NoRule(`window ${name} was not found`)
   const { name: _name, refname: _refname, ...own } = over
-  const { name: _base, refname: inherited, ...definition } = base
-  if (inherited !== undefined) throw new NoRule('a window that inherits from another')
-  if (over.name !== undefined) return { ...call, over: definition }
-  return { ...call, over: { ...definition, ...own } }
+  const definition = definitionOf(name, named)
+  return { ...call, over: over.name !== undefined ? definition : { ...definition, ...own } }
+}
+
+/** What a name stands for; a window that builds upon another has its partitioning and perhaps its order. */
+function definitionOf(name: string, windows: ReadonlyMap<string, WindowDef>): WindowDef {
+  const found = windows.get(name)
+  if (found === undefined) throw new NoRule(`window ${name} was not found`)
+  const { name: _name, refname, ...own } = found
+  return refname === undefined ? own : { ...definitionOf(refname, windows), ...own }
 }
 
 function refuseNested(call: FuncCall): void {

@@ -1,9 +1,10 @@
-import type { Node, SelectStmt, SortBy } from 'libpg-query'
+import type { CommonTableExpr, Node, SelectStmt, SortBy } from 'libpg-query'
 import { must } from '../base/assert.ts'
 import { impliedName, stringOf } from './bind-names.ts'
 import { bindAggregates } from './bind-aggregate.ts'
 import { withClocks } from './bind-clock.ts'
 import { bindFrom } from './bind-from.ts'
+import { bindRecursive, isRecursive } from './bind-recursive.ts'
 import type { BindFacts, Binding, BoundQuery, Scope } from './bind-scope.ts'
 import { NoRule, freeIn, innerScope, newBinding, ownExpressions, resolved } from './bind-scope.ts'
 import { joinSubqueries, whereOf } from './bind-subquery.ts'
@@ -13,7 +14,7 @@ import type { Expression } from './expression.ts'
 import { columnOf, columnsIn, isPrintable } from './expression.ts'
 import type { Output, Relation } from './relation.ts'
 import { columnsOf, inputsOf } from './relation.ts'
-import { nodesOf, treeText } from './walk.ts'
+import { hasSubquery, nodesOf, treeText } from './walk.ts'
 
 /** A query bound to the algebra. */
 export interface Bound {
@@ -41,6 +42,9 @@ function bindSelect(binding: Binding, select: SelectStmt, parent: Scope | null):
   try {
     const bound = bindParts(binding, select, parent)
     refuseUnprintable(bound.relation)
+    // The outermost query knows all names; what it does not know no row of it has.
+    if (parent === null && freeIn(bound.relation).size > 0)
+      throw new NoRule('a subquery refers to what no row of the query around it has')
     return bound
   } catch (error) {
     if (!(error instanceof NoRule)) throw error
@@ -78,15 +82,26 @@ function bindParts(binding: Binding, select: SelectStmt, parent: Scope | null): 
 
 function bindCtes(binding: Binding, { withClause }: SelectStmt, scope: Scope): void {
   if (withClause === undefined) return
-  if (withClause.recursive === true) throw new NoRule('WITH RECURSIVE', withClause.location ?? null)
   for (const node of withClause.ctes ?? []) {
     if (!('CommonTableExpr' in node)) continue
-    const { ctename, ctequery, aliascolnames } = node.CommonTableExpr
+    const written = node.CommonTableExpr
+    const { ctename = '', ctequery } = written
     if (ctequery === undefined || !('SelectStmt' in ctequery)) throw new NoRule('WITH that writes')
-    const bound = binding.bind(binding, ctequery.SelectStmt, scope)
-    const names = bound.names.map((name, at) => stringOf(aliascolnames?.[at]) ?? name)
-    scope.ctes.set(ctename ?? '', { bound: { relation: bound.relation, names } })
+    const bound =
+      withClause.recursive === true && isRecursive(written)
+        ? bindRecursive(binding, written, scope)
+        : boundCte(binding, written, { select: ctequery.SelectStmt, scope })
+    scope.ctes.set(ctename, { bound, written })
   }
+}
+
+function boundCte(
+  binding: Binding,
+  { aliascolnames }: CommonTableExpr,
+  { select, scope }: { readonly select: SelectStmt; readonly scope: Scope },
+): BoundQuery {
+  const { relation, names } = binding.bind(binding, select, scope)
+  return { relation, names: names.map((name, at) => stringOf(aliascolnames?.[at]) ?? name) }
 }
 
 function bindSetOperation(binding: Binding, select: SelectStmt, scope: Scope): BoundQuery {
@@ -107,9 +122,6 @@ function bindSetOperation(binding: Binding, select: SelectStmt, scope: Scope): B
       right: right.relation,
       columns,
     }
-  }
-  if (freeIn(relation).size > 0 && relation.kind !== 'union') {
-    throw new NoRule('a set operation that refers to the query around it')
   }
   const bound = { relation, names: left.names }
   return limited(bound, select, (item) => byPosition(item, relation))
@@ -132,7 +144,7 @@ function bindValues(binding: Binding, select: SelectStmt, scope: Scope): BoundQu
     limitOffset: _offset,
     ...rest
   } = select
-  refuseSubqueries(valuesLists)
+  if (hasSubquery(valuesLists)) return bindRows(binding, select, scope)
   const [first] = valuesLists ?? []
   const width = first !== undefined && 'List' in first ? (first.List.items ?? []).length : 0
   const names = Array.from({ length: width }, (_, at) => `column${String(at + 1)}`)
@@ -144,6 +156,30 @@ function bindValues(binding: Binding, select: SelectStmt, scope: Scope): BoundQu
   }
   const relation: Relation = { kind: 'rows', item, columns, ordinality: false }
   return limited({ relation, names }, select, (node) =>
+    resolved(node, { ...innerScope(scope), tables: new Map([['', named(names, columns)]]) }),
+  )
+}
+
+/** VALUES with subqueries among them: a row each, one after the other; the server has written their types out. */
+function bindRows(binding: Binding, select: SelectStmt, scope: Scope): BoundQuery {
+  const inputs = (select.valuesLists ?? []).map((row): Relation => {
+    const { relation, expressions } = joinSubqueries(binding, {
+      relation: { kind: 'product', inputs: [], where: [] },
+      expressions: ('List' in row ? (row.List.items ?? []) : []).map((item) =>
+        resolved(item, scope),
+      ),
+      scope,
+    })
+    const columns = expressions.map((expression): Output => ({
+      id: binding.fresh('column'),
+      expression,
+    }))
+    return { kind: 'project', input: relation, columns }
+  })
+  const [first] = inputs
+  const names = columnsOf(must(first, 'VALUES has a row')).map((_, at) => `column${String(at + 1)}`)
+  const columns = names.map((name) => binding.fresh(name))
+  return limited({ relation: { kind: 'union', inputs, columns }, names }, select, (node) =>
     resolved(node, { ...innerScope(scope), tables: new Map([['', named(names, columns)]]) }),
   )
 }

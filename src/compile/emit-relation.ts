@@ -107,8 +107,10 @@ export const selectList = (columns: readonly ColumnId[]): string =>
 
 function rowsItem(relation: Extract<Relation, { kind: 'rows' }>, alias: string): Item {
   const list = relation.columns.map((id) => sqlName(id)).join(', ')
+  // A function may refer to what stands before it; a query must say that it does.
+  const lateral = 'RangeSubselect' in relation.item && isInward(relation) ? 'lateral ' : ''
   return {
-    sql: `${fromItemText(relation.item)} as ${alias} (${list})`,
+    sql: `${lateral}${fromItemText(relation.item)} as ${alias} (${list})`,
     alias,
     weighted: false,
     gate: null,

@@ -16,6 +16,7 @@ const facts: BindFacts = {
         target: { kind: 'source', name: relationName('public', name) },
         columns: names.map((column) => ({ name: column, notNull: column === 'id' })),
         keys: [['id']],
+        allColumns: names,
         used: null,
       },
     ]),

@@ -148,8 +148,11 @@ export const probingNames = (
 
 /** What keeps a part of a query from being cheaper than the whole. */
 function obstaclesOf(relation: Relation): readonly Obstacle[] {
-  if (relation.kind === 'whole')
-    return [{ reason: relation.reason, at: [{ kind: 'place', ...relation.refused }] }]
+  if (relation.kind === 'whole') {
+    if (relation.refused === null) return []
+    const { reason, ...place } = relation.refused
+    return [{ reason, at: [{ kind: 'place', ...place }] }]
+  }
   if (relation.kind !== 'moving' || !movesAlways(relation.mark.expression)) return []
   return [{ reason: 'a value is reckoned from now(), so that every row changes as time passes' }]
 }
@@ -306,6 +309,7 @@ async function factsOf(
     tables.set(name, {
       target: { kind: 'view', name },
       columns: columns.map((column) => ({ name: column.name, notNull: false })),
+      allColumns: columns.map((column) => column.name),
       used: null,
       keys: [],
     })
@@ -318,6 +322,7 @@ async function factsOf(
         name,
         notNull: shape?.columns.some((column) => column.name === name && column.notNull) ?? false,
       })),
+      allColumns: shape?.columns.map(({ name }) => name) ?? columns,
       used: used === null ? null : (used.get(relation) ?? new Set()),
       keys: query.uniques
         .filter((unique) => unique.relation === relation)

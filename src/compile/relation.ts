@@ -165,6 +165,14 @@ export interface Moving {
   readonly mark: Output
 }
 
+/** Why there is no rule for a part of a query. */
+export interface Refusal {
+  readonly reason: string
+  /** The SELECT as it was parsed, and the place in its text, in bytes, where that was; null: nowhere in particular. */
+  readonly select: SelectStmt
+  readonly byte: number | null
+}
+
 /** A query that is computed as it stands whenever something that it reads has changed. */
 export interface Whole {
   readonly kind: 'whole'
