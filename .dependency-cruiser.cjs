@@ -3,13 +3,13 @@ const nouns = ['base', 'model']
 const withPostgres = [...nouns, 'postgres']
 const stations = {
   compile: nouns,
-  graph: nouns,
   schedule: nouns,
+  invalidate: nouns,
   define: withPostgres,
   capture: withPostgres,
   queue: withPostgres,
-  refresh: withPostgres,
   observe: withPostgres,
+  cache: withPostgres,
 }
 const mayImport = {
   base: [],

@@ -29,6 +29,7 @@ export const errorCatalogue = {
   TIDEMARK_VIEW_CYCLE: 'The views depend on one another in a circle.',
   TIDEMARK_NAME_TAKEN: 'The name is taken by something that Tidemark does not manage.',
   TIDEMARK_KEY_NOT_UNIQUE: 'The declared key of a view is not unique in its result.',
+  TIDEMARK_TABLE_UNWRITABLE: 'A refresh could not write the table that a view is.',
   TIDEMARK_NOT_INCREMENTAL: 'The view cannot be maintained incrementally.',
   TIDEMARK_NOT_PARTITIONED: 'The view cannot be maintained partition by partition.',
   TIDEMARK_CACHE_UNKNOWN: 'No cache of this name is declared.',
@@ -48,6 +49,9 @@ export const errorCatalogue = {
   TIDEMARK_PORT_TAKEN: 'The port is used by another program.',
   TIDEMARK_FOLDER_TAKEN: 'The data folder belongs to a server that runs, or to something else.',
   TIDEMARK_EMBEDDED_FAILED: 'The embedded PostgreSQL did not start.',
+  TIDEMARK_CACHE_TIMEOUT: 'A cached value did not come in time.',
+  TIDEMARK_CACHE_INVALID: 'A cache was declared or called in a way that cannot work.',
+  TIDEMARK_CACHE_UNREACHABLE: 'An invalidation could not be told to other nodes.',
   TIDEMARK_USAGE: 'The command line has a word that it cannot use.',
 } as const
 

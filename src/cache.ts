@@ -1,0 +1,12 @@
+export type { Answer, AnswerState, AnswerTier } from './model/answer.ts'
+export { createCache } from './engine/caches/create-cache.ts'
+export type { CacheManager, InvalidationOf } from './engine/caches/create-cache.ts'
+export { cached, redis } from './engine/caches/cache-options.ts'
+export type {
+  Cached,
+  CachedOptions,
+  CacheOptions,
+  KindOptions,
+  StoreOption,
+} from './engine/caches/cache-options.ts'
+export type { Kind, Load, PreparedEntry } from './engine/caches/kind.ts'

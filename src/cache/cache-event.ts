@@ -1,0 +1,46 @@
+import type { AnswerState, AnswerTier } from '../model/answer.ts'
+import type { EntryKey, Tag, Verb } from '../model/invalidation.ts'
+
+/** Whose entry it is: what is counted apart. */
+export interface EntryOwner {
+  /** The kind, as it was defined: `dashboard:kpis`. */
+  readonly kind: string
+  /** The tenant as it stands in the key, or null for a kind without tenants. */
+  readonly tenant: string | null
+}
+
+/** What happens in a cache, for logs, metrics and tests. */
+export type CacheEvent =
+  | (EntryOwner & {
+      readonly event: 'answered'
+      readonly key: EntryKey
+      readonly state: AnswerState
+      readonly tier: AnswerTier
+    })
+  | (EntryOwner & {
+      readonly event: 'loaded'
+      readonly key: EntryKey
+      readonly ms: number
+      /** False: an invalidation came while it was being loaded, so its callers got it and nobody else will. */
+      readonly stored: boolean
+      readonly ttlMs: number
+    })
+  | (EntryOwner & {
+      readonly event: 'load_failed'
+      readonly key: EntryKey
+      readonly ms: number
+      readonly error: unknown
+    })
+  | {
+      readonly event: 'invalidated'
+      readonly verb: Verb
+      readonly keys: readonly EntryKey[]
+      readonly tags: readonly Tag[]
+      /** `here`: asked for by this process. `journal`: told by the journal. */
+      readonly by: 'here' | 'journal'
+    }
+  | { readonly event: 'flushed'; readonly reason: 'journal_gap' | 'all' }
+  | { readonly event: 'unreachable'; readonly what: 'journal' | 'shared' }
+
+/** Hears of what happens. What it throws is dropped: a log must not fail a read. */
+export type CacheListener = (event: CacheEvent) => void

@@ -1,0 +1,384 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Backoff } from '../base/backoff.ts'
+import { backoffMs } from '../base/backoff.ts'
+import type { Monotonic } from '../base/monotonic.ts'
+import type { Answer, AnswerState, AnswerTier } from '../model/answer.ts'
+import { TidemarkError } from '../model/errors.ts'
+import type { EntryKey, InvalidationRequest, News, Position, Verb } from '../model/invalidation.ts'
+import { LateError, within } from './breaker.ts'
+import type { CacheEvent, CacheListener } from './cache-event.ts'
+import type { EntryAddress, EntryRequest, EntryTerms } from './entry-request.ts'
+import type { Arrival, Course, Flight, Joinable } from './flight.ts'
+import { Flights } from './flight.ts'
+import { Follower } from './follower.ts'
+import type { Journal } from './journal.ts'
+import type { Standing } from './ledger.ts'
+import { Ledger } from './ledger.ts'
+import type { MemoryEntry } from './memory-tier.ts'
+import { frozen, MemoryTier, renewalTime } from './memory-tier.ts'
+import type { Lease, SharedTier } from './shared-tier.ts'
+
+/** What a cache is made of. */
+export interface CacheParts {
+  readonly journal: Journal
+  /** The tier that nodes share, or null. */
+  readonly shared: ((follower: Follower) => SharedTier) | null
+  readonly entriesMax: number
+  readonly maxLagMs: number
+  readonly lookMs: number
+  readonly now: Monotonic
+  readonly random: () => number
+  readonly listener: CacheListener
+}
+
+/** An invalidation that was not taken is tried again. */
+const retry: Backoff = { baseMs: 50, maxMs: 2_000 }
+
+/**
+ * One node's cache of a namespace: memory, then the shared tier, then the source.
+ *
+ * Laws (decision 70): what it answers as `hit` or `miss` reflects every invalidation that was acknowledged, and every
+ * commit that was visible `maxLagMs` before the question; whatever is stored was read after everything that had
+ * invalidated its tags; a question is answered, or refused with a code, within the hard limit of its terms.
+ */
+export class Cache {
+  readonly #parts: CacheParts
+  readonly #ledger = new Ledger()
+  readonly #memory: MemoryTier
+  readonly #flights: Flights
+  readonly #follower: Follower
+  readonly #shared: SharedTier | null
+  #closed = false
+
+  constructor(parts: CacheParts) {
+    this.#parts = parts
+    this.#memory = new MemoryTier(parts.entriesMax, this.#ledger)
+    this.#flights = new Flights(this.#ledger)
+    this.#follower = new Follower(parts.journal, this.#ledger, parts, {
+      onKey: (key, verb) => {
+        this.#invalidateKey(key, verb)
+      },
+      onNews: (news, since) => {
+        this.#shared?.follow(news, since)
+        this.#tellNews(news)
+      },
+    })
+    this.#shared = parts.shared?.(this.#follower) ?? null
+  }
+
+  /** How many entries memory holds. */
+  get size(): number {
+    return this.#memory.size
+  }
+
+  /** The answer from memory if that is known to be true now, without waiting; else undefined. */
+  hit(address: EntryAddress): Answer<unknown> | undefined {
+    const answer = this.#hit(address.key)
+    if (answer !== undefined) this.#tellAnswer(address, answer)
+    return answer
+  }
+
+  /**
+   * The answer to a question asked now; `request` is called when it is not in memory.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_TIMEOUT when nothing came within the hard limit and there is nothing to fall
+   * back on; whatever the load throws, likewise.
+   */
+  async read(address: EntryAddress, request: () => EntryRequest): Promise<Answer<unknown>> {
+    const answer = this.#hit(address.key) ?? (await this.#find(request()))
+    this.#tellAnswer(address, answer)
+    return answer
+  }
+
+  /** Has an entry loaded, whatever is there, as when it is renewed. */
+  async renew(request: EntryRequest): Promise<void> {
+    const direct = !(await this.#follower.catchUp())
+    await this.#flight(request, { since: this.#parts.now(), direct }, true).arrival
+  }
+
+  /**
+   * Invalidates; resolves when no node can answer with what was before.
+   *
+   * Guarantees: this process does not serve it from the moment of the call on. When it rejects, other nodes may not know
+   * yet; it is tried again until they do, or until this process ends.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_UNREACHABLE when the journal did not take it in time.
+   */
+  async invalidate(request: InvalidationRequest): Promise<void> {
+    this.#invalidateHere(request)
+    try {
+      await within(this.#spread(request), this.#parts.lookMs + this.#bound())
+    } catch (error) {
+      throw error instanceof LateError ? untold(error) : error
+    }
+    this.#tell({ event: 'invalidated', by: 'here', ...request })
+  }
+
+  /** Drops every entry of this process; other tiers keep theirs. */
+  forget(): void {
+    this.#ledger.removeEverything()
+    this.#memory.clear()
+  }
+
+  /** Looks at the journal now; false when it does not answer. */
+  look(): Promise<boolean> {
+    return this.#follower.lookAgain()
+  }
+
+  /** Ends what the cache began; reads that wait get their answers or errors. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#follower.close()
+    await this.#shared?.close()
+    await this.#parts.journal.close()
+  }
+
+  #hit(key: EntryKey): Answer<unknown> | undefined {
+    const now = this.#parts.now()
+    if (now >= this.#follower.currentUntil) return undefined
+    const entry = this.#memory.get(key)
+    if (entry === undefined || now >= entry.renewAt) return undefined
+    if (this.#ledger.standing(entry.at, entry.tags) !== 'valid') return undefined
+    this.#follower.touch(now)
+    return answerOf(entry, 'hit', 'memory', now)
+  }
+
+  async #find(request: EntryRequest): Promise<Answer<unknown>> {
+    const { key, terms } = request
+    const askedAt = this.#parts.now()
+    const current = await this.#current(terms.hardMs)
+    const now = this.#parts.now()
+    const known = this.#memory.get(key)
+    if (
+      current &&
+      known !== undefined &&
+      now < known.freshUntil &&
+      this.#standing(known) === 'valid'
+    ) {
+      if (now >= known.renewAt) this.#renewBehind(request)
+      return answerOf(known, 'hit', 'memory', now)
+    }
+    const flight = this.#flight(request, this.#joinable(terms, current), false)
+    const leftMs = askedAt + terms.hardMs - now
+    const stale = current && this.#isServable(known)
+    try {
+      return await this.#land(request, flight, stale ? Math.min(terms.softMs, leftMs) : leftMs)
+    } catch (error) {
+      const last = this.#memory.get(key)
+      const late = error instanceof LateError
+      if (!this.#isServable(last)) throw late ? tooLate(request) : error
+      return answerOf(last, stale && late ? 'stale' : 'fallback', 'memory', this.#parts.now())
+    }
+  }
+
+  async #land(request: EntryRequest, flight: Flight, waitMs: number): Promise<Answer<unknown>> {
+    const { entry, tier } = await within(flight.arrival, waitMs)
+    const now = this.#parts.now()
+    if (tier === 'source') return answerOf(entry, 'miss', tier, now)
+    if (now < entry.renewAt) return answerOf(entry, 'hit', tier, now)
+    this.#renewBehind(request)
+    return answerOf(entry, now < entry.freshUntil ? 'hit' : 'stale', tier, now)
+  }
+
+  async #current(withinMs: number): Promise<boolean> {
+    // Half of the time is left for the source.
+    return within(this.#follower.catchUp(), withinMs / 2).catch(() => false)
+  }
+
+  #standing(entry: MemoryEntry): Standing {
+    return this.#ledger.standing(entry.at, entry.tags)
+  }
+
+  #isServable(entry: MemoryEntry | undefined): entry is MemoryEntry {
+    return (
+      entry !== undefined &&
+      this.#parts.now() < entry.staleUntil &&
+      this.#standing(entry) !== 'removed'
+    )
+  }
+
+  #renewBehind(request: EntryRequest): void {
+    const joinable = this.#joinable(request.terms, true)
+    this.#flight(request, joinable, true).arrival.catch(() => undefined)
+  }
+
+  /**
+   * A flight that began long ago may never land. A node without news asks the source, and joins only who does so too and
+   * began within the bound: what the shared tier has may be older than that.
+   */
+  #joinable({ hardMs }: EntryTerms, current: boolean): Joinable {
+    const now = this.#parts.now()
+    return current
+      ? { since: now - hardMs, direct: false }
+      : { since: now - this.#parts.maxLagMs, direct: true }
+  }
+
+  #flight(request: EntryRequest, joinable: Joinable, renew: boolean): Flight {
+    const { key } = request
+    const flight = this.#flights.joinable(key, joinable)
+    if (flight !== undefined) return flight
+    const tags = this.#ledger.hold(request.tags)
+    const setOut = { key, tags, startedAt: this.#parts.now(), direct: joinable.direct }
+    return this.#flights.begin(setOut, (course) => this.#fly(course, request, renew))
+  }
+
+  async #fly(course: Course, request: EntryRequest, renew: boolean): Promise<Arrival> {
+    const shared = course.direct ? null : this.#shared
+    const found = (await shared?.find(request, renew)) ?? null
+    if (found?.kind !== 'entry') return this.#load(course, request, found)
+    const { value, tags, ageMs, fresh, tidemark } = found.entry
+    const loadedAt = this.#parts.now() - ageMs
+    const freshUntil = fresh ? loadedAt + found.entry.ttlMs : -Infinity
+    const entry = {
+      value: frozen(value),
+      at: course.at,
+      tags: this.#ledger.hold(tags),
+      loadedAt,
+      freshUntil,
+      renewAt: renewalTime({ freshUntil, loadMs: found.entry.loadMs }, request.terms, this.#parts),
+      staleUntil: loadedAt + found.entry.ttlMs + request.terms.staleMs,
+      tidemark,
+    }
+    this.#keep(course, entry)
+    return { entry, tier: 'shared' }
+  }
+
+  async #load(course: Course, request: EntryRequest, lease: Lease | null): Promise<Arrival> {
+    const { key, kind, tenant, terms } = request
+    const beganAt = this.#parts.now()
+    const snapshot = await this.#snapshot()
+    try {
+      const loaded = await request.load()
+      const loadedAt = this.#parts.now()
+      const ttlMs = loaded.ttlMs ?? terms.ttlMs
+      const freshUntil = loadedAt + ttlMs
+      const loadMs = loadedAt - beganAt
+      const entry = {
+        value: frozen(loaded.value),
+        at: course.at,
+        tags: this.#ledger.hold([...request.tags, ...loaded.tags]),
+        loadedAt,
+        freshUntil,
+        renewAt: renewalTime({ freshUntil, loadMs }, terms, this.#parts),
+        staleUntil: freshUntil + terms.staleMs,
+        tidemark: snapshot ?? null,
+      }
+      const stored = loaded.store && snapshot !== undefined && this.#keep(course, entry)
+      this.#tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored, ttlMs })
+      if (stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
+      else lease?.release()
+      return { entry, tier: 'source' }
+    } catch (error) {
+      lease?.release()
+      const ms = this.#parts.now() - beganAt
+      this.#tell({ event: 'load_failed', kind, tenant, key, ms, error })
+      throw error
+    }
+  }
+
+  /** Stores an entry unless something has invalidated it since its load began; else gives back its tags. */
+  #keep(course: Course, entry: MemoryEntry): boolean {
+    const stands = this.#flights.stands({ ...course, tags: entry.tags })
+    if (stands) this.#memory.set(course.key, entry)
+    else this.#ledger.release(entry.tags)
+    return stands
+  }
+
+  /** Undefined: there is a database, and it does not answer; what is loaded now cannot be dated and is not kept. */
+  async #snapshot(): Promise<string | null | undefined> {
+    return within(this.#parts.journal.snapshot(), this.#parts.lookMs).catch(() => undefined)
+  }
+
+  /** How long the last node may take to stop serving what it has not looked up; nothing where there is only one. */
+  #bound(): number {
+    return Number.isFinite(this.#parts.maxLagMs) ? this.#parts.maxLagMs : 0
+  }
+
+  async #spread(request: InvalidationRequest): Promise<void> {
+    const { journal } = this.#parts
+    const position = await this.#append(request)
+    await this.#seen(position)
+    await journal.settled(position)
+  }
+
+  async #append(request: InvalidationRequest): Promise<Position> {
+    const { journal, random, lookMs } = this.#parts
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await within(journal.append(request), lookMs)
+      } catch (error) {
+        if (this.#closed || error instanceof TidemarkError) throw error
+        this.#tell({ event: 'unreachable', what: 'journal' })
+        await pause(backoffMs(retry, attempt, random))
+      }
+    }
+  }
+
+  async #seen(position: Position): Promise<void> {
+    // The look tells this process what it knows already; what it is for is to take the shared tier along.
+    while ((this.#follower.place?.position ?? -1) < position) {
+      if (!(await this.#follower.lookAgain())) return
+    }
+    await this.#shared?.caughtUp()
+  }
+
+  #invalidateHere({ keys, tags, verb }: InvalidationRequest): void {
+    for (const tag of tags) this.#ledger.invalidate(tag, verb)
+    for (const key of keys) this.#invalidateKey(key, verb)
+  }
+
+  #invalidateKey(key: EntryKey, verb: Verb): void {
+    this.#flights.kill(key)
+    if (verb === 'remove') this.#memory.delete(key)
+    else this.#memory.expire(key)
+  }
+
+  #tellAnswer({ key, kind, tenant }: EntryAddress, { state, tier }: Answer<unknown>): void {
+    this.#tell({ event: 'answered', kind, tenant, key, state, tier })
+  }
+
+  #tellNews({ complete, invalidations }: News): void {
+    if (!complete) this.#tell({ event: 'flushed', reason: 'journal_gap' })
+    for (const verb of ['remove', 'expire'] as const) {
+      const these = invalidations.filter((invalidation) => invalidation.verb === verb)
+      if (these.length === 0) continue
+      const tags = these.flatMap(({ of }) => (of.kind === 'tag' ? [of.tag] : []))
+      const keys = these.flatMap(({ of }) => (of.kind === 'key' ? [of.key] : []))
+      this.#tell({ event: 'invalidated', by: 'journal', verb, tags, keys })
+    }
+  }
+
+  #tell(event: CacheEvent): void {
+    try {
+      this.#parts.listener(event)
+    } catch {
+      // A listener that fails must not fail a read.
+    }
+  }
+}
+
+function answerOf(
+  { value, loadedAt, tidemark }: MemoryEntry,
+  state: AnswerState,
+  tier: AnswerTier,
+  now: number,
+): Answer<unknown> {
+  return { value, state, tier, ageMs: now - loadedAt, tidemark }
+}
+
+function untold(cause: unknown): TidemarkError {
+  return new TidemarkError({
+    code: 'TIDEMARK_CACHE_UNREACHABLE',
+    what: 'The invalidation holds in this process; other nodes could not be told in time.',
+    mend: 'It is tried again in the background. See whether the store and the database answer.',
+    cause,
+  })
+}
+
+function tooLate({ key, terms }: EntryRequest): TidemarkError {
+  return new TidemarkError({
+    code: 'TIDEMARK_CACHE_TIMEOUT',
+    what: `Nothing came for '${key}' within ${terms.hardMs} ms, and nothing older may be served.`,
+    mend: `Find out why the load takes so long, or raise 'hardTimeout' of this kind.`,
+  })
+}

@@ -1,0 +1,84 @@
+import type { EntryKey } from '../model/invalidation.ts'
+import type { AnswerTier } from '../model/answer.ts'
+import type { Ledger, Moment, TagRecord } from './ledger.ts'
+import type { MemoryEntry } from './memory-tier.ts'
+
+/** What a flight brings: an entry, whether or not it could be stored, and where it comes from. */
+export interface Arrival {
+  readonly entry: MemoryEntry
+  readonly tier: AnswerTier
+}
+
+/** A load under way, which readers of the same key share, its failure too. */
+export interface Flight {
+  readonly key: EntryKey
+  /** The moment noted before anything was read. */
+  readonly at: Moment
+  readonly startedAt: number
+  /** Whether it goes to the source without a look at the shared tier. */
+  readonly direct: boolean
+  /** The tags known before the load, held until it ends. */
+  readonly tags: readonly TagRecord[]
+  /** Set when the key itself was invalidated: nobody joins, and nothing is stored. */
+  killed: boolean
+  readonly arrival: Promise<Arrival>
+}
+
+/** A flight before it has anything to bring. */
+export type Course = Omit<Flight, 'arrival'>
+
+/** Which flights a reader may join. */
+export interface Joinable {
+  /** Only those that began then or later. */
+  readonly since: number
+  /** Only those that go to the source. */
+  readonly direct: boolean
+}
+
+/** The flights of a process, at most one a key that can still be joined. */
+export class Flights {
+  readonly #ledger: Ledger
+  readonly #flights = new Map<EntryKey, Flight>()
+
+  constructor(ledger: Ledger) {
+    this.#ledger = ledger
+  }
+
+  /** The flight of a key, if it is of the kind asked for and nothing has invalidated what it will bring. */
+  joinable(key: EntryKey, { since, direct }: Joinable): Flight | undefined {
+    const flight = this.#flights.get(key)
+    if (flight === undefined || flight.startedAt < since || (direct && !flight.direct))
+      return undefined
+    return this.stands(flight) ? flight : undefined
+  }
+
+  /** Begins a flight, which takes the place of one that can no longer be joined. */
+  begin(
+    setOut: Pick<Flight, 'key' | 'tags' | 'startedAt' | 'direct'>,
+    run: (course: Course) => Promise<Arrival>,
+  ): Flight {
+    const { key, tags } = setOut
+    const course = { ...setOut, at: this.#ledger.moment, killed: false }
+    const flight: Flight = Object.assign(course, { arrival: run(course) })
+    this.#flights.set(key, flight)
+    const land = (): void => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+      this.#ledger.release(tags)
+    }
+    flight.arrival.then(land, land)
+    return flight
+  }
+
+  /** Kills the flight of a key. */
+  kill(key: EntryKey): void {
+    const flight = this.#flights.get(key)
+    if (flight === undefined) return
+    flight.killed = true
+    this.#flights.delete(key)
+  }
+
+  /** Whether nothing has invalidated what a flight brings. */
+  stands({ killed, at, tags }: Pick<Flight, 'killed' | 'at' | 'tags'>): boolean {
+    return !killed && this.#ledger.standing(at, tags) === 'valid'
+  }
+}

@@ -1,0 +1,158 @@
+import type { Monotonic } from '../base/monotonic.ts'
+import type { EntryKey, News, Position } from '../model/invalidation.ts'
+import { within } from './breaker.ts'
+import type { Journal } from './journal.ts'
+import type { Ledger } from './ledger.ts'
+
+/** How a node follows its journal. */
+export interface FollowOptions {
+  /** A node answers from memory for this long after a look was sent; 0: each answer looks first. */
+  readonly maxLagMs: number
+  /** A look that takes longer has failed. */
+  readonly lookMs: number
+  readonly now: Monotonic
+}
+
+/** What a {@link Follower} tells. */
+export interface FollowListener {
+  /** An entry was invalidated by its key. */
+  readonly onKey: (key: EntryKey, verb: 'remove' | 'expire') => void
+  /** There were news, and the ledger has them. */
+  readonly onNews: (news: News, since: Position | null) => void
+}
+
+/** Without reads for this long, a node stops looking; the next read looks first. */
+const restAfterMs = 2_000
+
+/**
+ * Follows the journal of a namespace for one node and writes what it tells into the ledger.
+ *
+ * Law: until {@link currentUntil}, by the monotonic clock, the ledger has everything that the journal told to a look
+ * sent at most `maxLagMs` before.
+ */
+export class Follower {
+  readonly #journal: Journal
+  readonly #ledger: Ledger
+  readonly #options: FollowOptions
+  readonly #listener: FollowListener
+  readonly #endHints: () => void
+  #currentUntil = -Infinity
+  #lastUse = -Infinity
+  #looking: Promise<boolean> | undefined
+  #next: Promise<boolean> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #place: { readonly position: Position; readonly epoch: string } | undefined
+  #snapshot: string | null = null
+  #closed = false
+
+  constructor(journal: Journal, ledger: Ledger, options: FollowOptions, listener: FollowListener) {
+    this.#journal = journal
+    this.#ledger = ledger
+    this.#options = options
+    this.#listener = listener
+    this.#endHints = journal.onHint(() => {
+      if (!this.#resting()) void this.lookAgain()
+    })
+  }
+
+  /** Until when the ledger is good enough to answer from memory. */
+  get currentUntil(): number {
+    return this.#currentUntil
+  }
+
+  /** How far this node has followed; undefined before the first look. */
+  get place(): { readonly position: Position; readonly epoch: string } | undefined {
+    return this.#place
+  }
+
+  /** The snapshot of the last look. */
+  get snapshot(): string | null {
+    return this.#snapshot
+  }
+
+  /** Makes the ledger good enough for an answer to a question asked now; false when the journal does not answer. */
+  async catchUp(): Promise<boolean> {
+    const now = this.#options.now()
+    this.#lastUse = now
+    if (now < this.#currentUntil) return true
+    if (this.#options.maxLagMs > 0) {
+      // A look under way was sent less than `maxLagMs` ago, unless it is a slow one.
+      const looked = await (this.#looking ?? this.lookAgain())
+      if (!looked || now < this.#currentUntil) return looked
+    }
+    return this.lookAgain()
+  }
+
+  /** Looks, in a look that is sent after this call; callers that wait for one share it. False: it failed. */
+  lookAgain(): Promise<boolean> {
+    if (this.#looking === undefined) return this.#start()
+    this.#next ??= this.#looking.then(() => {
+      this.#next = undefined
+      return this.#start()
+    })
+    return this.#next
+  }
+
+  /** Stops following; nothing is current any more. */
+  close(): void {
+    this.#closed = true
+    this.#currentUntil = -Infinity
+    clearTimeout(this.#timer)
+    this.#endHints()
+  }
+
+  #start(): Promise<boolean> {
+    if (this.#closed) return Promise.resolve(false)
+    const look = this.#look().finally(() => {
+      this.#looking = undefined
+      this.#schedule()
+    })
+    this.#looking = look
+    return look
+  }
+
+  async #look(): Promise<boolean> {
+    const sentAt = this.#options.now()
+    const since = this.#place?.position ?? null
+    try {
+      const news = await within(this.#journal.look(since), this.#options.lookMs)
+      this.#take(news, since)
+      this.#currentUntil = Math.max(this.#currentUntil, sentAt + this.#options.maxLagMs)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #take(news: News, since: Position | null): void {
+    // Before the first look nothing is known of what was invalidated while something was being loaded.
+    const sameEpoch = this.#place?.epoch === news.epoch
+    if (!news.complete || !sameEpoch) this.#ledger.removeEverything()
+    for (const { of, verb } of news.invalidations) {
+      if (of.kind === 'tag') this.#ledger.invalidate(of.tag, verb)
+      else this.#listener.onKey(of.key, verb)
+    }
+    this.#place = { position: news.position, epoch: news.epoch }
+    this.#snapshot = news.snapshot
+    if (since !== null && (news.position !== since || !sameEpoch))
+      this.#listener.onNews(news, since)
+  }
+
+  #resting(): boolean {
+    return this.#options.now() - this.#lastUse > restAfterMs
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer)
+    const { maxLagMs } = this.#options
+    const never = maxLagMs === 0 || maxLagMs === Infinity
+    if (this.#closed || never || this.#resting()) return
+    this.#timer = setTimeout(() => void this.lookAgain(), maxLagMs / 2)
+    this.#timer.unref()
+  }
+
+  /** Notes that somebody reads: as long as somebody does, the node goes on looking. */
+  touch(now: number): void {
+    this.#lastUse = now
+  }
+}

@@ -1,0 +1,51 @@
+import type { CacheEvent } from './cache-event.ts'
+
+/** A line for a log file, and how loud it is. */
+export interface LogLine {
+  readonly level: 'info' | 'warn' | 'error'
+  readonly text: string
+}
+
+/** What a log file says of an event; null for what it leaves out. */
+export function logLine(event: CacheEvent): LogLine | null {
+  switch (event.event) {
+    case 'answered':
+      return answeredLine(event)
+    case 'loaded':
+      return event.stored
+        ? { level: 'info', text: `Cache set: ${event.key} (TTL ${event.ttlMs / 1_000} s)` }
+        : { level: 'info', text: `Cache not set: ${event.key} (invalidated while it was loaded)` }
+    case 'load_failed':
+      return { level: 'error', text: `Cache load failed: ${event.key}: ${String(event.error)}` }
+    case 'invalidated': {
+      const what = [...event.keys, ...event.tags.map(told)].join(', ')
+      return {
+        level: 'info',
+        text: `Invalidated cache ${event.verb === 'expire' ? '(expired) ' : ''}${what}`,
+      }
+    }
+    case 'flushed':
+      return { level: 'warn', text: 'Cache flushed: what was invalidated meanwhile cannot be told' }
+    case 'unreachable':
+      return { level: 'error', text: `Cache ${event.what} does not answer` }
+  }
+}
+
+function answeredLine({ key, state }: CacheEvent & { readonly event: 'answered' }): LogLine {
+  switch (state) {
+    case 'hit':
+      return { level: 'info', text: `Cache hit: ${key}` }
+    case 'miss':
+      return { level: 'warn', text: `Cache miss: ${key}` }
+    case 'stale':
+      return { level: 'warn', text: `Cache stale: ${key}` }
+    case 'fallback':
+      return { level: 'error', text: `Cache fallback: ${key}` }
+  }
+}
+
+/** A tag as its pattern, where it is one. */
+function told(tag: string): string {
+  if (tag === 'all') return 'pattern: *'
+  return tag.startsWith('key:') ? `pattern: ${tag.slice('key:'.length)}:*` : `tag: ${tag}`
+}

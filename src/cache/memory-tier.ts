@@ -1,0 +1,96 @@
+import { LRUCache } from 'lru-cache'
+import type { EntryKey } from '../model/invalidation.ts'
+import type { Ledger, Moment, TagRecord } from './ledger.ts'
+
+/** An entry as a process keeps it. Times are of the monotonic clock, in milliseconds. */
+export interface MemoryEntry {
+  readonly value: unknown
+  /** The moment noted before its load began. */
+  readonly at: Moment
+  readonly tags: readonly TagRecord[]
+  readonly loadedAt: number
+  /** From here on the first reader has it renewed, before its time runs out (see {@link renewalTime}). */
+  readonly renewAt: number
+  freshUntil: number
+  /** Until here it may be served while it is renewed, or when it cannot be. */
+  readonly staleUntil: number
+  readonly tidemark: string | null
+}
+
+/**
+ * The entries of one process, the least recently used of which go first.
+ *
+ * An entry that is dropped gives its tags back to the ledger; entries are stored with tags that were held for them.
+ */
+export class MemoryTier {
+  readonly #entries: LRUCache<EntryKey, MemoryEntry>
+
+  constructor(entriesMax: number, ledger: Ledger) {
+    this.#entries = new LRUCache({
+      max: entriesMax,
+      dispose: (entry) => {
+        ledger.release(entry.tags)
+      },
+    })
+  }
+
+  /** How many entries there are. */
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** The entry of a key, whatever its standing. */
+  get(key: EntryKey): MemoryEntry | undefined {
+    return this.#entries.get(key)
+  }
+
+  /** Stores an entry; it holds its tags from here on. */
+  set(key: EntryKey, entry: MemoryEntry): void {
+    this.#entries.set(key, entry)
+  }
+
+  /** Lets the time of an entry be over: it may be served only while it is renewed. */
+  expire(key: EntryKey): void {
+    const entry = this.#entries.peek(key)
+    if (entry !== undefined) entry.freshUntil = -Infinity
+  }
+
+  /** Drops the entry of a key. */
+  delete(key: EntryKey): void {
+    this.#entries.delete(key)
+  }
+
+  /** Drops every entry. */
+  clear(): void {
+    this.#entries.clear()
+  }
+}
+
+/**
+ * When an entry is renewed ahead of its end: a random time before it, the further the longer a load takes. Of many
+ * processes one comes first and the others find what it stored, so an entry that is in demand never runs out.
+ * Drawn once for an entry in a process, for there one load serves all readers.
+ *
+ * Source: Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015 (XFetch),
+ * with β = `eagerness`; 0 renews at the end of the time.
+ */
+export function renewalTime(
+  { freshUntil, loadMs }: { readonly freshUntil: number; readonly loadMs: number },
+  { eagerness }: { readonly eagerness: number },
+  { random }: { readonly random: () => number },
+): number {
+  return eagerness === 0 ? freshUntil : freshUntil + loadMs * eagerness * Math.log(1 - random())
+}
+
+/**
+ * Freezes a value through and through, so that a reader cannot change what the next one gets. Plain objects and arrays
+ * only: what has a class of its own (dates, maps, buffers) cannot be frozen to any effect.
+ */
+export function frozen<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null && !Array.isArray(value)) return value
+  Object.freeze(value)
+  for (const part of Object.values(value)) frozen(part)
+  return value
+}

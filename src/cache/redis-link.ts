@@ -1,0 +1,111 @@
+/** What a Lua script may answer. */
+export type RedisReply = Buffer | number | null | readonly RedisReply[]
+
+/** A connection to Redis (or Valkey), whatever client it is made with. */
+export interface RedisLink {
+  /** Sends one command; texts of the answer come as bytes. */
+  readonly send: (words: readonly (string | Uint8Array)[]) => Promise<RedisReply>
+  /** Calls back for each message of a channel, on a connection of its own; returns what ends that. */
+  readonly subscribe: (channel: string, listener: () => void) => () => void
+  /** Ends the connections that this link made; a second call does nothing. */
+  readonly close: () => Promise<void>
+}
+
+/** The part of a `redis` (node-redis) client that is used. */
+export interface NodeRedisClient {
+  readonly isOpen: boolean
+  readonly connect: () => Promise<unknown>
+  readonly duplicate: () => NodeRedisClient
+  readonly destroy: () => void
+  readonly on: (event: 'error', listener: (error: unknown) => void) => unknown
+  readonly sendCommand: (words: (string | Buffer)[], options?: object) => Promise<unknown>
+  readonly subscribe: (channel: string, listener: () => void) => Promise<unknown>
+}
+
+/** The part of an `ioredis` or `iovalkey` client that is used. */
+export interface IoredisClient {
+  readonly callBuffer: (command: string, words: (string | Buffer)[]) => Promise<unknown>
+  readonly duplicate: () => IoredisClient
+  readonly disconnect: () => void
+  readonly on: (event: 'error' | 'message', listener: (...args: unknown[]) => void) => unknown
+  readonly subscribe: (channel: string) => Promise<unknown>
+}
+
+/** A client that the user has made and goes on owning. */
+export type RedisClient = NodeRedisClient | IoredisClient
+
+const isIoredis = (client: RedisClient): client is IoredisClient => 'callBuffer' in client
+
+/** RESP type of a text; mapped to bytes, for entries are no text. */
+const blobString = 36
+
+/** Uses a client of `redis`, `ioredis` or `iovalkey`. `owned`: it is ended with the link. */
+export function redisLink(client: RedisClient, owned: boolean): RedisLink {
+  return isIoredis(client) ? ioredisLink(client, owned) : nodeRedisLink(client, owned)
+}
+
+function nodeRedisLink(client: NodeRedisClient, owned: boolean): RedisLink {
+  const listening: NodeRedisClient[] = []
+  client.on('error', ignore)
+  let connecting: Promise<unknown> | undefined
+  return {
+    async send(words) {
+      if (!client.isOpen) await (connecting ??= client.connect())
+      return (await client.sendCommand(words.map(word), {
+        typeMapping: { [blobString]: Buffer },
+      })) as RedisReply
+    },
+    subscribe(channel, listener) {
+      const own = client.duplicate()
+      own.on('error', ignore)
+      listening.push(own)
+      own
+        .connect()
+        .then(() => own.subscribe(channel, listener))
+        .catch(ignore)
+      return () => {
+        own.destroy()
+      }
+    },
+    close() {
+      for (const one of owned ? [...listening, client] : listening) destroyed(one)
+      return Promise.resolve()
+    },
+  }
+}
+
+function ioredisLink(client: IoredisClient, owned: boolean): RedisLink {
+  const listening: IoredisClient[] = []
+  client.on('error', ignore)
+  return {
+    async send([command, ...words]) {
+      return (await client.callBuffer(String(command), words.map(word))) as RedisReply
+    },
+    subscribe(channel, listener) {
+      const own = client.duplicate()
+      own.on('error', ignore)
+      own.on('message', listener)
+      listening.push(own)
+      own.subscribe(channel).catch(ignore)
+      return () => {
+        own.disconnect()
+      }
+    },
+    close() {
+      for (const one of owned ? [...listening, client] : listening) one.disconnect()
+      return Promise.resolve()
+    },
+  }
+}
+
+const word = (text: string | Uint8Array): string | Buffer =>
+  typeof text === 'string' ? text : Buffer.from(text.buffer, text.byteOffset, text.byteLength)
+
+function destroyed(client: NodeRedisClient): void {
+  if (client.isOpen) client.destroy()
+}
+
+/** The call that suffers from it says so. */
+function ignore(): void {
+  return undefined
+}

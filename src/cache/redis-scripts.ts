@@ -1,0 +1,170 @@
+/**
+ * What the cache asks of Redis, each one step that nothing can come between.
+ *
+ * An entry is text: `v` or `x` (expired), epoch, the position at its lease, the time of its fill, the number of its tags;
+ * then one tag a line; then its payload. A tag is `removed at` and `expired at`, positions; a tag that is not there
+ * counts as removed at the position where the store stands. `~head` has epoch, position, and `floor`, the position before
+ * which everything counts as removed.
+ */
+
+/** Where the store stands; an empty one begins an epoch of its own. Tags nobody has met for a week are forgotten. */
+const place = `
+local tag_ms = 604800000
+local function place(head, fresh)
+  local at = redis.call('hmget', head, 'epoch', 'position', 'floor')
+  if not at[1] then
+    redis.call('hset', head, 'epoch', fresh, 'position', 0, 'floor', 0)
+    return fresh, 0, 0
+  end
+  return at[1], tonumber(at[2]), tonumber(at[3])
+end
+`
+
+/** Whether tags let an entry pass that was leased at a position. Tags that were forgotten are noted. */
+const standing = `
+local function standing(prefix, tags, at, position)
+  if #tags == 0 then return 'v' end
+  local keys = {}
+  for i, tag in ipairs(tags) do keys[i] = prefix .. '~tag:' .. tag end
+  local known = redis.call('mget', unpack(keys))
+  local result = 'v'
+  for i = 1, #tags do
+    local removed, expired
+    if known[i] then
+      removed, expired = string.match(known[i], '^(%d+) (%d+)$')
+    else
+      removed, expired = position, 0
+      redis.call('set', keys[i], position .. ' 0', 'px', tag_ms)
+    end
+    if tonumber(removed) > at then return 'r' end
+    if tonumber(expired) > at then result = 'x' end
+  end
+  return result
+end
+`
+
+const invalidate = `
+local function invalidate(prefix, position, verb, kind, name)
+  if kind == 't' then
+    local key = prefix .. '~tag:' .. name
+    local known = redis.call('get', key)
+    local removed, expired = position, 0
+    if known then removed, expired = string.match(known, '^(%d+) (%d+)$') end
+    if verb == 'remove' then removed = position else expired = position end
+    redis.call('set', key, removed .. ' ' .. expired, 'px', tag_ms)
+  else
+    redis.call('del', prefix .. '~lease:' .. name)
+    if verb == 'remove' then redis.call('del', name)
+    elseif redis.call('exists', name) == 1 then redis.call('setrange', name, 0, 'x') end
+  end
+end
+`
+
+/** KEYS entry, lease, head; ARGV prefix, fresh epoch, holder, lease ms, renew, tags… */
+export const readScript = `${place}${standing}
+local epoch, position, floor = place(KEYS[3], ARGV[2])
+local raw = redis.call('get', KEYS[1])
+local state, age, tags, payload = 'r', 0, {}, ''
+if raw then
+  local line = string.find(raw, '\\n', 1, true)
+  local flag, its_epoch, at, filled, count =
+    string.match(string.sub(raw, 1, line - 1), '^(.) (%S+) (%d+) (%d+) (%d+)$')
+  at = tonumber(at)
+  local from = line + 1
+  for i = 1, tonumber(count) do
+    local stop = string.find(raw, '\\n', from, true)
+    tags[i] = string.sub(raw, from, stop - 1)
+    from = stop + 1
+  end
+  if its_epoch == epoch and at >= floor then
+    state = standing(ARGV[1], tags, at, position)
+    if state == 'v' then state = flag end
+  end
+  if state ~= 'r' then
+    local now = redis.call('time')
+    age = now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(filled)
+    payload = string.sub(raw, from)
+  end
+end
+local leased = 0
+if state == 'r' or ARGV[5] == '1' then
+  local held = redis.call('get', KEYS[2])
+  if not held or string.sub(held, 1, #ARGV[3]) == ARGV[3] then
+    redis.call('set', KEYS[2], ARGV[3] .. ' ' .. epoch .. ' ' .. position, 'px', ARGV[4])
+    leased = 1
+    for i = 6, #ARGV do redis.call('set', ARGV[1] .. '~tag:' .. ARGV[i], position .. ' 0', 'nx', 'px', tag_ms) end
+  end
+end
+if state == 'r' then return {epoch, position, leased} end
+return {epoch, position, leased, state, age, payload, tags}
+`
+
+/** KEYS entry, lease, head; ARGV prefix, fresh epoch, holder, keep ms, payload, tags… */
+export const fillScript = `${place}${standing}
+local held = redis.call('get', KEYS[2])
+if not held then return 0 end
+local holder, its_epoch, at = string.match(held, '^(%S+) (%S+) (%d+)$')
+if holder ~= ARGV[3] then return 0 end
+redis.call('del', KEYS[2])
+local epoch, position, floor = place(KEYS[3], ARGV[2])
+at = tonumber(at)
+if its_epoch ~= epoch or at < floor then return 0 end
+local tags = {}
+for i = 6, #ARGV do tags[#tags + 1] = ARGV[i] end
+if standing(ARGV[1], tags, at, position) ~= 'v' then return 0 end
+local now = redis.call('time')
+local filled = now[1] * 1000 + math.floor(now[2] / 1000)
+local header = string.format('v %s %d %.0f %d\\n', epoch, at, filled, #tags)
+local lines = #tags == 0 and '' or table.concat(tags, '\\n') .. '\\n'
+redis.call('set', KEYS[1], header .. lines .. ARGV[5], 'px', ARGV[4])
+return 1
+`
+
+/** KEYS lease; ARGV holder */
+export const releaseScript = `
+local held = redis.call('get', KEYS[1])
+if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('del', KEYS[1]) end
+return 0
+`
+
+/** KEYS head; ARGV prefix, fresh epoch, since epoch, since position, to epoch, to position, everything, (position, verb, kind, name)… */
+export const followScript = `${place}${invalidate}
+local epoch, position = place(KEYS[1], ARGV[2])
+if epoch ~= ARGV[3] or position ~= tonumber(ARGV[4]) then return {epoch, position} end
+for i = 8, #ARGV, 4 do invalidate(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
+redis.call('hset', KEYS[1], 'epoch', ARGV[5], 'position', ARGV[6])
+if ARGV[7] == '1' then redis.call('hset', KEYS[1], 'floor', ARGV[6]) end
+return {ARGV[5], tonumber(ARGV[6])}
+`
+
+/** KEYS head, log; ARGV prefix, fresh epoch, log length, verb, (kind, name)… */
+export const appendScript = `${place}${invalidate}
+local epoch = place(KEYS[1], ARGV[2])
+local position = redis.call('hincrby', KEYS[1], 'position', 1)
+local fields = {'verb', ARGV[4]}
+for i = 5, #ARGV, 2 do
+  invalidate(ARGV[1], position, ARGV[4], ARGV[i], ARGV[i + 1])
+  fields[#fields + 1] = ARGV[i]
+  fields[#fields + 1] = ARGV[i + 1]
+end
+redis.call('xadd', KEYS[2], 'maxlen', '~', ARGV[3], position .. '-0', unpack(fields))
+redis.call('publish', ARGV[1] .. '~news', position)
+return {epoch, position}
+`
+
+/** KEYS head, log, seen; ARGV fresh epoch, node, since or '' */
+export const lookScript = `${place}
+local epoch, position, floor = place(KEYS[1], ARGV[1])
+redis.call('zadd', KEYS[3], position, ARGV[2])
+if ARGV[3] == '' then return {epoch, position, 1, {}} end
+local since = tonumber(ARGV[3])
+if since == position then return {epoch, position, 1, {}} end
+if since > position or since < floor then return {epoch, position, 0, {}} end
+local news = redis.call('xrange', KEYS[2], '(' .. ARGV[3] .. '-0', '+')
+local complete = 0
+if news[1] and news[1][1] == (since + 1) .. '-0' then complete = 1 end
+return {epoch, position, complete, news}
+`
+
+/** KEYS seen; ARGV position */
+export const unseenScript = `return redis.call('zcount', KEYS[1], '-inf', '(' .. ARGV[1])`

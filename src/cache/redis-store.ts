@@ -1,0 +1,209 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Monotonic } from '../base/monotonic.ts'
+import type {
+  EntryKey,
+  Invalidation,
+  InvalidationRequest,
+  News,
+  Position,
+  Tag,
+  Verb,
+} from '../model/invalidation.ts'
+import type { Journal } from './journal.ts'
+import type { RedisLink, RedisReply } from './redis-link.ts'
+import {
+  appendScript,
+  fillScript,
+  followScript,
+  lookScript,
+  readScript,
+  releaseScript,
+  unseenScript,
+} from './redis-scripts.ts'
+import type { SharedAnswer, SharedPlace, SharedStore } from './shared-store.ts'
+
+/** What is kept of the journal in Redis: who lags behind by more begins anew. */
+const logMax = 10_000
+
+/** A script with the name that the server knows it by. */
+interface Script {
+  readonly text: string
+  readonly digest: string
+}
+
+const scripts = Object.fromEntries(
+  Object.entries({
+    read: readScript,
+    fill: fillScript,
+    release: releaseScript,
+    follow: followScript,
+    append: appendScript,
+    look: lookScript,
+    unseen: unseenScript,
+  }).map(([name, text]) => [name, { text, digest: createHash('sha1').update(text).digest('hex') }]),
+) as Readonly<Record<'read' | 'fill' | 'release' | 'follow' | 'append' | 'look' | 'unseen', Script>>
+
+type Word = string | number | Uint8Array
+
+async function run(
+  link: RedisLink,
+  { text, digest }: Script,
+  keys: readonly string[],
+  words: readonly Word[],
+): Promise<RedisReply> {
+  const rest = [
+    String(keys.length),
+    ...keys,
+    ...words.map((word) => (typeof word === 'number' ? String(word) : word)),
+  ]
+  try {
+    return await link.send(['evalsha', digest, ...rest])
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+    return link.send(['eval', text, ...rest])
+  }
+}
+
+/** The names of what the store keeps for a namespace; entries have the names of their keys. */
+const namesOf = (namespace: string) => ({
+  prefix: `${namespace}:`,
+  head: `${namespace}:~head`,
+  log: `${namespace}:~log`,
+  seen: `${namespace}:~seen`,
+  news: `${namespace}:~news`,
+  lease: (key: EntryKey): string => `${namespace}:~lease:${key}`,
+})
+
+/**
+ * The shared tier in Redis 6.2 or newer, or Valkey. Each call is one script, so that nothing comes between a comparison
+ * and what hangs on it.
+ */
+export function redisStore(link: RedisLink, namespace: string): SharedStore {
+  const names = namesOf(namespace)
+  return {
+    async read({ key, tags, holder, leaseMs, renew }) {
+      const words = [names.prefix, randomUUID(), holder, leaseMs, renew ? 1 : 0, ...tags]
+      return answerOf(await run(link, scripts.read, [key, names.lease(key), names.head], words))
+    },
+    async fill({ key, holder, tags, payload, keepMs }) {
+      const words = [names.prefix, randomUUID(), holder, Math.ceil(keepMs), payload, ...tags]
+      return (await run(link, scripts.fill, [key, names.lease(key), names.head], words)) === 1
+    },
+    async release(key, holder) {
+      await run(link, scripts.release, [names.lease(key)], [holder])
+    },
+    async follow({ since, to, everything, invalidations }) {
+      const places = [since.epoch, since.position, to.epoch, to.position, everything ? 1 : 0]
+      const what = invalidations.flatMap(({ position, verb, of }) => [
+        position,
+        verb,
+        ...wordsOf(of),
+      ])
+      const words = [names.prefix, randomUUID(), ...places, ...what]
+      return placeOf(listOf(await run(link, scripts.follow, [names.head], words)))
+    },
+    close: () => link.close(),
+  }
+}
+
+/** How long a node may answer from memory, by which {@link redisJournal} knows when all have seen something. */
+export interface RedisJournalOptions {
+  readonly maxLagMs: number
+  readonly now: Monotonic
+}
+
+/**
+ * A journal in Redis, for a cache that has no database behind it: as durable as that Redis is.
+ *
+ * Each look notes how far the node has come. An invalidation is settled when no node is known that has not come so
+ * far, or when `maxLagMs` have passed, in which every node has looked again or may no longer answer from memory.
+ */
+export function redisJournal(
+  link: RedisLink,
+  namespace: string,
+  { maxLagMs, now }: RedisJournalOptions,
+): Journal {
+  const names = namesOf(namespace)
+  const node = randomUUID()
+  return {
+    async look(since) {
+      const words = [randomUUID(), node, since ?? '']
+      const reply = await run(link, scripts.look, [names.head, names.log, names.seen], words)
+      return newsOf(listOf(reply))
+    },
+    async append({ verb, tags, keys }: InvalidationRequest) {
+      const what = [...tags.flatMap((tag) => ['t', tag]), ...keys.flatMap((key) => ['k', key])]
+      const words = [names.prefix, randomUUID(), logMax, verb, ...what]
+      const reply = listOf(await run(link, scripts.append, [names.head, names.log], words))
+      return placeOf(reply).position
+    },
+    async settled(position) {
+      const until = now() + maxLagMs
+      for (let waitMs = 1; now() < until; waitMs = Math.min(waitMs * 2, 10)) {
+        if ((await run(link, scripts.unseen, [names.seen], [position])) === 0) return
+        await pause(waitMs)
+      }
+      // Who has not looked by now answers nothing before it has, and is then noted again.
+      await link.send(['zremrangebyscore', names.seen, '-inf', `(${position}`])
+    },
+    snapshot: () => Promise.resolve(null),
+    onHint: (listener) => link.subscribe(names.news, listener),
+    close: () => link.close(),
+  }
+}
+
+const wordsOf = (of: Invalidation['of']): [string, string] =>
+  of.kind === 'tag' ? ['t', of.tag] : ['k', of.key]
+
+function listOf(reply: RedisReply | undefined): readonly RedisReply[] {
+  return Array.isArray(reply) ? (reply as readonly RedisReply[]) : []
+}
+
+const textOf = (reply: RedisReply | undefined): string =>
+  Buffer.isBuffer(reply) ? reply.toString() : String(reply)
+
+const placeOf = ([epoch, position]: readonly RedisReply[]): SharedPlace => ({
+  epoch: textOf(epoch),
+  position: Number(position) as Position,
+})
+
+function answerOf(reply: RedisReply): SharedAnswer {
+  const list = listOf(reply)
+  const [, , leased, standing, ageMs, payload, tags] = list
+  const entry = Buffer.isBuffer(payload)
+    ? {
+        payload,
+        ageMs: Number(ageMs),
+        standing: textOf(standing) === 'x' ? ('expired' as const) : ('valid' as const),
+        tags: listOf(tags).map((tag) => textOf(tag) as Tag),
+      }
+    : null
+  return { ...placeOf(list), leased: leased === 1, entry }
+}
+
+function newsOf(list: readonly RedisReply[]): News {
+  const [, , complete, entries] = list
+  return {
+    ...placeOf(list),
+    complete: complete === 1,
+    invalidations: listOf(entries).flatMap(invalidationsOf),
+    snapshot: null,
+  }
+}
+
+/** A line of the log: its id, then `verb`, the verb, and pairs of a kind and a name. */
+function invalidationsOf(line: RedisReply): Invalidation[] {
+  const [id, fields] = listOf(line)
+  const [, verb, ...what] = listOf(fields).map(textOf)
+  const position = Number.parseInt(textOf(id), 10) as Position
+  return what.flatMap((kind, at) => {
+    if (at % 2 === 1) return []
+    const name = what[at + 1] ?? ''
+    const of =
+      kind === 't'
+        ? ({ kind: 'tag', tag: name as Tag } as const)
+        : ({ kind: 'key', key: name as EntryKey } as const)
+    return [{ position, verb: verb as Verb, of, xid: null }]
+  })
+}

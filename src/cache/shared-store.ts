@@ -1,0 +1,76 @@
+import type { EntryKey, Invalidation, Position, Tag } from '../model/invalidation.ts'
+
+/** What is asked of the shared store in one call. */
+export interface SharedRead {
+  readonly key: EntryKey
+  /** The tags known before the load; those the store has never met are noted at its position. */
+  readonly tags: readonly Tag[]
+  /** A random name of the caller, under which it gets the lease when the entry is missing. */
+  readonly holder: string
+  /** For how long a lease is given. */
+  readonly leaseMs: number
+  /** Take the lease even though the entry is there: it is to be renewed. */
+  readonly renew: boolean
+}
+
+/** Where the store stands: how far it has followed the journal. */
+export interface SharedPlace {
+  readonly epoch: string
+  readonly position: Position
+}
+
+/** An entry as the shared store keeps it. */
+export interface SharedEntry {
+  readonly payload: Uint8Array
+  readonly tags: readonly Tag[]
+  /** Milliseconds since the load, by the clock of the store. */
+  readonly ageMs: number
+  readonly standing: 'valid' | 'expired'
+}
+
+/** What the shared store answers. */
+export interface SharedAnswer extends SharedPlace {
+  readonly entry: SharedEntry | null
+  /** Whether the caller holds the lease now. */
+  readonly leased: boolean
+}
+
+/** An entry to be stored. */
+export interface SharedFill {
+  readonly key: EntryKey
+  readonly holder: string
+  readonly tags: readonly Tag[]
+  readonly payload: Uint8Array
+  /** The store forgets the entry after this time. */
+  readonly keepMs: number
+}
+
+/**
+ * A tier that nodes share.
+ *
+ * Laws: an entry is answered only if none of its tags was invalidated, as far as the store has followed the journal,
+ * since the lease of its load was given; a tag that the store has forgotten counts as invalidated now. `fill` stores
+ * only for the holder of the lease, and makes the same comparison again in the same step.
+ * Every call is bounded in time by who makes it.
+ */
+export interface SharedStore {
+  readonly read: (request: SharedRead) => Promise<SharedAnswer>
+  /** False: the lease was lost, or a tag was invalidated since it was given. */
+  readonly fill: (fill: SharedFill) => Promise<boolean>
+  /** Gives a lease back without an entry, so that the next caller need not wait for its end. */
+  readonly release: (key: EntryKey, holder: string) => Promise<void>
+  /**
+   * Moves the store along the journal, from `since` (what the store said) to `to`, with what was invalidated in between;
+   * `everything` removes all entries. Does nothing if the store stands elsewhere than at `since`, and says where.
+   */
+  readonly follow: (step: FollowStep) => Promise<SharedPlace>
+  readonly close: () => Promise<void>
+}
+
+/** A step of the shared store along the journal. */
+export interface FollowStep {
+  readonly since: SharedPlace
+  readonly to: SharedPlace
+  readonly everything: boolean
+  readonly invalidations: readonly Invalidation[]
+}

@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Monotonic } from '../base/monotonic.ts'
+import type { News, Position, Tag } from '../model/invalidation.ts'
+import { Breaker, within } from './breaker.ts'
+import type { EntryRequest } from './entry-request.ts'
+import type { Follower } from './follower.ts'
+import type { Journal } from './journal.ts'
+import type { MemoryEntry } from './memory-tier.ts'
+import { decodePayload, encodePayload } from './payload.ts'
+import type {
+  FollowStep,
+  SharedAnswer,
+  SharedEntry,
+  SharedPlace,
+  SharedStore,
+} from './shared-store.ts'
+
+/** What a {@link SharedTier} is made of. */
+export interface SharedTierParts {
+  readonly store: SharedStore
+  readonly journal: Journal
+  /** Whether positions are given by the store itself; else it follows the journal of a database. */
+  readonly givesPositions: boolean
+  /** A call of the store that takes longer has failed. */
+  readonly callMs: number
+  readonly now: Monotonic
+  readonly onUnreachable: () => void
+}
+
+/** An entry that came from the shared store. */
+export interface SharedFind {
+  readonly value: unknown
+  readonly tags: readonly Tag[]
+  readonly ageMs: number
+  readonly ttlMs: number
+  readonly loadMs: number
+  /** False: it was expired, and may be served only while it is renewed. */
+  readonly fresh: boolean
+  readonly tidemark: string | null
+}
+
+/** The right to fill an entry of the shared store. Both ways of using it return at once and never fail. */
+export interface Lease {
+  readonly kind: 'lease'
+  readonly fill: (filling: Filling) => void
+  readonly release: () => void
+}
+
+/** What a lease is used for. */
+export interface Filling {
+  readonly entry: Pick<MemoryEntry, 'value' | 'tags' | 'tidemark'>
+  readonly ttlMs: number
+  readonly loadMs: number
+  readonly staleMs: number
+}
+
+/** Others hold the lease: how often to look whether their entry has come. */
+const waitMs = 25
+/** After three calls in a row that failed, the store is left alone for a second. */
+const breakerLimits = { failuresMax: 3, openMs: 1_000 }
+/** How often a store that lags behind is taken along before a read goes without it. */
+const attemptsMax = 3
+
+/**
+ * The shared store as one node uses it: bounded in time, left alone when it does not answer, and never believed while it
+ * is behind the journal.
+ *
+ * Law: an entry that {@link find} returns was checked by the store at a position at or after the one that this node
+ * had seen when it asked.
+ */
+export class SharedTier {
+  readonly #parts: SharedTierParts
+  readonly #follower: Follower
+  readonly #breaker: Breaker
+  /** Calls that nobody waits for. */
+  readonly #behind = new Set<Promise<unknown>>()
+  #following: Promise<void> = Promise.resolve()
+
+  constructor(parts: SharedTierParts, follower: Follower) {
+    this.#parts = parts
+    this.#follower = follower
+    this.#breaker = new Breaker(breakerLimits, parts.now)
+  }
+
+  /** The entry, or the lease to load it, or null when the store cannot be used now. Waits while another node loads it. */
+  async find(
+    request: EntryRequest,
+    renew: boolean,
+  ): Promise<{ readonly kind: 'entry'; readonly entry: SharedFind } | Lease | null> {
+    const holder = randomUUID()
+    const until = this.#parts.now() + request.terms.hardMs
+    while (this.#parts.now() < until) {
+      const answer = await this.#read(request, holder, renew)
+      if (answer === null) return null
+      if (answer.leased) return this.#lease(request, holder)
+      const entry = answer.entry === null ? null : foundEntry(answer.entry)
+      if (entry !== null) return { kind: 'entry', entry }
+      await pause(waitMs)
+    }
+    return null
+  }
+
+  /** Takes the store along with what a look has told this node. */
+  follow(news: News, since: Position | null): void {
+    if (this.#parts.givesPositions || since === null) return
+    const { epoch, position, complete, invalidations } = news
+    const step: FollowStep = {
+      since: { epoch, position: since },
+      to: { epoch, position },
+      everything: !complete,
+      invalidations,
+    }
+    this.#following = this.#following.then(async () => {
+      await this.#breaker.attempt(() => this.#parts.store.follow(step), this.#parts.callMs)
+    })
+  }
+
+  /** Resolves when the store has been taken along with what was told so far, or could not be reached. */
+  caughtUp(): Promise<void> {
+    return this.#following
+  }
+
+  /** Waits for the calls that nobody waited for, and ends the connection. */
+  async close(): Promise<void> {
+    await this.#following
+    await Promise.allSettled(this.#behind)
+    await this.#parts.store.close()
+  }
+
+  async #read(request: EntryRequest, holder: string, renew: boolean): Promise<SharedAnswer | null> {
+    const { key, tags, terms } = request
+    const question = { key, tags, holder, leaseMs: terms.hardMs, renew }
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      const seen = this.#follower.place
+      if (seen === undefined) return null
+      const answer = await this.#breaker.attempt(
+        () => this.#parts.store.read(question),
+        this.#parts.callMs,
+      )
+      if (answer === null) this.#parts.onUnreachable()
+      if (answer === null || isAtLeast(answer, seen)) return answer
+      await this.#bringTogether(answer, seen)
+    }
+    return null
+  }
+
+  /** The store and this node stand apart. Who is behind is taken along. */
+  async #bringTogether(store: SharedPlace, seen: SharedPlace): Promise<void> {
+    if (this.#parts.givesPositions) {
+      // The store came back with less than it had: everything that this node knew of it is void.
+      await this.#follower.lookAgain()
+      return
+    }
+    const sameEpoch = store.epoch === seen.epoch
+    const news = await within(
+      this.#parts.journal.look(sameEpoch ? store.position : null),
+      this.#parts.callMs,
+    ).catch(() => null)
+    if (news === null) return
+    const step: FollowStep = {
+      since: store,
+      to: news,
+      everything: !sameEpoch || !news.complete,
+      invalidations: news.invalidations,
+    }
+    await this.#breaker.attempt(() => this.#parts.store.follow(step), this.#parts.callMs)
+  }
+
+  #lease({ key }: EntryRequest, holder: string): Lease {
+    const { store, callMs } = this.#parts
+    const behind = (call: () => Promise<unknown>): void => {
+      const done = this.#breaker.attempt(call, callMs)
+      this.#behind.add(done)
+      void done.finally(() => this.#behind.delete(done))
+    }
+    return {
+      kind: 'lease',
+      fill: ({ entry, ttlMs, loadMs, staleMs }) => {
+        const { value, tidemark } = entry
+        const payload = encodePayload({ value, ttlMs, loadMs, tidemark })
+        const tags = entry.tags.map(({ tag }) => tag)
+        behind(() => store.fill({ key, holder, tags, payload, keepMs: ttlMs + staleMs }))
+      },
+      release: () => {
+        behind(() => store.release(key, holder))
+      },
+    }
+  }
+}
+
+const isAtLeast = (place: SharedPlace, seen: SharedPlace): boolean =>
+  place.epoch === seen.epoch && place.position >= seen.position
+
+/** Null: stored by a version that wrote otherwise; it is loaded anew. */
+function foundEntry({ payload, tags, ageMs, standing }: SharedEntry): SharedFind | null {
+  const content = decodePayload(payload)
+  return content === null ? null : { ...content, tags, ageMs, fresh: standing === 'valid' }
+}

@@ -1,0 +1,140 @@
+import type { CacheEvent, EntryOwner } from './cache-event.ts'
+
+/** What was counted of some entries since the process began. */
+export interface CacheStats {
+  /** Answers that were true within the bound and needed no load. */
+  readonly hits: number
+  /** Answers for which something was loaded. */
+  readonly misses: number
+  readonly stale: number
+  readonly fallbacks: number
+  readonly loads: number
+  readonly loadFailures: number
+  /** Loads that were not stored because something invalidated them meanwhile. */
+  readonly loadsRefused: number
+  /** Hits and stale answers as a share of all; null before the first answer. */
+  readonly hitRate: number | null
+  /** Milliseconds within which half of the loads, and 99 of 100, came; null before the first. */
+  readonly loadP50Ms: number | null
+  readonly loadP99Ms: number | null
+  /** When an entry was last stored, as ISO 8601; null if none was. */
+  readonly lastUpdated: string | null
+}
+
+/** What was counted in a cache: all in all, and by kind, and by tenant within it. */
+export interface CacheStatistics extends CacheStats {
+  readonly invalidations: number
+  readonly entries: number
+  readonly kinds: Readonly<
+    Record<string, CacheStats & { readonly tenants: Readonly<Record<string, CacheStats>> }>
+  >
+}
+
+/** Tenants that are counted apart; those that come later are counted with their kind only. */
+const tenantsMax = 1_000
+
+/** Load times fall into classes a quarter apart, from 0.1 ms to about a day. */
+const classGrowth = 1.25
+const classFirstMs = 0.1
+const classesMax = 96
+
+class Counter {
+  readonly #count = { hit: 0, miss: 0, stale: 0, fallback: 0 }
+  readonly #classes = new Uint32Array(classesMax)
+  #loads = 0
+  #failures = 0
+  #refused = 0
+  #updatedAt: Date | null = null
+
+  note(event: CacheEvent, now: () => Date): void {
+    if (event.event === 'answered') this.#count[event.state] += 1
+    else if (event.event === 'load_failed') this.#failures += 1
+    else if (event.event === 'loaded') {
+      this.#loads += 1
+      this.#classes[classOf(event.ms)] = (this.#classes[classOf(event.ms)] ?? 0) + 1
+      if (event.stored) this.#updatedAt = now()
+      else this.#refused += 1
+    }
+  }
+
+  read(): CacheStats {
+    const { hit, miss, stale, fallback } = this.#count
+    const answers = hit + miss + stale + fallback
+    return {
+      hits: hit,
+      misses: miss,
+      stale,
+      fallbacks: fallback,
+      loads: this.#loads,
+      loadFailures: this.#failures,
+      loadsRefused: this.#refused,
+      hitRate: answers === 0 ? null : (hit + stale) / answers,
+      loadP50Ms: this.#quantile(0.5),
+      loadP99Ms: this.#quantile(0.99),
+      lastUpdated: this.#updatedAt?.toISOString() ?? null,
+    }
+  }
+
+  #quantile(share: number): number | null {
+    let left = Math.ceil(this.#loads * share)
+    if (left === 0) return null
+    const at = this.#classes.findIndex((count) => (left -= count) <= 0)
+    return Math.round(classFirstMs * classGrowth ** at * 100) / 100
+  }
+}
+
+const classOf = (ms: number): number =>
+  Math.min(
+    classesMax - 1,
+    Math.max(0, Math.ceil(Math.log(ms / classFirstMs) / Math.log(classGrowth))),
+  )
+
+/** Counts what happens in a cache. Times are told to a quarter of themselves. */
+export class Statistics {
+  readonly #now: () => Date
+  readonly #all = new Counter()
+  readonly #kinds = new Map<string, { all: Counter; tenants: Map<string, Counter> }>()
+  #invalidations = 0
+  #tenants = 0
+
+  constructor(now: () => Date) {
+    this.#now = now
+  }
+
+  /** Counts an event. */
+  note(event: CacheEvent): void {
+    if (event.event === 'invalidated') this.#invalidations += event.keys.length + event.tags.length
+    if (!('kind' in event)) return
+    for (const counter of [this.#all, ...this.#countersOf(event)]) counter.note(event, this.#now)
+  }
+
+  /** What was counted so far. */
+  read(entries: number): CacheStatistics {
+    const kinds = [...this.#kinds].map(([kind, { all, tenants }]) => {
+      const each = [...tenants].map(([tenant, counter]) => [tenant, counter.read()] as const)
+      return [kind, { ...all.read(), tenants: Object.fromEntries(each) }] as const
+    })
+    return {
+      ...this.#all.read(),
+      invalidations: this.#invalidations,
+      entries,
+      kinds: Object.fromEntries(kinds),
+    }
+  }
+
+  #countersOf({ kind, tenant }: EntryOwner): Counter[] {
+    let ofKind = this.#kinds.get(kind)
+    if (ofKind === undefined) {
+      ofKind = { all: new Counter(), tenants: new Map() }
+      this.#kinds.set(kind, ofKind)
+    }
+    if (tenant === null) return [ofKind.all]
+    let counter = ofKind.tenants.get(tenant)
+    if (counter === undefined && this.#tenants < tenantsMax) {
+      counter = new Counter()
+      ofKind.tenants.set(tenant, counter)
+      this.#tenants += 1
+    }
+    return counter === undefined ? [ofKind.all] : [ofKind.all, counter]
+  }
+}

@@ -1,0 +1,106 @@
+import type { CacheListener } from '../../cache/cache-event.ts'
+import type { RedisClient } from '../../cache/redis-link.ts'
+import type { Monotonic } from '../../base/monotonic.ts'
+import type { DependsOn } from '../../invalidate/dependency.ts'
+import type { DurationText } from '../../define/config/tidemark-config.ts'
+
+/** Where nodes keep what they share. */
+export type StoreOption =
+  | { readonly kind: 'redis'; readonly url: string }
+  | { readonly kind: 'redis client'; readonly client: RedisClient }
+
+/** What a cache is declared with. */
+export interface CacheOptions {
+  /** The prefix of all keys, and the name of the cache in the database: `'onquota'`. */
+  readonly namespace: string
+  /** The memory of this process. Default: 10,000 entries. */
+  readonly memory?: { readonly max: number }
+  /** What nodes share. Default: nothing; each node has its memory alone. */
+  readonly store?: StoreOption
+  /**
+   * The database whose commits invalidate, as `postgres://…`. It is the one that loads read from: a load that reads a
+   * standby may be behind what invalidated it. Default: none; only code invalidates.
+   */
+  readonly database?: string
+  /**
+   * How old an answer may be that is said to be true: from the commit that outdates it, in milliseconds or as a duration.
+   * 0: each answer looks first. Default `'100ms'`. Says nothing where the process is alone.
+   */
+  readonly maxLag?: DurationText | 0
+  /** How long an entry is fresh when its kind does not say. Default `'5m'`. */
+  readonly ttl?: DurationText
+  /** TTL by kind, in one table; what a kind says itself goes before it. */
+  readonly ttls?: Readonly<Record<string, DurationText>>
+  /** How keys write a tenant. Default: `tenant_{id}`. */
+  readonly tenantForm?: `${string}{}${string}`
+  /** Hears of all that happens. */
+  readonly onEvent?: CacheListener
+  /** Gets a line for each hit, miss, load and invalidation: `console`, a pino logger. */
+  readonly log?: Readonly<Record<'info' | 'warn' | 'error', (line: string) => void>>
+  /** The clock and the dice, for tests. */
+  readonly now?: Monotonic
+  readonly random?: () => number
+}
+
+/** What a kind of entries is declared with. */
+export interface KindOptions<Args extends readonly unknown[]> {
+  /** How long an entry is fresh, if nothing invalidates it. */
+  readonly ttl?: DurationText
+  /** After that, or after it was expired, it may be served for this long while it is renewed. Default: not at all. */
+  readonly stale?: DurationText
+  /** A reader for whom there is a stale entry waits this long for a load. Default: not at all. */
+  readonly softTimeout?: DurationText
+  /** No reader waits longer. Default `'10s'`. */
+  readonly hardTimeout?: DurationText
+  /** How long the answer `null` or `undefined` is fresh; 0: it is not kept. Default: as any other. */
+  readonly negativeTtl?: DurationText | 0
+  /** Renewal ahead of time (XFetch's β). Default 1; 0: never. */
+  readonly eagerness?: number
+  /** What in the database the entries depend on. */
+  readonly dependsOn?: DependsOn<Args>
+  /** Names by which entries can be invalidated together. */
+  readonly tags?: readonly string[] | ((...args: Args) => readonly string[])
+  /**
+   * Whose entry it is, told from the arguments; false: nobody's. Default: the first argument, where a column of
+   * `dependsOn` is compared with it.
+   */
+  readonly tenant?: false | ((...args: Args) => string | number | bigint)
+  /** Names the version of the load. Default: it is told from the text of the function. */
+  readonly version?: string
+}
+
+const cachedMark: unique symbol = Symbol('cached')
+
+/** A value with what is to be said of it, as {@link cached} makes it. */
+export interface Cached<Value> {
+  readonly [cachedMark]: true
+  readonly value: Value
+  readonly options: CachedOptions
+}
+
+/** What a load can say of what it brings. */
+export interface CachedOptions {
+  readonly ttl?: DurationText
+  /** Further names by which this entry can be invalidated. */
+  readonly tags?: readonly string[]
+  /** True: the value is given to who waits for it, and not kept. */
+  readonly skip?: boolean
+}
+
+/** What a load returns to say more than the value: `return cached(product, { tags: [`brand_${product.brand}`] })`. */
+export function cached<Value>(value: Value, options: CachedOptions): Cached<Value> {
+  return { [cachedMark]: true, value, options }
+}
+
+/** Whether a load has said more than the value. */
+export function isCached<Value>(result: Value | Cached<Value>): result is Cached<Value> {
+  return typeof result === 'object' && result !== null && cachedMark in result
+}
+
+/**
+ * What nodes share: the Redis (or Valkey) of a URL, or one reached through a client of `redis`, `ioredis` or `iovalkey`, which
+ * the caller goes on owning.
+ */
+export function redis(of: string | RedisClient): StoreOption {
+  return typeof of === 'string' ? { kind: 'redis', url: of } : { kind: 'redis client', client: of }
+}

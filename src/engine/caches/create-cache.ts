@@ -1,0 +1,201 @@
+import { createClient } from 'redis'
+import { systemMonotonic } from '../../base/monotonic.ts'
+import type { Monotonic } from '../../base/monotonic.ts'
+import { Cache } from '../../cache/cache.ts'
+import type { CacheEvent } from '../../cache/cache-event.ts'
+import type { Journal } from '../../cache/journal.ts'
+import { localJournal } from '../../cache/local-journal.ts'
+import { logLine } from '../../cache/log-line.ts'
+import type { RedisLink } from '../../cache/redis-link.ts'
+import { redisLink } from '../../cache/redis-link.ts'
+import { redisJournal, redisStore } from '../../cache/redis-store.ts'
+import { SharedTier } from '../../cache/shared-tier.ts'
+import type { CacheStatistics } from '../../cache/statistics.ts'
+import { Statistics } from '../../cache/statistics.ts'
+import type { SourceRule } from '../../invalidate/dependency.ts'
+import type { NamedKind } from '../../invalidate/pattern.ts'
+import { parsePattern, patternTag } from '../../invalidate/pattern.ts'
+import { namedTag } from '../../invalidate/tags.ts'
+import { TidemarkError } from '../../model/errors.ts'
+import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidation.ts'
+import type { CacheOptions, KindOptions, StoreOption } from './cache-options.ts'
+import type { Kind, Load } from './kind.ts'
+import { defineKind } from './kind.ts'
+import { durationMs } from './settings.ts'
+
+/** What is to be invalidated: any of these, or several. */
+export interface InvalidationOf {
+  readonly keys?: readonly string[]
+  /** Names that entries were tagged with. */
+  readonly tags?: readonly string[]
+  /** `quotes:*`, `quotes:tenant_7:*`, `*`; words may have places, `{tenantId}`, filled from `with`. */
+  readonly patterns?: readonly string[]
+  readonly with?: Readonly<Record<string, unknown>>
+}
+
+/** A cache of a process, as {@link createCache} makes it. */
+export interface CacheManager {
+  readonly namespace: string
+  /** Defines the entries of one load. A name is defined once. */
+  readonly define: <Args extends readonly unknown[], Value>(
+    name: string,
+    load: Load<Args, Value>,
+    options?: KindOptions<Args>,
+  ) => Kind<Args, Value>
+  /**
+   * What it names may not be served again. Resolves when no node can; rejects with TIDEMARK_CACHE_UNREACHABLE when
+   * other nodes could not be told, and holds here nevertheless.
+   */
+  readonly remove: (of: InvalidationOf) => Promise<void>
+  /** What it names may be served only while it is renewed. */
+  readonly expire: (of: InvalidationOf) => Promise<void>
+  /** Checks patterns against the kinds that are defined, as is done at start. */
+  readonly check: (patterns: readonly string[]) => void
+  /** What is to be captured in the database for it. */
+  readonly rules: () => readonly SourceRule[]
+  /** Looks for invalidations now; false when they could not be had. */
+  readonly look: () => Promise<boolean>
+  readonly getStats: () => CacheStatistics
+  readonly close: () => Promise<void>
+}
+
+const entriesMaxDefault = 10_000
+/** A call of the shared store that takes longer has failed. */
+const callMs = 250
+/** A look at the journal that takes longer has failed. */
+const lookMs = 1_000
+
+/**
+ * Makes a cache. Nothing is connected before the first read.
+ *
+ * What an entry holds is never served once it is known to be outdated (decision 70), and it is known within `maxLag`
+ * of the commit, or of the acknowledged invalidation at once.
+ */
+export function createCache(options: CacheOptions): CacheManager {
+  const { namespace, tenantForm = 'tenant_{}' } = options
+  requireNamespace(namespace)
+  const statistics = new Statistics(() => new Date())
+  const cache = new Cache(partsOf(options, listenerOf(options, statistics)))
+  const kinds = new Map<string, NamedKind>()
+  const rules: SourceRule[] = []
+  const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
+  const requestOf = (verb: Verb, of: InvalidationOf): InvalidationRequest => {
+    const patterns = (of.patterns ?? []).map((text) => parsePattern(text, [...kinds.values()]))
+    return {
+      verb,
+      keys: (of.keys ?? []) as readonly EntryKey[],
+      tags: [
+        ...(of.tags ?? []).map(namedTag),
+        ...patterns.map((pattern) => patternTag(pattern, of.with)),
+      ],
+    }
+  }
+  return {
+    namespace,
+    define(name, load, kindOptions = {}) {
+      requireKindName(name, kinds)
+      const own = options.ttls?.[name]
+      const surroundings = {
+        namespace,
+        tenantForm,
+        ttlMs: own === undefined ? ttlMs : durationMs(own, `createCache.ttls['${name}']`),
+      }
+      const defined = defineKind(cache, surroundings, { name, load, options: kindOptions })
+      kinds.set(name, { kind: name, tenantForm: defined.hasTenants ? tenantForm : null })
+      rules.push(...defined.rules)
+      return defined.kind
+    },
+    remove: (of) => cache.invalidate(requestOf('remove', of)),
+    expire: (of) => cache.invalidate(requestOf('expire', of)),
+    check(patterns) {
+      for (const text of patterns) parsePattern(text, [...kinds.values()])
+    },
+    rules: () => rules,
+    look: () => cache.look(),
+    getStats: () => statistics.read(cache.size),
+    close: () => cache.close(),
+  }
+}
+
+function partsOf(
+  options: CacheOptions,
+  listener: (event: CacheEvent) => void,
+): ConstructorParameters<typeof Cache>[0] {
+  const { namespace, store, now = systemMonotonic, random = Math.random } = options
+  const link = store === undefined ? null : linkOf(store)
+  const maxLagMs =
+    link === null ? Infinity : durationMs(options.maxLag ?? '100ms', 'createCache.maxLag')
+  const journal = journalOf(link, namespace, { maxLagMs, now })
+  return {
+    journal,
+    shared:
+      link === null
+        ? null
+        : (follower) =>
+            new SharedTier(
+              {
+                store: redisStore(link, namespace),
+                journal,
+                givesPositions: true,
+                callMs,
+                now,
+                onUnreachable: () => {
+                  listener({ event: 'unreachable', what: 'shared' })
+                },
+              },
+              follower,
+            ),
+    entriesMax: options.memory?.max ?? entriesMaxDefault,
+    maxLagMs,
+    lookMs,
+    now,
+    random,
+    listener,
+  }
+}
+
+function journalOf(
+  link: RedisLink | null,
+  namespace: string,
+  lag: { readonly maxLagMs: number; readonly now: Monotonic },
+): Journal {
+  return link === null ? localJournal() : redisJournal(link, namespace, lag)
+}
+
+function linkOf(store: StoreOption): RedisLink {
+  if (store.kind === 'redis client') return redisLink(store.client, false)
+  // Commands are not kept while the server is away: what cannot be asked now is not asked later either.
+  const client = createClient({ url: store.url, disableOfflineQueue: true })
+  return redisLink(client, true)
+}
+
+function listenerOf(options: CacheOptions, statistics: Statistics) {
+  const { log, onEvent } = options
+  return (event: CacheEvent): void => {
+    statistics.note(event)
+    onEvent?.(event)
+    const line = log === undefined ? null : logLine(event)
+    if (line !== null) log?.[line.level](line.text)
+  }
+}
+
+function requireNamespace(namespace: string): void {
+  if (/^[A-Za-z][\w.-]*$/.test(namespace)) return
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: `'${namespace}' cannot be the namespace of a cache.`,
+    mend: 'Use letters, digits, dots, dashes and underscores, a letter first.',
+  })
+}
+
+function requireKindName(name: string, kinds: ReadonlyMap<string, unknown>): void {
+  const form = /^[A-Za-z]\w*(:[A-Za-z]\w*)*$/
+  if (form.test(name) && !kinds.has(name)) return
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: kinds.has(name) ? `'${name}' is defined already.` : `'${name}' cannot name a kind.`,
+    mend: kinds.has(name)
+      ? 'Define each kind once, and hand on what define() returns.'
+      : "Use words of letters, digits and underscores with colons between: 'dashboard:kpis'.",
+  })
+}

@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto'
+import type { Cache } from '../../cache/cache.ts'
+import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
+import { entryKey } from '../../invalidate/entry-key.ts'
+import type { SourceRule } from '../../invalidate/dependency.ts'
+import { dependencies } from '../../invalidate/dependency.ts'
+import { tagsOfKey } from '../../invalidate/pattern.ts'
+import { namedTag } from '../../invalidate/tags.ts'
+import type { Answer } from '../../model/answer.ts'
+import type { EntryKey, Verb } from '../../model/invalidation.ts'
+import type { Cached, KindOptions } from './cache-options.ts'
+import { isCached } from './cache-options.ts'
+import { durationMs } from './settings.ts'
+
+/** The load of a kind: reads from the source what its entries hold. */
+export type Load<Args extends readonly unknown[], Value> = (
+  ...args: Args
+) => Promise<Value | Cached<Value>> | Value | Cached<Value>
+
+/** One entry, its key made once: for reads that must cost nothing but the reading. */
+export interface PreparedEntry<Value> {
+  readonly key: EntryKey
+  /** The answer from memory if that is known to be true now; else undefined, and {@link get} finds it. */
+  readonly hit: () => Answer<Value> | undefined
+  readonly get: () => Promise<Answer<Value>>
+}
+
+/** The entries of one load, by its arguments. */
+export interface Kind<Args extends readonly unknown[], Value> {
+  readonly name: string
+  /** The value, from wherever it is known to be true, else loaded. */
+  readonly get: (...args: Args) => Promise<Answer<Value>>
+  /** Many at once; what fails, fails all. */
+  readonly getMany: (argsOfEach: readonly Args[]) => Promise<Answer<Value>[]>
+  /** The entry of these arguments, its key made once. */
+  readonly prepare: (...args: Args) => PreparedEntry<Value>
+  readonly key: (...args: Args) => EntryKey
+  /** Has the entry loaded anew, whatever is there. */
+  readonly renew: (...args: Args) => Promise<void>
+  /** The entry may not be served again; resolves when no node can. */
+  readonly remove: (...args: Args) => Promise<void>
+  /** The entry may be served only while it is renewed. */
+  readonly expire: (...args: Args) => Promise<void>
+}
+
+/** What a kind gets from its cache. */
+export interface KindSurroundings {
+  readonly namespace: string
+  readonly tenantForm: string
+  readonly ttlMs: number
+}
+
+/** A kind with what its cache has to know of it. */
+export interface DefinedKind<Args extends readonly unknown[], Value> {
+  readonly kind: Kind<Args, Value>
+  readonly rules: readonly SourceRule[]
+  readonly hasTenants: boolean
+}
+
+const digestOf = (text: string): string =>
+  createHash('sha256').update(text).digest('hex').slice(0, 8)
+
+/** Defines a kind of entries over a cache. */
+export function defineKind<Args extends readonly unknown[], Value>(
+  cache: Cache,
+  surroundings: KindSurroundings,
+  { name, load, options }: { name: string; load: Load<Args, Value>; options: KindOptions<Args> },
+): DefinedKind<Args, Value> {
+  const depends = dependencies<Args>(options.dependsOn ?? [])
+  const terms = termsOf(name, options, surroundings.ttlMs)
+  const tenantIsFirst = options.tenant === undefined && depends.byFirst
+  const tenantOf = tenantIsFirst ? firstOf : options.tenant === false ? undefined : options.tenant
+  const digest = digestOf(options.version ?? `${name} ${load.toString()}`)
+  const { tags: named = [] } = options
+  const namesOf = typeof named === 'function' ? named : () => named
+  const addressOf = (args: Args): EntryAddress => {
+    const id = tenantOf?.(...args)
+    const tenant = id === undefined ? null : surroundings.tenantForm.replace('{}', String(id))
+    const params = tenantIsFirst ? args.slice(1) : args
+    const parts = { prefix: surroundings.namespace, kind: name, tenant, params, digest }
+    return { kind: name, tenant, key: entryKey(parts, digestOf) }
+  }
+  const requestOf = (address: EntryAddress, args: Args): EntryRequest => ({
+    ...address,
+    terms,
+    tags: [
+      ...tagsOfKey(name, address.tenant),
+      ...namesOf(...args).map(namedTag),
+      ...depends.tagsOf(args),
+    ],
+    load: async () => loadedOf(await load(...args), options),
+  })
+  const keyOf = (args: Args): EntryKey => addressOf(args).key
+  const read = (args: Args, address = addressOf(args)): Promise<Answer<Value>> =>
+    // The values of a kind's entries are what its load returned.
+    cache.read(address, () => requestOf(address, args)) as Promise<Answer<Value>>
+  const invalidate = (verb: Verb, args: Args): Promise<void> =>
+    cache.invalidate({ verb, keys: [keyOf(args)], tags: [] })
+  const kind: Kind<Args, Value> = {
+    name,
+    get: (...args) => read(args),
+    getMany: (argsOfEach) => Promise.all(argsOfEach.map((args) => read(args))),
+    prepare(...args) {
+      const address = addressOf(args)
+      return {
+        key: address.key,
+        hit: () => cache.hit(address) as Answer<Value> | undefined,
+        get: () => read(args, address),
+      }
+    },
+    key: (...args) => keyOf(args),
+    renew: (...args) => cache.renew(requestOf(addressOf(args), args)),
+    remove: (...args) => invalidate('remove', args),
+    expire: (...args) => invalidate('expire', args),
+  }
+  return { kind, rules: depends.rules, hasTenants: tenantOf !== undefined }
+}
+
+/** Whose first argument is the tenant: it is a text or number, or the dependencies would have refused it. */
+const firstOf = (...args: readonly unknown[]): string => String(args[0])
+
+function termsOf<Args extends readonly unknown[]>(
+  name: string,
+  options: KindOptions<Args>,
+  ttlMs: number,
+): EntryTerms {
+  const at = (field: string): string => `define('${name}').${field}`
+  return {
+    ttlMs: options.ttl === undefined ? ttlMs : durationMs(options.ttl, at('ttl')),
+    staleMs: durationMs(options.stale ?? 0, at('stale')),
+    softMs: durationMs(options.softTimeout ?? 0, at('softTimeout')),
+    hardMs: durationMs(options.hardTimeout ?? '10s', at('hardTimeout')),
+    eagerness: options.eagerness ?? 1,
+  }
+}
+
+function loadedOf<Args extends readonly unknown[], Value>(
+  result: Value | Cached<Value>,
+  { negativeTtl }: KindOptions<Args>,
+): Loaded {
+  const value = isCached(result) ? result.value : result
+  const { ttl, tags = [], skip = false } = isCached(result) ? result.options : {}
+  const negative = value === null || value === undefined ? negativeTtl : undefined
+  const own = ttl ?? negative
+  return {
+    value,
+    tags: tags.map(namedTag),
+    ttlMs: own === undefined ? null : durationMs(own, 'cached(…).ttl'),
+    store: !skip && own !== 0,
+  }
+}

@@ -1,0 +1,90 @@
+import { TidemarkError } from '../model/errors.ts'
+import type { Tag } from '../model/invalidation.ts'
+import type { TagValue } from './tags.ts'
+import { rowsTag, sourceTag, wholeSourceTag } from './tags.ts'
+
+/**
+ * On which rows of a source an entry depends: `true`, on all of them; a column, on those where it equals the first
+ * argument; columns with functions, on those where each equals what the function makes of the arguments.
+ */
+export type RowsOf<Args extends readonly unknown[]> =
+  true | string | Readonly<Record<string, (...args: Args) => TagValue>>
+
+/** What the entries of a kind depend on, by the name of a table or view. */
+export type DependsOn<Args extends readonly unknown[]> =
+  readonly string[] | Readonly<Record<string, RowsOf<Args>>>
+
+/** What is to be captured of a source: the columns by which its rows are told apart; none, if any change counts. */
+export interface SourceRule {
+  readonly source: string
+  readonly columns: readonly string[]
+}
+
+/** Dependencies as they are worked with. */
+export interface Dependencies<Args extends readonly unknown[]> {
+  readonly rules: readonly SourceRule[]
+  /** Whether a column is compared with the first argument, which is then the tenant unless something else is said. */
+  readonly byFirst: boolean
+  readonly tagsOf: (args: Args) => Tag[]
+}
+
+/** Settles what entries depend on. */
+export function dependencies<Args extends readonly unknown[]>(
+  dependsOn: DependsOn<Args>,
+): Dependencies<Args> {
+  const entries: (readonly [string, RowsOf<Args>])[] = isList(dependsOn)
+    ? dependsOn.map((name) => [name, true])
+    : Object.entries(dependsOn)
+  const settled = entries.map(([name, rows]) => oneOf<Args>(fullName(name), rows))
+  return {
+    rules: settled.map(({ rule }) => rule),
+    byFirst: entries.some(([, rows]) => typeof rows === 'string'),
+    tagsOf: (args) => settled.flatMap(({ tagsOf }) => tagsOf(args)),
+  }
+}
+
+function oneOf<Args extends readonly unknown[]>(
+  source: string,
+  rows: RowsOf<Args>,
+): { readonly rule: SourceRule; readonly tagsOf: (args: Args) => Tag[] } {
+  const whole = wholeSourceTag(source)
+  if (rows === true) {
+    return { rule: { source, columns: [] }, tagsOf: () => [sourceTag(source), whole] }
+  }
+  const columns: Readonly<Record<string, (...args: Args) => TagValue>> =
+    typeof rows === 'string' ? { [rows]: (...args) => scalar(args[0], source, rows) } : rows
+  // In the order of their names, so that the same columns are one rule however they are written.
+  const named = Object.entries(columns).sort(([left], [right]) => (left < right ? -1 : 1))
+  return {
+    rule: { source, columns: named.map(([column]) => column) },
+    tagsOf: (args) => [
+      rowsTag(
+        source,
+        named.map(([column, of]) => [column, of(...args)]),
+      ),
+      whole,
+    ],
+  }
+}
+
+/** `quotes` is `public.quotes`. */
+const fullName = (name: string): string => (name.includes('.') ? name : `public.${name}`)
+
+const isList = (value: unknown): value is readonly string[] => Array.isArray(value)
+
+function scalar(value: unknown, source: string, column: string): TagValue {
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'bigint':
+    case 'boolean':
+      return value
+    default:
+      if (value === null) return null
+      throw new TidemarkError({
+        code: 'TIDEMARK_CACHE_INVALID',
+        what: `The first argument, which ${source}.${column} is compared with, is no text, number or boolean.`,
+        mend: `Say which value it is: dependsOn: { '${source}': { ${column}: (first) => first.id } }.`,
+      })
+  }
+}

@@ -1,0 +1,88 @@
+import type { EntryKey } from '../model/invalidation.ts'
+
+/** What the key of an entry is made of. */
+export interface KeyParts {
+  /** The namespace of the cache. */
+  readonly prefix: string
+  /** The kind: one or more words with colons between, `dashboard:kpis`. */
+  readonly kind: string
+  /** The tenant as it is to stand in the key, or null. */
+  readonly tenant: string | null
+  /** The other arguments of the load. */
+  readonly params: readonly unknown[]
+  /** What tells versions of the load apart. */
+  readonly digest: string
+}
+
+/** Longer ones are not for eyes any more. */
+const paramsLengthMax = 200
+
+/**
+ * The key of an entry: `onquota:quotes:list:tenant_7:page=2:1f0c9a2e`, the same in every process for the same arguments.
+ * Different arguments have different keys.
+ */
+export function entryKey(parts: KeyParts, digestOf: (text: string) => string): EntryKey {
+  const { prefix, kind, tenant, params, digest } = parts
+  const words = [
+    prefix,
+    kind,
+    ...(tenant === null ? [] : [tenant]),
+    paramsText(params, digestOf),
+    digest,
+  ]
+  return words.join(':') as EntryKey
+}
+
+function paramsText(params: readonly unknown[], digestOf: (text: string) => string): string {
+  if (params.length === 0) return '-'
+  const [only] = params
+  const text =
+    params.length === 1 && isPlain(only) ? fieldsText(only) : params.map(valueText).join(',')
+  return text.length <= paramsLengthMax ? text || '{}' : `#${digestOf(text)}`
+}
+
+/** Words that stand for themselves; anything else is quoted, so that no text looks like a number or an object. */
+const word = /^[A-Za-z][\w.@/+-]*$/
+const reserved = new Set(['true', 'false', 'null', 'undefined', 'NaN', 'Infinity'])
+
+function valueText(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return word.test(value) && !reserved.has(value) ? value : quoted(value)
+    case 'number':
+    case 'boolean':
+    case 'undefined':
+      return String(value)
+    case 'bigint':
+      return `${String(value)}n`
+    case 'object':
+      return objectText(value)
+    default:
+      throw new TypeError(`a ${typeof value} cannot be part of a key`)
+  }
+}
+
+function objectText(value: object | null): string {
+  if (value === null) return 'null'
+  if (value instanceof Date) return `@${value.toISOString().replaceAll(':', '')}`
+  if (Array.isArray(value)) return `[${value.map(valueText).join(',')}]`
+  if (isPlain(value)) return `{${fieldsText(value)}}`
+  throw new TypeError(`an object of class ${value.constructor.name} cannot be part of a key`)
+}
+
+/** Fields in the order of their names; those that are undefined are as good as absent. */
+const fieldsText = (value: Readonly<Record<string, unknown>>): string =>
+  Object.keys(value)
+    .filter((name) => value[name] !== undefined)
+    .sort()
+    .map((name) => `${word.test(name) ? name : quoted(name)}=${valueText(value[name])}`)
+    .join(',')
+
+/** As JSON writes it, but for the colon, which parts the words of a key, and what would break a line. */
+const quoted = (text: string): string => JSON.stringify(text).replaceAll(':', '\\u003a')
+
+function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}

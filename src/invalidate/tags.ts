@@ -1,0 +1,43 @@
+import type { Tag } from '../model/invalidation.ts'
+
+/** A value of a column by which a source is told apart. */
+export type TagValue = string | number | bigint | boolean | null
+
+/** The tag that every entry bears. */
+export const everyEntry: Tag = 'all' as Tag
+
+/** The tag of all entries whose key begins with these words after the prefix. */
+export const beginningTag = (words: string): Tag => `key:${words}` as Tag
+
+/** The tag that a user gave by name. */
+export const namedTag = (name: string): Tag => `tag:${escaped(name)}` as Tag
+
+/** The tag of any change of a source, by its full name: `public.quotes`. */
+export const sourceTag = (source: string): Tag => `source:${source}` as Tag
+
+/** The tag of the changes of a source that cannot be told row by row: TRUNCATE, a gap. */
+export const wholeSourceTag = (source: string): Tag => `source:${source}:*` as Tag
+
+/** The tag of the rows of a source with these values: `source:public.quotes:tenant_id=7`. */
+export const rowsTag = (source: string, values: readonly (readonly [string, TagValue])[]): Tag =>
+  `source:${source}:${values.map(([column, value]) => `${column}=${valueText(value)}`).join(',')}` as Tag
+
+/** A value as PostgreSQL casts it to text, with what parts a tag escaped; NULL as `\N`. */
+const valueText = (value: TagValue): string => (value === null ? '\\N' : escaped(String(value)))
+
+const escapes: Readonly<Record<string, string>> = {
+  '%': '%25',
+  ',': '%2C',
+  '=': '%3D',
+  ':': '%3A',
+  '\n': '%0A',
+}
+
+const escaped = (text: string): string =>
+  text.replaceAll(/[%,=:\n]/g, (found) => escapes[found] ?? found)
+
+/** The words of a kind from the first on: `dashboard:kpis` gives `dashboard` and `dashboard:kpis`. */
+export function beginnings(kind: string): string[] {
+  const words = kind.split(':')
+  return words.map((_, at) => words.slice(0, at + 1).join(':'))
+}

@@ -1,0 +1,47 @@
+import type { Brand } from '../base/brand.ts'
+
+/** What an invalidation says of an entry: it may not be served again, or only while it is renewed. */
+export type Verb = 'remove' | 'expire'
+
+/** What entries are invalidated by: text that an entry is marked with when it is stored. */
+export type Tag = Brand<string, 'Tag'>
+
+/** The name of an entry, the same in every tier: `onquota:quotes:list:tenant_7:page=2:1f0c9a2e`. */
+export type EntryKey = Brand<string, 'EntryKey'>
+
+/**
+ * A place in the journal of a namespace. Positions are given in the order in which invalidations become
+ * visible: who sees one sees all before it. Positions of different epochs cannot be compared.
+ */
+export type Position = Brand<number, 'Position'>
+
+/** One invalidation, as a journal tells it. */
+export interface Invalidation {
+  readonly position: Position
+  readonly verb: Verb
+  /** What it names: all entries with this tag, or the one entry of this key. */
+  readonly of:
+    { readonly kind: 'tag'; readonly tag: Tag } | { readonly kind: 'key'; readonly key: EntryKey }
+  /** The transaction that changed the rows, where a change in the database is the cause. */
+  readonly xid: string | null
+}
+
+/** What a look at a journal found. */
+export interface News {
+  /** Everything up to here is told, by this look or an earlier one. */
+  readonly position: Position
+  /** Another one than before: positions began anew, and nothing that was known counts. */
+  readonly epoch: string
+  /** False: some of what lies between was forgotten; every entry counts as removed. */
+  readonly complete: boolean
+  readonly invalidations: readonly Invalidation[]
+  /** What the database looked like, as `pg_snapshot` text; null without a database. */
+  readonly snapshot: string | null
+}
+
+/** An invalidation that is asked for. */
+export interface InvalidationRequest {
+  readonly verb: Verb
+  readonly tags: readonly Tag[]
+  readonly keys: readonly EntryKey[]
+}
