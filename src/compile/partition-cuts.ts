@@ -232,11 +232,17 @@ function keptTogether(
   by: readonly Expression[],
   key: Expression,
 ): Rule {
-  const below = [{ relation: relation.input, key }]
-  if (by.some((part) => sameExpression(part, key))) return { below }
-  const columns = new Set(by.map((part) => columnIn(part)))
-  if (![...columnsIn(key)].every((id) => columns.has(id))) return leaving(relation)
-  return { below, alike: alikeIn(relation.input, key, columnOf) }
+  const { input } = relation
+  const below = [{ relation: input, key }]
+  // The select list may give the same thing twice.
+  const outputs = input.kind === 'project' ? input.columns : []
+  const definitions = new Map(outputs.map(({ id, expression }) => [id, expression]))
+  const parts = by.map((part) => substituted(part, definitions))
+  const whole = substituted(key, definitions)
+  if (parts.some((part) => sameExpression(part, whole))) return { below }
+  const columns = new Set(parts.map((part) => columnIn(part)))
+  if (![...columnsIn(whole)].every((id) => columns.has(id))) return leaving(relation)
+  return { below, alike: alikeIn(input, key, columnOf) }
 }
 
 /** An expression over what is grouped by gives one value for all of a group only if equal values look alike. */
