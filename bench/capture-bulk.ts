@@ -53,7 +53,14 @@ async function makeTable(database: Database, kind: Kind, mode: Mode): Promise<st
   if (mode === 'none') return table
   await database.transaction(async (transaction) => {
     const shape = await readSourceShape(transaction, relation)
-    const program = captureProgram({ shape, mode, columns, events: [], wakes: false })
+    const program = captureProgram({
+      shape,
+      mode,
+      columns,
+      events: [],
+      wakes: false,
+      cached: false,
+    })
     for (const statement of program.install) await transaction.query(statement)
   })
   return table

@@ -77,7 +77,14 @@ async function prepareTables(database: Database): Promise<void> {
   }
   await database.transaction(async (transaction) => {
     const shape = await readSourceShape(transaction, captured)
-    const program = captureProgram({ shape, mode, columns, events: [], wakes: false })
+    const program = captureProgram({
+      shape,
+      mode,
+      columns,
+      events: [],
+      wakes: false,
+      cached: false,
+    })
     for (const statement of program.install) await transaction.query(statement)
   })
 }

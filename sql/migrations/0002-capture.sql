@@ -387,6 +387,7 @@ begin
   select identifier, d.oid, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_snapshot_xmax(pg_current_snapshot())
   from pg_database d where d.datname = current_database();
   update tidemark.source src set fingerprint = tidemark.source_fingerprint(src.name) where src.status = 'captured';
+  perform tidemark.renew_caches();
   -- What was restored has other numbers, and everything is computed anew.
   perform tidemark.note_parts(v.name) from tidemark.view v;
 end $$;
@@ -397,7 +398,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   select coalesce(sum(pg_total_relation_size(to_regclass(l))), 0)::bigint from unnest(tidemark.log_tables(source_name)) l
 $$;
 
--- True when every row of a bucket is reflected by every view that reads the source: nobody needs it again.
+-- True when every row of a bucket is reflected by every view and cache that reads the source: nobody needs it again.
 create function tidemark.bucket_consumed(bucket text, source_name text) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -405,7 +406,8 @@ declare
   horizon pg_snapshot;
 begin
   -- as text: snapshots know no equality
-  for horizon in select distinct t.snapshot::text from tidemark.tidemark t where t.source = source_name loop
+  for horizon in select distinct t.snapshot::text from tidemark.tidemark t where t.source = source_name
+                 union select h::text from tidemark.cache_horizons(source_name) h loop
     execute format('select exists (select from %s where xid >= pg_snapshot_xmax($1) or xid = any ($2))', bucket)
     into needed using horizon, array(select pg_snapshot_xip(horizon));
     if needed then return false; end if;
@@ -486,6 +488,7 @@ begin
    where g.at < now() - interval '1 hour'
      and not exists (select from tidemark.tidemark t
                       where t.source = g.source and not pg_visible_in_snapshot(g.xid, t.snapshot))
+     and not exists (select from tidemark.cache_horizons(g.source) h where not pg_visible_in_snapshot(g.xid, h))
      -- nor a refresh that began before it: its snapshot may not see the gap
      and not exists (select from tidemark.request q where q.status = 'running' and q.claimed_at < g.at);
   delete from tidemark.run r where r.started_at < now() - interval '35 days' and r.status <> 'running';

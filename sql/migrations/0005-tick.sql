@@ -196,6 +196,8 @@ begin
   for s in select x.name from tidemark.source x where x.status = 'captured' and tidemark.log_bytes(x.name) > bytes_max
   loop
     continue when tidemark.needed_log_bytes(s.name) <= bytes_max;
+    released := released + tidemark.let_go_of_caches(s.name);
+    continue when tidemark.needed_log_bytes(s.name) <= bytes_max;
     select t.view into idlest from tidemark.tidemark t where t.source = s.name order by t.as_of limit 1;
     perform from tidemark.view_state st where st.view = idlest for update skip locked;
     continue when not found;
@@ -256,6 +258,8 @@ begin
   perform tidemark.hold_logs();
   perform tidemark.remember_first_unreflected();
   asked := tidemark.meet_targets();
+  -- Last: whoever polls waits for it to commit.
+  perform tidemark.look_after_caches();
   return jsonb_build_object('reaped', reaped, 'fired', fired, 'events', taken, 'asked', asked, 'followed', followed,
     'released', released,
     'pending', (select count(*) from tidemark.request q where q.status = 'pending' and q.due <= clock_timestamp()),

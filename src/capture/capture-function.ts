@@ -144,7 +144,9 @@ function byChange(
 
 const needsImage = (wish: CaptureWish, change: ChangeKind): boolean =>
   hasImage(wish) &&
-  (wish.mode === 'rows' || change === 'update' || eventsOn(wish, change).length > 0)
+  (wish.mode === 'rows' ||
+    (change === 'update' && !wish.cached) ||
+    eventsOn(wish, change).length > 0)
 
 /** The transition table that has what a change left, or took away. */
 const rowsOf = (change: ChangeKind): string => (change === 'delete' ? 'old_rows' : 'new_rows')
@@ -167,10 +169,10 @@ function rowsToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
 }
 
 function updateToLog(wish: CaptureWish, log: string): Lines {
-  if (!hasImage(wish)) return []
+  if (!seesUpdates(wish)) return []
   if (wish.mode === 'marks') {
-    const first = (rows: string): string =>
-      `(select ${imageCall(wish, 'row(r.*)')} from ${rows} r limit 1)`
+    const compared = wish.cached ? wholeRow : imageCall(wish, 'row(r.*)')
+    const first = (rows: string): string => `(select ${compared} from ${rows} r limit 1)`
     return [
       // The first pair tells nearly always; the rest is looked at only when it does not.
       `insert into ${log} (xid, w)`,
@@ -178,7 +180,7 @@ function updateToLog(wish: CaptureWish, log: string): Lines {
       'if not found then',
       '  if exists (select from new_rows offset 1) then',
       `    insert into ${log} (xid, w) select ${mark} from (`,
-      ...indented(indented(changedPairs(wish, 'many'))),
+      ...indented(indented(changedPairs(wish, { which: 'many', whole: wish.cached }))),
       '    ) p limit 1;',
       '  end if;',
       'end if;',
@@ -188,7 +190,7 @@ function updateToLog(wish: CaptureWish, log: string): Lines {
     `insert into ${log} (w${fieldList(wish)})`,
     `select e.w${fieldsOf(wish, 'e.image')}`,
     'from (',
-    ...changedPairs(wish, which),
+    ...changedPairs(wish, { which, whole: wish.cached }),
     ') p',
     'cross join lateral (values (-1, p.before), (1, p.after)) e (w, image)',
     'where e.image is distinct from null;',
@@ -211,7 +213,7 @@ function statementEvents(wish: CaptureWish, change: ChangeKind): Lines {
   return oneOrMany((which) => [
     'insert into tidemark.event (rule)',
     'select distinct e.rule from (',
-    ...changedPairs(wish, which, events),
+    ...changedPairs(wish, { which, whole: false, events }),
     `) p cross join lateral (values ${candidates.join(', ')}) e (rule, matched)`,
     'where e.matched;',
   ])
@@ -219,26 +221,37 @@ function statementEvents(wish: CaptureWish, change: ChangeKind): Lines {
 
 type Which = 'one' | 'many'
 
+/** All columns that the table has by now. */
+const wholeRow = 'row(r.*)::record'
+
+interface Pairs {
+  readonly which: Which
+  /** Rows that differ in any column, not in their image alone. */
+  readonly whole: boolean
+  readonly events?: readonly BoundEvent[]
+}
+
 /**
  * Old and new rows of an update whose images differ: `before, after, match_0 …`. Many rows are paired by
  * their place. Whatever the pairing, what it leaves out has equal images on both sides, so the difference of
  * the two bags is right. `*<>` compares what is stored: 1.0 and 1.00 differ, and json can be compared.
  * A full join cannot become a nested loop, which for many rows would take their square.
  */
-function changedPairs(wish: CaptureWish, which: Which, events: readonly BoundEvent[] = []): Lines {
+function changedPairs(wish: CaptureWish, { which, whole, events = [] }: Pairs): Lines {
+  const image = needsImage(wish, 'update') ? imageCall(wish, 'row(r.*)') : wholeRow
   const matches = events.map(
     ({ rule }, at) => `, ${eventFunction(wish.shape.name, rule)}(row(r.*)) as match_${at}`,
   )
   const side = (rows: string, extra: string): string => {
     const place = which === 'one' ? '' : 'row_number() over () as place, '
-    return `(select ${place}${imageCall(wish, 'row(r.*)')} as image${extra} from ${rows} r)`
+    return `(select ${place}${image} as image${whole ? `, ${wholeRow} as whole` : ''}${extra} from ${rows} r)`
   }
   return [
     `  select o.image as before, n.image as after${matches.map((_, at) => `, n.match_${at}`).join('')}`,
     `  from ${side('old_rows', '')} o`,
     `  ${which === 'one' ? 'cross join' : 'full join'} ${side('new_rows', matches.join(''))} n`,
     ...(which === 'one' ? [] : ['  using (place)']),
-    '  where (o.image *<> n.image) is not false',
+    `  where (o.${whole ? 'whole' : 'image'} *<> n.${whole ? 'whole' : 'image'}) is not false`,
   ]
 }
 
@@ -249,7 +262,7 @@ const oneOrMany = (lines: (which: Which) => Lines): Lines =>
   )
 
 function rowArm(wish: CaptureWish, log: string, change: ChangeKind): Lines {
-  if (change === 'update' && !hasImage(wish)) return []
+  if (change === 'update' && !seesUpdates(wish)) return []
   // Images go through variables: an expression that used one twice would compute it twice.
   const images = rowImages[change]
   const set = images.map(({ image, row }) => `${image} := ${imageCall(wish, row)};`)
@@ -257,8 +270,21 @@ function rowArm(wish: CaptureWish, log: string, change: ChangeKind): Lines {
     ...rowToLog(wish, log, change),
     ...rowEvents(wish, change, change === 'delete' ? 'old' : 'new'),
   ]
-  if (change === 'update')
-    return [...set, 'if before *<> after then', ...indented(lines), 'end if;']
+  if (change === 'update') {
+    if (!wish.cached) return [...set, 'if before *<> after then', ...indented(lines), 'end if;']
+    const events = rowEvents(wish, change, 'new')
+    return [
+      'if old *<> new then',
+      ...indented([
+        ...(needsImage(wish, change) ? set : []),
+        ...rowToLog(wish, log, change),
+        ...(events.length === 0
+          ? []
+          : ['if before *<> after then', ...indented(events), 'end if;']),
+      ]),
+      'end if;',
+    ]
+  }
   return wish.mode === 'rows' && hasImage(wish) ? [...set, ...lines] : lines
 }
 
@@ -352,6 +378,9 @@ const eventsOn = (wish: CaptureWish, change: ChangeKind): readonly BoundEvent[] 
   wish.events.filter(({ on }) => on.includes(change))
 
 const hasImage = (wish: CaptureWish): boolean => imageColumns(wish).length > 0
+
+/** Whether an update can change what is captured. */
+export const seesUpdates = (wish: CaptureWish): boolean => hasImage(wish) || wish.cached
 
 const imageName = (wish: CaptureWish): string =>
   qualified('tidemark', captureNames.image(wish.shape.name))

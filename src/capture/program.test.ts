@@ -41,6 +41,7 @@ const wish = (change: Partial<CaptureWish> = {}): CaptureWish => ({
   columns: ['id'],
   events: [],
   wakes: false,
+  cached: false,
   ...change,
 })
 

@@ -2,8 +2,7 @@ import type { CaptureWish } from '../model/capture.ts'
 import type { RelationName } from '../model/ids.ts'
 import { captureNames, objectName } from '../model/names.ts'
 import { identifier, qualified, qualifiedName } from '../postgres/identifier.ts'
-import { firing } from './capture-function.ts'
-import { imageColumns } from './image.ts'
+import { firing, seesUpdates } from './capture-function.ts'
 
 /** A trigger that capture of a source needs. */
 export interface CaptureTrigger {
@@ -19,7 +18,7 @@ export interface CaptureTrigger {
 /** The capture triggers of a source: on it, and where PostgreSQL does not clone them, on all below it. */
 export function triggersOf(wish: CaptureWish): readonly CaptureTrigger[] {
   const { name, kind, members } = wish.shape
-  const updates = imageColumns(wish).length > 0
+  const updates = seesUpdates(wish)
   const trigger = (table: RelationName, event: string, referencing = ''): CaptureTrigger => ({
     name: objectName(`capture ${name} ${event}`),
     table,

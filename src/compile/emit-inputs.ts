@@ -15,14 +15,15 @@ export interface ReadView {
   readonly columns: readonly ResultColumn[]
 }
 
-/** Where the changes of a view are kept until every reader reflects them. */
-interface ChangesTable {
+/** Where the changes of a view are kept until every reader reflects them; names as SQL. */
+export interface ChangesTable {
   readonly table: string
   readonly refresh: string
   readonly weight: string
 }
 
-function changesTable({ name, columns }: ReadView): ChangesTable {
+/** What the table of a view's changes is called, and its own columns. */
+export function changesTable({ name, columns }: ReadView): ChangesTable {
   const taken = columns.map((column) => column.name)
   return {
     table: `tidemark_state.${sqlName(objectName(viewNames.changes(name)))}`,

@@ -8,6 +8,7 @@ import type { RelationName } from '../model/ids.ts'
 import type { IndexProposal } from '../model/index-proposal.ts'
 import type { Feasibility } from '../model/plan.ts'
 import type { CompiledView } from '../model/view.ts'
+import type { Journal } from './journal-program.ts'
 
 /** A view as declared and compiled. */
 export interface DesiredView {
@@ -51,6 +52,7 @@ export interface Desired {
   readonly views: readonly DesiredView[]
   readonly schedules: readonly DesiredSchedule[]
   readonly events: readonly DesiredEvent[]
+  readonly caches: readonly Journal[]
   /** Settings that functions in the database read, by name. */
   readonly settings: Readonly<Record<string, string>>
   readonly runtimeRole: string | null
@@ -69,6 +71,7 @@ export const nothingDesired: Desired = {
   views: [],
   schedules: [],
   events: [],
+  caches: [],
   settings: {},
   runtimeRole: null,
   readerRoles: [],

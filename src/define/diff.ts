@@ -8,6 +8,7 @@ import type { Actual, CatalogueRow, Measures } from './actual.ts'
 import { catalogDigest } from './actual.ts'
 import type { Row } from './catalogue-rows.ts'
 import { differing, upsert } from './catalogue-rows.ts'
+import { cacheSteps, forgetCaches } from './cache-steps.ts'
 import type { Desired, DesiredEvent, DesiredSchedule, DesiredView } from './desired.ts'
 import { inOrder, placeViews } from './groups.ts'
 import { grantSteps } from './privileges.ts'
@@ -64,7 +65,9 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
       ...viewSteps(desired, progress),
       ...desired.schedules.flatMap((schedule) => scheduleSteps(schedule, actual)),
       ...desired.events.flatMap((event) => eventSteps(event, actual)),
+      ...desired.caches.flatMap((cache) => cacheSteps(cache, actual)),
       ...grantSteps(desired, actual),
+      ...forgetCaches(desired.caches, actual),
       ...surplus.schedules.map((row) => forgetStep('schedule', row)),
       ...surplus.events.map((row) => forgetStep('event', row)),
       ...dropSteps(surplus.views, progress),

@@ -185,6 +185,7 @@ async function readCatalogue(
     view_input: [],
     schedule: [],
     event_rule: [],
+    cache: [],
   }
   for (const table of declaredTables) tables[table] = await read(table)
   return tables

@@ -27,6 +27,19 @@ const rights = {
     relations: ['freshness', 'refresh_log', 'refresh_metrics', 'runs', 'schedules'],
     tables: [],
   },
+  /** Polls and invalidates: the functions that each namespace grants are called by these. */
+  cache: {
+    routines: [
+      'cache_function',
+      'fail',
+      'invalidate',
+      'invalidations',
+      'object_name',
+      'poll_invalidations',
+    ],
+    relations: [],
+    tables: [],
+  },
   /** Runs the engine: ticks, works, cleans, computes slots, looks after what runs. */
   runtime: {
     routines: [
@@ -147,6 +160,7 @@ export function grantSteps(desired: Desired, actual: Actual): readonly PlanStep[
 const grantWords: Readonly<Record<Right, string>> = {
   reader: 'may read status and freshness',
   refresher: 'may ask for refreshes by hand',
+  cache: 'may poll and invalidate the caches that name it',
   runtime: 'may run the engine',
 }
 
@@ -161,6 +175,9 @@ function grantingsOf(desired: Desired, actual: Actual): readonly Granting[] {
       : [{ right: 'runtime', role: desired.runtimeRole } as const]),
     ...desired.readerRoles.map((role) => ({ right: 'reader', role }) as const),
     ...[...new Set(refreshers)].sort().map((role) => ({ right: 'refresher', role }) as const),
+    ...[...new Set(desired.caches.flatMap(({ roles }) => roles))]
+      .sort()
+      .map((role) => ({ right: 'cache', role }) as const),
   ]
   return grantings
 }
@@ -168,12 +185,18 @@ function grantingsOf(desired: Desired, actual: Actual): readonly Granting[] {
 const named = (names: readonly string[]): string =>
   names.map((name) => `tidemark.${identifier(name)}`).join(', ')
 
+const onRelations = (names: readonly string[], sql: (list: string) => string): readonly string[] =>
+  names.length === 0 ? [] : [sql(named(names))]
+
 function grantSql({ right, role }: Granting): readonly string[] {
   const { routines, relations, tables } = rights[right]
   return [
     `grant usage on schema tidemark to ${roleName(role)}`,
     `grant execute on routine ${named(routines)} to ${roleName(role)}`,
-    `grant select on ${named([...relations, ...tables])} to ${roleName(role)}`,
+    ...onRelations(
+      [...relations, ...tables],
+      (list) => `grant select on ${list} to ${roleName(role)}`,
+    ),
   ]
 }
 
@@ -185,7 +208,10 @@ function revocation({ right, role }: Granting): readonly string[] {
   const { routines, relations, tables } = rights[right]
   return [
     `revoke all on routine ${named(routines)} from ${roleName(role)}`,
-    `revoke all on ${named([...relations, ...tables])} from ${roleName(role)}`,
+    ...onRelations(
+      [...relations, ...tables],
+      (list) => `revoke all on ${list} from ${roleName(role)}`,
+    ),
     `revoke usage on schema tidemark from ${roleName(role)}`,
   ]
 }

@@ -35,6 +35,7 @@ import { feasibilityOf } from '../schedule/feasibility.ts'
 import { scheduleDigest } from '../schedule/slot-ledger.ts'
 import { extendSlots } from './extend-slots.ts'
 import { partitionWish } from './partition.ts'
+import { cachedTables, isCached, journalsOf } from './journals.ts'
 import type { MadeProgram } from './program.ts'
 import { noProgram, programOf } from './program.ts'
 
@@ -68,6 +69,7 @@ export async function planConfiguration(
         events: bound,
         settings: settingsOf(configuration),
         uncapturable: refused,
+        caches: await journalsOf(transaction, configuration, { shapes, views }),
         runtimeRole: configuration.runtimeRole,
         readerRoles: configuration.readerRoles,
         feasibility: judge(configuration, views, measures),
@@ -292,6 +294,7 @@ async function shapesOf(
     ...eventsOf(configuration).map(({ declaration }) => declaration.source),
   ])
   const read = [...queries.values()].flatMap(({ sources }) => sources.map((use) => use.relation))
+    ...cachedTables(configuration).keys(),
   const shapes = new Map<RelationName, SourceShape>()
   const refused = new Map<RelationName, string>()
   for (const name of [...new Set([...named, ...read])].sort()) {
@@ -356,9 +359,11 @@ async function compiledViews(
           uniqueIndexes: uniqueBesidesKey,
           key: declaration.key,
           inputs: query.inputs.flatMap((input) => toldBy(done.get(input))),
-          publishes: configuration.views.some((reader) =>
-            listens(reader, queries.get(reader.name), declaration.name),
-          ),
+          publishes:
+            isCached(configuration, declaration.name) ||
+            configuration.views.some((reader) =>
+              listens(reader, queries.get(reader.name), declaration.name),
+            ),
         },
       })
       const { program, obstacles, indexes } = made
@@ -477,7 +482,10 @@ function desiredSources(
       return columns === undefined ? [] : [whole ? null : columns]
     })
     const rules = events.filter(({ declaration }) => declaration.source === shape.name)
-    const whole = uses.includes(null) || (uses.length === 0 && rules.length === 0)
+  const caches = cachedTables(configuration)
+    const whole =
+      uses.includes(null) || (uses.length === 0 && rules.length === 0 && keys === undefined)
+    const keys = caches.get(shape.name)
     const needed = new Set([
       ...uses.flatMap((use) => use ?? []),
       ...rules.flatMap((rule) => rule.columns),
@@ -488,6 +496,7 @@ function desiredSources(
       shape,
       mode:
         capture === 'rows' ||
+      ...(keys ?? []),
         (keys?.size ?? 0) > 0 ||
         views.some((view) => readsRows(view, shape.name))
           ? 'rows'
@@ -506,6 +515,7 @@ function desiredSources(
 
 /** Whether a view needs to know which rows of a table changed. */
 const readsRows = ({ compiled }: DesiredView, source: RelationName): boolean =>
+      cached: keys !== undefined,
   compiled.incremental !== null &&
   compiled.query.sources.some(({ relation }) => relation === source)
 

@@ -50,6 +50,11 @@ export interface CaptureWish {
   readonly events: readonly BoundEvent[]
   /** Engines may sleep: a writer that finds one asleep wakes it. */
   readonly wakes: boolean
+  /**
+   * Caches outside of the database depend on it: every update that changes a row is in the log, whichever column it is,
+   * also one that the table did not have when it was captured; and the log is looked at so often that it has an index.
+   */
+  readonly cached: boolean
 }
 
 /** The SQL that captures a source, ready to run in one transaction under SHARE ROW EXCLUSIVE. */

@@ -1,4 +1,6 @@
 import type { RelationName } from './ids.ts'
+import type { NamespaceDeclaration } from './journal.ts'
+import type { TableCacheDeclaration } from './table-cache.ts'
 
 /** How soon a request is served: `critical` has a worker kept free for it. */
 export type Lane = 'critical' | 'normal' | 'background'
@@ -136,6 +138,8 @@ export interface Configuration {
   readonly engine: {
     readonly workers: number
     readonly pollMs: number
+  readonly caches: readonly NamespaceDeclaration[]
+  readonly cacheTables: readonly TableCacheDeclaration[]
     /** Sleep without queries after this long without a change. Null: never. */
     readonly idleAfterMs: number | null
   }

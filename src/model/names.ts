@@ -24,6 +24,8 @@ export const captureNames = {
   imageType: (source: RelationName): string => objectName(`image ${source}`),
   trigger: (source: RelationName): string => objectName(`capture ${source}`),
   log: (source: RelationName, bucket: 0 | 1 | 2): string => objectName(`log ${bucket} ${source}`),
+  logIndex: (source: RelationName, bucket: 0 | 1 | 2): string =>
+    objectName(`log ${bucket} by xid ${source}`),
   event: (rule: string): string => objectName(`event ${rule}`),
 } as const
 
@@ -34,6 +36,8 @@ export const viewNames = {
   fallback: (view: RelationName): string => objectName(`source of ${view}`),
   exact: (view: RelationName): string => objectName(`exact ${view}`),
   changes: (view: RelationName): string => objectName(`changes of ${view}`),
+  difference: (view: RelationName): string => objectName(`difference of ${view}`),
+  present: (view: RelationName): string => objectName(`present ${view}`),
 } as const
 
 /**

@@ -46,6 +46,7 @@ export async function capture(
     columns: options.columns ?? shape.columns.map(({ name }) => name),
     events: options.events ?? [],
     wakes: false,
+    cached: false,
   })
   await install(database, program)
   return program

@@ -61,6 +61,7 @@ describe.each(['marks', 'rows'] as const)('mode %s', (mode) => {
       columns,
       events: [],
       wakes: false,
+      cached: false,
       ...change,
     })
     const logged = async (): Promise<number> =>

@@ -149,7 +149,9 @@ async function captureAll(
       query.sources.filter(({ relation }) => relation === source).flatMap(({ columns }) => columns),
     )
     const columns = shape.columns.map(({ name }) => name).filter((name) => read.includes(name))
-    programs.push(captureProgram({ shape, mode: 'rows', columns, events: [], wakes: false }))
+    programs.push(
+      captureProgram({ shape, mode: 'rows', columns, events: [], wakes: false, cached: false }),
+    )
   }
   await database.transaction(async (transaction) => {
     for (const { install } of programs) await transaction.query(install.join(';\n'))

@@ -44,6 +44,7 @@ beforeEach(async () => {
       columns: ['region', 'amount'],
       events: [],
       wakes: true,
+      cached: false,
     }),
   )
   await db.database.transaction(async (transaction) => {

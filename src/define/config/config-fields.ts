@@ -218,6 +218,19 @@ export const labelOf = (noun: string, example: string): z.ZodType<string, string
           },
   })
 
+/** A namespace of caches: part of names of functions, and of the channel that it is told on. */
+export const namespaceField: z.ZodType<string, string> = textOf({
+  noun: 'a name of a cache',
+  example: `'shop'`,
+  judge: (text) =>
+    /^[a-z][a-z0-9_]{0,39}$/.test(text)
+      ? undefined
+      : {
+          what: `${quoted(text)} is no name of a cache`,
+          mend: `Write at most 40 small letters, digits and underscores, such as 'shop'.`,
+        },
+})
+
 /** SQL as it is written; the compiler reads it. */
 export const sqlOf = (noun: string, example: string): z.ZodType<string, string> =>
   textOf({ noun, example })

@@ -10,6 +10,7 @@ import {
   mendUnitless,
   mistyped,
   nameOf,
+  namespaceField,
   relationField,
   sizeField,
   sqlOf,
@@ -295,6 +296,77 @@ const view = objectOf('ViewConfig', `{ sql: 'select …', target: '1m' }`, {
     const what =
       given.length === 0
         ? 'The view has no query'
+const columnsOf = (example: string) =>
+  setOf(nameOf('a column', `'tenant_id'`), 'a list of columns', example)
+
+const cache = objectOf('CacheConfig', `{ dependsOn: { quotes: ['tenant_id'] } }`, {
+  dependsOn: recordOf(
+    relationField,
+    eitherOf(
+      [
+        columnsOf(`['tenant_id']`),
+        listOf(columnsOf(`['tenant_id']`), 'a list of lists', `[['tenant_id'], []]`),
+      ],
+      'a list of columns',
+      `['tenant_id'], [['tenant_id'], []] or []`,
+    ),
+    `{ quotes: ['tenant_id'] }`,
+  ),
+  retain: durationOf('1h', { minMs: 1_000, maxMs: 30 * 86_400_000 }).exactOptional(),
+  roles: roles.exactOptional(),
+})
+
+const cacheRule = objectOf('CacheRuleConfig', `{ on: 'polizas', key: { user_id: 'usuario_id' } }`, {
+  on: relationField,
+  columns: columnsOf(`['mes_conexion']`).exactOptional(),
+  key: recordOf(
+    nameOf('a column', `'user_id'`),
+    nameOf('a column', `'usuario_id'`),
+    `{ user_id: 'usuario_id' }`,
+  ).exactOptional(),
+  lookup: sqlOf(
+    'a query',
+    `'select id as user_id from usuarios where email = $email'`,
+  ).exactOptional(),
+}).superRefine(({ key, lookup }, context) => {
+  if ((key === undefined) !== (lookup === undefined)) return
+  const what =
+    key === undefined
+      ? 'The rule does not say which rows it empties'
+      : 'The rule has a key and a lookup, where one says it'
+  const mend = `Write key: { user_id: 'usuario_id' } or lookup: 'select …'.`
+  context.addIssue({ code: 'custom', message: told({ what, mend }) })
+})
+
+const cacheTable = objectOf('CacheTableConfig', `{ key: ['user_id'], rules: [] }`, {
+  key: columnsOf(`['user_id']`).superRefine((key, context) => {
+    if (key.length > 0) return
+    context.addIssue({
+      code: 'custom',
+      message: told({ what: 'A key without columns identifies no row', mend: 'Name its columns.' }),
+    })
+  }),
+  ttl: durationOf('5m', { minMs: 1_000 }).exactOptional(),
+  updatedAt: nameOf('a column', `'computed_at'`).exactOptional(),
+  rules: listOf(
+    cacheRule,
+    'a list of rules',
+    `[{ on: 'polizas', key: { user_id: 'usuario_id' } }]`,
+  ),
+  views: setOf(relationField, 'a list of views', `['vw_polizas_metricas']`).exactOptional(),
+  fillWithin: durationOf('5m', { minMs: 1_000, maxMs: 86_400_000 }).exactOptional(),
+  unfenced: wordOf(['skip', 'refuse']).exactOptional(),
+  roles: roles.exactOptional(),
+}).superRefine(({ ttl, updatedAt }, context) => {
+  if (ttl === undefined || updatedAt !== undefined) return
+  const what = 'Rows cannot age where no column says when they were computed'
+  context.addIssue({
+    code: 'custom',
+    path: ['ttl'],
+    message: told({ what, mend: `Write updatedAt: 'computed_at' beside it.` }),
+  })
+})
+
         : `The view has ${given.join(' and ')}, where one says what it is`
     const mend = `Write exactly one of sql: 'select …', file: 'sql/view.sql' and adopt: 'public.matview'.`
     context.addIssue({ code: 'custom', message: told({ what, mend }) })
@@ -319,6 +391,16 @@ const config = objectOf('TidemarkConfig', `{ views: { sales: { sql: 'select …'
     nameOf('a name of a calendar', `'mx'`),
     calendar,
     `{ mx: { zone: 'America/Mexico_City', from: '09:00', to: '18:00' } }`,
+  ).exactOptional(),
+  caches: recordOf(
+    namespaceField,
+    cache,
+    `{ shop: { dependsOn: { quotes: ['tenant_id'] } } }`,
+  ).exactOptional(),
+  cacheTables: recordOf(
+    relationField,
+    cacheTable,
+    `{ campaign_progress: { key: ['user_id'], rules: [] } }`,
   ).exactOptional(),
   sources: recordOf(
     relationField,

@@ -28,6 +28,8 @@ describe('defaults', () => {
       timeZone: 'UTC',
       sources: [],
       views: [],
+      caches: [],
+      cacheTables: [],
       engine: { workers: 2, pollMs: 250, idleAfterMs: null },
     })
   })

@@ -1,5 +1,4 @@
 import { must } from '../../base/assert.ts'
-import { parseDuration } from '../../base/duration.ts'
 import { nearest } from '../../base/nearest.ts'
 import { parseSize } from '../../base/size.ts'
 import type {
@@ -12,7 +11,7 @@ import type {
   PartitionDeclaration,
   ViewDeclaration,
 } from '../../model/declaration.ts'
-import { relationName, type RelationName } from '../../model/ids.ts'
+import type { RelationName } from '../../model/ids.ts'
 import { placeOf, quoted, raiseProblems, type Finding, type Problem } from './config-problems.ts'
 import type {
   CalendarConfig,
@@ -21,6 +20,7 @@ import type {
   TidemarkConfig,
   ViewConfig,
 } from './tidemark-config.ts'
+import { fillCaches, fillCacheTables, millisecondsOf, relationOf } from './fill-caches.ts'
 import { readDays } from './weekdays.ts'
 
 /** Where a configuration came from, and how files that it names are read. */
@@ -45,15 +45,6 @@ const viewDefaults = {
 } as const
 
 type Path = readonly PropertyKey[]
-
-const millisecondsOf = (text: string): number =>
-  must(parseDuration(text), 'a duration is checked before it is filled in')
-
-/** Schema public is meant when none is written. */
-function relationOf(text: string): RelationName {
-  const [schema, name] = text.split('.')
-  return name === undefined ? relationName('public', text) : relationName(schema ?? '', name)
-}
 
 function hoursOf(calendar: CalendarConfig): BusinessHours {
   return {
@@ -93,6 +84,8 @@ class Filling {
       timeZone: this.#timeZone,
       sources,
       views,
+      caches: fillCaches(this.#config.caches ?? {}),
+      cacheTables: fillCacheTables(this.#config.cacheTables ?? {}),
       engine: {
         workers: engine.workers ?? 2,
         pollMs: millisecondsOf(engine.poll ?? '250ms'),

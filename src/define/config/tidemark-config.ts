@@ -263,3 +263,7 @@ export interface TidemarkConfig {
   /** How `tidemark up` works. */
   readonly engine?: EngineConfig
 }
+  /** Namespaces of caches outside of the database, and what they depend on. */
+  readonly caches?: Readonly<Record<string, CacheConfig>>
+  /** Tables that are used as caches. */
+  readonly cacheTables?: Readonly<Record<string, CacheTableConfig>>

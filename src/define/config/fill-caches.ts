@@ -1,0 +1,59 @@
+import { must } from '../../base/assert.ts'
+import { parseDuration } from '../../base/duration.ts'
+import { relationName, type RelationName } from '../../model/ids.ts'
+import type { JournalSource, NamespaceDeclaration } from '../../model/journal.ts'
+import type { TableCacheDeclaration } from '../../model/table-cache.ts'
+import type { CacheConfig, CacheTableConfig } from './tidemark-config.ts'
+
+/** A span that was checked to be one. */
+export const millisecondsOf = (text: string): number =>
+  must(parseDuration(text), 'a duration is checked before it is filled in')
+
+/** The relation of a name; schema public is meant when none is written. */
+export function relationOf(text: string): RelationName {
+  const [schema, name] = text.split('.')
+  return name === undefined ? relationName('public', text) : relationName(schema ?? '', name)
+}
+
+/** A list of columns is one rule; an empty one asks for nothing but that it changed. */
+function rulesOf(
+  columns: readonly string[] | readonly (readonly string[])[],
+): JournalSource['rules'] {
+  const lists = columns.filter((item) => typeof item !== 'string')
+  return lists.length > 0 ? lists : [columns.filter((item) => typeof item === 'string')]
+}
+
+/** Namespaces with their defaults. */
+export const fillCaches = (
+  caches: Readonly<Record<string, CacheConfig>>,
+): readonly NamespaceDeclaration[] =>
+  Object.entries(caches).map(([name, { dependsOn, retain, roles }]) => ({
+    name,
+    sources: Object.entries(dependsOn).map(([relation, columns]) => ({
+      relation: relationOf(relation),
+      rules: rulesOf(columns),
+    })),
+    retainMs: millisecondsOf(retain ?? '1h'),
+    roles: roles ?? [],
+  }))
+
+/** Cache tables with their defaults. */
+export const fillCacheTables = (
+  tables: Readonly<Record<string, CacheTableConfig>>,
+): readonly TableCacheDeclaration[] =>
+  Object.entries(tables).map(([name, table]) => ({
+    name: relationOf(name),
+    key: table.key,
+    ttlMs: table.ttl === undefined ? null : millisecondsOf(table.ttl),
+    updatedAt: table.updatedAt ?? null,
+    rules: table.rules.map(({ on, columns, key, lookup }) => ({
+      on: relationOf(on),
+      columns: columns ?? null,
+      key: key ?? null,
+      lookup: lookup ?? null,
+    })),
+    views: (table.views ?? []).map(relationOf),
+    fillWithinMs: millisecondsOf(table.fillWithin ?? '5m'),
+    unfenced: table.unfenced ?? 'skip',
+    roles: table.roles ?? [],
+  }))

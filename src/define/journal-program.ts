@@ -1,0 +1,288 @@
+import type { RelationName } from '../model/ids.ts'
+import type { JournalSource } from '../model/journal.ts'
+import { invalidateFunction, pollFunction, sourceTag, wholeTag } from '../model/journal.ts'
+import { captureNames, loggedName, objectName } from '../model/names.ts'
+import { identifier, literal, qualified } from '../postgres/identifier.ts'
+import { textArray } from './catalogue-rows.ts'
+import { roleName } from './recreate.ts'
+
+/** Where a view publishes what changes in it; names as SQL. */
+export interface Published {
+  readonly table: string
+  readonly refresh: string
+  readonly weight: string
+}
+
+/** A table or view of a namespace, and where its changes are found. */
+export type JournalInput = JournalSource &
+  (
+    | { readonly kind: 'table' }
+    /** Null: only whether it changed is known. */
+    | { readonly kind: 'view'; readonly published: Published | null }
+  )
+
+/** A namespace and all that its functions are made of. */
+export interface Journal {
+  readonly name: string
+  readonly inputs: readonly JournalInput[]
+  readonly retainMs: number
+  readonly roles: readonly string[]
+}
+
+/** The tables of a change log. */
+const buckets = [0, 1, 2] as const
+
+/** More values of one rule in one sequencing are told as "all of it". */
+const keysMax = 10_000
+
+/** Class of the advisory lock under which positions are given; the key is that of the namespace. */
+const sequencing = 7_428
+
+const functionName = (name: string): string => qualified('tidemark', objectName(name))
+
+/** Names of the functions of a namespace, as `to_regprocedure` takes them. */
+const signaturesOf = (namespace: string): readonly string[] => [
+  `${functionName(pollFunction(namespace))}(bigint, text, integer)`,
+  `${functionName(invalidateFunction(namespace))}(text[], text)`,
+]
+
+/**
+ * Makes the functions by which a namespace is polled and invalidated; who is granted them may do so and nothing else.
+ * The laws of the journal are in sql/migrations/0014-invalidation.sql.
+ */
+export function createJournal(journal: Journal): readonly string[] {
+  const { name, roles } = journal
+  const invalidate = `create function ${functionName(invalidateFunction(name))}(tags text[], verb text) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $f$ select tidemark.ask_invalidation(${literal(name)}, tags, verb) $f$`
+  const signatures = signaturesOf(name)
+  return [
+    ...dropJournal(name),
+    pollSql(journal),
+    invalidate,
+    ...signatures.map((signature) => `revoke all on function ${signature} from public`),
+    ...roles.flatMap((role) =>
+      signatures.map((signature) => `grant execute on function ${signature} to ${roleName(role)}`),
+    ),
+  ]
+}
+
+/** Takes the functions of a namespace away. */
+export const dropJournal = (namespace: string): readonly string[] =>
+  signaturesOf(namespace).map((signature) => `drop function if exists ${signature}`)
+
+/*
+ * Plans are made once in each session: the conditions are on an index, whatever the ids are. Logs have no statistics,
+ * by which the planner would think that a third of them is new.
+ */
+function pollSql({ name, inputs }: Journal): string {
+  const views = inputs.filter(({ kind }) => kind === 'view').map(({ relation }) => relation)
+  const tables = inputs.filter(({ kind }) => kind === 'table').map(({ relation }) => relation)
+  const tell = (blind: string): string =>
+    `tidemark.tell_news(${literal(name)}, since, since_epoch, most, poll.seen, ${blind})`
+  const probes = [
+    probe('tidemark.invalidation_request', `l.cache = ${literal(name)} and `),
+    ...tables.flatMap((table) =>
+      buckets.map(
+        (bucket) =>
+          `poll.ended.buckets[${String(bucket + 1)}] and (${probe(logOf(table, bucket), '')})`,
+      ),
+    ),
+    ...(views.length === 0
+      ? []
+      : [
+          `exists (select from tidemark.view_state v where v.view = any (${textArray(views)})
+        and v.refreshes is distinct from (poll.state.refreshes ->> v.view)::bigint)`,
+        ]),
+    `exists (select from tidemark.gap g where g.source = any (${textArray(tables)})
+        and not pg_visible_in_snapshot(g.xid, poll.state.snapshot))`,
+  ]
+  return `create function ${functionName(pollFunction(name))}(since bigint, since_epoch text, most integer)
+returns tidemark.invalidation_news
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set lock_timeout = '2s'
+as $f$
+#variable_conflict use_column
+<<poll>>
+declare
+  me xid8 := pg_current_xact_id_if_assigned();
+  seen pg_snapshot := tidemark.snapshot_without(pg_current_snapshot(), me);
+  state tidemark.cache_state;
+  ended tidemark.ended_xids;
+  cursor_xmax xid8;
+  cursor_xip xid8[];
+  reached bigint;
+begin
+  if pg_is_in_recovery() then
+    return ${tell(literal('standby: positions are given on the primary; poll there'))};
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return ${tell(literal('snapshot_fixed: this transaction sees no commit since it began; poll in one of READ COMMITTED'))};
+  end if;
+  select * into poll.state from tidemark.cache_state s where s.cache = ${literal(name)};
+  poll.ended := tidemark.ended_between(poll.state.snapshot, poll.seen);
+  if cardinality(poll.ended.points) + cardinality(poll.ended.lows) > 0 and (
+    ${probes.join('\n    or ')})
+  then
+    perform pg_advisory_xact_lock(${String(sequencing)}, c.lock_key) from tidemark.cache c where c.name = ${literal(name)};
+    select * into poll.state from tidemark.cache_state s where s.cache = ${literal(name)};
+    poll.cursor_xmax := pg_snapshot_xmax(poll.state.snapshot);
+    poll.cursor_xip := array(select pg_snapshot_xip(poll.state.snapshot));
+${sequenceSql(name, inputs, views)}
+    if poll.reached > poll.state.position then
+      perform pg_notify(${literal(`tidemark_${name}`)}, poll.reached::text);
+    end if;
+  end if;
+  return ${tell('null')};
+end
+$f$`
+}
+
+const logOf = (table: RelationName, bucket: (typeof buckets)[number]): string =>
+  qualified('tidemark', captureNames.log(table, bucket))
+
+/** Whether a table has a row of a transaction that has ended since the cursor. */
+const probe = (table: string, also: string): string =>
+  `exists (select from ${table} l where ${also}l.xid = any (poll.ended.points))
+      or exists (select from unnest(poll.ended.lows, poll.ended.highs) r (low, high)
+                 cross join lateral (select from ${table} l where ${also}l.xid >= r.low and l.xid < r.high limit 1) one)`
+
+/** Rows of a table beyond the cursor, but for those of this very transaction: it is not known yet whether they will stay. */
+const beyondCursor = (table: string, columns: string, also = ''): string =>
+  [`l.xid >= poll.cursor_xmax`, `l.xid = any (poll.cursor_xip)`]
+    .map(
+      (beyond) =>
+        `select ${columns} from ${table} l where ${also}${beyond} and l.xid is distinct from poll.me`,
+    )
+    .join('\n        union all ')
+
+/** One statement, so one snapshot: all logs are read, tags get positions, and the cursor moves to that snapshot. */
+function sequenceSql(
+  name: string,
+  inputs: readonly JournalInput[],
+  views: readonly RelationName[],
+): string {
+  const parts = inputs.map((input, i) => tagsOf(input, String(i)))
+  const requested = `select t.tag, l.verb, l.x as low, l.x as high
+      from (${beyondCursor('tidemark.invalidation_request', 'l.tags, l.verb, l.xid::text::bigint as x', `l.cache = ${literal(name)} and `)}) l
+      cross join unnest(l.tags) t (tag)`
+  return `    with ${[
+    ...parts.flatMap(({ queries }) => queries),
+    `told (tag, verb, low, high) as (
+      ${[requested, ...parts.flatMap(({ tags }) => tags)].join('\n      union all ')}
+    )`,
+    `placed as materialized (
+      select poll.state.position + row_number() over (order by max(high), tag collate "C", verb) as position, tag, verb,
+             min(low) as low, max(high) as high
+      from told group by tag, verb
+    )`,
+    `written as (
+      insert into tidemark.invalidation (cache, position, tag, verb, first_xid, last_xid, at)
+      select ${literal(name)}, position, tag, verb, low::text::xid8, high::text::xid8, clock_timestamp() from placed
+    )`,
+  ].join(',\n    ')}
+    update tidemark.cache_state s
+       set snapshot = tidemark.snapshot_without(pg_current_snapshot(), poll.me),
+           position = poll.state.position + (select count(*) from placed),
+           refreshes = (select coalesce(jsonb_object_agg(v.view, v.refreshes), '{}') from tidemark.view_state v
+                         where v.view = any (${textArray(views)})),
+           sequenced_at = clock_timestamp()
+     where s.cache = ${literal(name)}
+    returning s.position into poll.reached;`
+}
+
+/** Queries for what changed in an input, and those that make tags of it: `tag, verb, low, high`. */
+interface Tags {
+  readonly queries: readonly string[]
+  readonly tags: readonly string[]
+}
+
+function tagsOf(input: JournalInput, n: string): Tags {
+  const { relation, rules } = input
+  const keyed = rules.filter((rule) => rule.length > 0)
+  const changed = identifier(`changed ${n}`)
+  const columns = [...new Set(keyed.flat())]
+  const bare = rules.some((rule) => rule.length === 0) ? [sourceTag(relation)] : []
+  const whole = keyed.length > 0 ? [wholeTag(relation)] : []
+  const span = (tag: string, rows: string): string =>
+    `select ${literal(tag)}, 'remove', min(low), max(high) from ${rows} having count(*) > 0`
+  const queries = [`${changed} as materialized (\n      ${changesOf(input, columns)}\n    )`]
+  const tags = [
+    ...bare.map((tag) => span(tag, changed)),
+    ...whole.map((tag) => span(tag, `${changed} where w = 0`)),
+  ]
+  if (input.kind === 'table') {
+    const gap = identifier(`gap ${n}`)
+    queries.push(`${gap} as materialized (
+      select g.xid::text::bigint as low, g.xid::text::bigint as high from tidemark.gap g
+      where g.source = ${literal(relation)} and not pg_visible_in_snapshot(g.xid, poll.state.snapshot)
+        and g.xid is distinct from poll.me
+    )`)
+    tags.push(...[...bare, ...whole].map((tag) => span(tag, gap)))
+  }
+  for (const [k, rule] of keyed.entries()) {
+    const keys = identifier(`keys ${n} ${String(k)}`)
+    const list = rule.map((column) => identifier(column))
+    const values = rule
+      .map((column, i) => {
+        const before = i === 0 ? `${sourceTag(relation)}:${column}=` : `,${column}=`
+        return `${literal(before)} || tidemark.tag_value(${list[i] ?? ''})`
+      })
+      .join(' || ')
+    queries.push(`${keys} as materialized (
+      select ${list.join(', ')}, min(low) as low, max(high) as high from ${changed} where w <> 0 group by ${list.join(', ')}
+    )`)
+    tags.push(
+      `select ${values}, 'remove', low, high from ${keys} where (select count(*) from ${keys}) <= ${String(keysMax)}`,
+      `select ${literal(wholeTag(relation))}, 'remove', min(low), max(high) from ${keys} having count(*) > ${String(keysMax)}`,
+    )
+  }
+  return { queries, tags }
+}
+
+/** Changed rows: `w`, the transaction as `low` and `high`, and columns as bytes tell them apart, whatever their collation. */
+function changesOf(input: JournalInput, columns: readonly string[]): string {
+  const { relation } = input
+  if (input.kind === 'table') {
+    const list = columns
+      .map(
+        (column) =>
+          `, l.${identifier(loggedName(column))}::text collate "C" as ${identifier(column)}`,
+      )
+      .join('')
+    return buckets
+      .map((bucket) =>
+        beyondCursor(
+          logOf(relation, bucket),
+          `l.w, l.xid::text::bigint as low, l.xid::text::bigint as high${list}`,
+        ),
+      )
+      .join('\n        union all ')
+  }
+  const named = columns.map((column) => `, ${identifier(column)}`).join('')
+  return `select r.w, v.changed_xid::text::bigint as low, v.changed_xid::text::bigint as high${named}
+      from tidemark.view_state v
+      cross join lateral (
+        ${publishedRows(input, columns)}
+      ) r (w${named})
+      -- Refreshes commit one after the other: who sees the last one that changed something sees all before it.
+      where v.view = ${literal(relation)} and v.changed_xid is distinct from poll.me
+        and not pg_visible_in_snapshot(v.changed_xid, poll.state.snapshot)`
+}
+
+/** What a view tells of its changes since the cursor, to be read beside its state `v`. */
+function publishedRows(
+  { relation, published }: Extract<JournalInput, { kind: 'view' }>,
+  columns: readonly string[],
+): string {
+  const untold = `select 0::bigint${columns.map(() => ', null::text').join('')}`
+  if (published === null) return untold
+  const { table, refresh, weight } = published
+  const list = columns.map((column) => `, c.${identifier(column)}::text collate "C"`).join('')
+  const reached = `(poll.state.refreshes ->> ${literal(relation)})::bigint`
+  return `select c.${weight}${list} from ${table} c where c.${refresh} > ${reached}
+        union all
+        -- made anew, it counts its refreshes from the beginning
+        ${untold} where v.refreshes < ${reached} or ${reached} is null`
+}
