@@ -236,7 +236,7 @@ function bindJoin(binding: Binding, join: JoinExpr, place: Place): Item {
   const leftTables = [...scope.tables].filter(([name]) => between.has(name) && !before.has(name))
   const rightTables = [...scope.tables].filter(([name]) => !between.has(name))
   const using = (usingClause ?? []).map((node) =>
-    usingOf(binding, { name: stringOf(node) ?? '', leftTables, rightTables, scope, jointype }),
+    usingOf({ name: stringOf(node) ?? '', leftTables, rightTables, scope, jointype }),
   )
   const [nested, simple] = divided(conjuncts(quals), (condition) => hasSubquery(condition))
   const sides: Sides = {
@@ -380,11 +380,7 @@ interface Using {
   readonly jointype: JoinExpr['jointype']
 }
 
-function usingOf(
-  binding: Binding,
-  { name, leftTables, rightTables, scope, jointype }: Using,
-): Expression {
-  if (binding.facts.foreignEquality) throw new NoRule('USING with a type of an extension')
+function usingOf({ name, leftTables, rightTables, scope, jointype }: Using): Expression {
   const find = (tables: Using['leftTables']): Expression | undefined =>
     tables.flatMap(([, { columns }]) => columns).find((column) => column.name === name)?.is
   const left = scope.merged.get(name) ?? find(leftTables)

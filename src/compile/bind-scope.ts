@@ -7,7 +7,12 @@ import { columnsOf, isKeyed, relationsIn } from './relation.ts'
 /** A table, or a maintained view, that a query may read. */
 export interface ReadableTable {
   readonly target: ScanTarget
-  readonly columns: readonly { readonly name: string; readonly notNull: boolean }[]
+  readonly columns: readonly {
+    readonly name: string
+    readonly notNull: boolean
+    /** A domain as the type that it restricts; with the schema, where that is not pg_catalog. */
+    readonly type: string
+  }[]
   /** All its columns in order, those too that the query does not read: an alias renames by position. */
   readonly allColumns: readonly string[]
   /** The columns that are worth reading; null when that is not known yet. */
@@ -28,8 +33,6 @@ export interface BindFacts {
   readonly aggregates: ReadonlySet<string>
   /** Functions that are called and return sets. */
   readonly setReturning: ReadonlySet<string>
-  /** A type of the query compares by operators that lie outside pg_catalog. */
-  readonly foreignEquality: boolean
 }
 
 /** Thrown where the binder has no rule; the nearest query that stands by itself is then computed as a whole. */

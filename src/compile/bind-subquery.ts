@@ -6,6 +6,7 @@ import type { Binding, Scope, Where } from './bind-scope.ts'
 import { NoRule, freeIn, isBoundInward, resolved } from './bind-scope.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import {
+  both,
   columnIn,
   columnOf,
   columnsIn,
@@ -185,6 +186,14 @@ function testOf({ testexpr, operName, location }: SubLink, ids: readonly ColumnI
   const name = operName ?? [{ String: { sval: '=' } }]
   const [only] = columns
   if (only === undefined) throw new NoRule('a subquery without columns', location ?? null)
+  const sign = name.at(-1)
+  // The server prints one operator for all columns; rows are equal where each of their columns is.
+  if ('RowExpr' in left && sign !== undefined && 'String' in sign && sign.String.sval === '=') {
+    const values = left.RowExpr.args ?? []
+    return both(
+      values.map((value, at) => operation('=', value, must(columns[at], 'rows are as wide'))),
+    )
+  }
   const rexpr: Expression =
     'RowExpr' in left ? { RowExpr: { args: columns, row_format: 'COERCE_IMPLICIT_CAST' } } : only
   return { A_Expr: { kind: 'AEXPR_OP', name, lexpr: left, rexpr } }

@@ -4,6 +4,7 @@ import { impliedName, stringOf } from './bind-names.ts'
 import { bindAggregates } from './bind-aggregate.ts'
 import { withClocks } from './bind-clock.ts'
 import { bindFrom } from './bind-from.ts'
+import { withOperators } from './bind-operators.ts'
 import { bindRecursive, isRecursive } from './bind-recursive.ts'
 import type { BindFacts, Binding, BoundQuery, Scope } from './bind-scope.ts'
 import { NoRule, freeIn, innerScope, newBinding, ownExpressions, resolved } from './bind-scope.ts'
@@ -34,7 +35,8 @@ export interface Bound {
 export function bindQuery(select: SelectStmt, facts: BindFacts): Bound {
   const binding = newBinding(facts, { bind: bindSelect, where: whereOf })
   const bound = bindSelect(binding, select, null)
-  return { ...bound, relation: withClocks(binding, bound.relation), binding }
+  const relation = withClocks(binding, withOperators(bound.relation, facts))
+  return { ...bound, relation, binding }
 }
 
 /** Binds a SELECT in the scope of the queries around it; one that stands by itself is whole if it must be. */

@@ -14,7 +14,11 @@ const facts: BindFacts = {
       `public.${name}`,
       {
         target: { kind: 'source', name: relationName('public', name) },
-        columns: names.map((column) => ({ name: column, notNull: column === 'id' })),
+        columns: names.map((column) => ({
+          name: column,
+          notNull: column === 'id',
+          type: 'integer',
+        })),
         keys: [['id']],
         allColumns: names,
         used: null,
@@ -24,7 +28,6 @@ const facts: BindFacts = {
   views: new Map(),
   aggregates: new Set(['count', 'sum', 'max']),
   setReturning: new Set(),
-  foreignEquality: false,
 }
 
 const lines = async (

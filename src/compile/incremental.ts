@@ -225,12 +225,6 @@ function emptyRows({ inputs = [] }: IncrementalWish, name: RelationName): string
   return `(select ${list.join(', ')})`
 }
 
-/** Comparisons that are printed without their operator. */
-const comparesUnnamed = ({ sql, views }: CanonicalQuery): boolean =>
-  [sql, ...views.map((view) => view.sql)].some((text) =>
-    /\bCASE\s+(?!WHEN\b)|\bNULLIF\(|\bIS (NOT )?DISTINCT FROM\b/i.test(text),
-  )
-
 /** Functions that are volatile wherever they are called. */
 const volatileFunctions = [
   'random', 'gen_random_uuid', 'clock_timestamp', 'timeofday', 'nextval', 'currval', 'setseed', 'random_normal',
@@ -246,17 +240,7 @@ export function refusalsOf(wish: IncrementalWish): readonly Obstacle[] {
     reason: string,
   ): Obstacle => ({ reason, at: names.map((name) => ({ kind, name })) })
   const silent = query.inputs.filter((name) => !inputs.some((input) => input.name === name))
-  const unnamed = typesOf(wish).some((type) => foreignTypes.test(type)) && comparesUnnamed(query)
   return [
-    ...(unnamed
-      ? [
-          about(
-            'column',
-            [],
-            "it compares values of an extension's type by CASE, NULLIF or IS DISTINCT FROM, whose operator has no name",
-          ),
-        ]
-      : []),
     ...(volatile ? [about('function', volatileFunctions, 'it calls a volatile function')] : []),
     ...opaqueFunctions.map((name) =>
       about('function', [name], `it calls ${name}, and what a function reads cannot be told`),
@@ -288,18 +272,6 @@ export function refusalsOf(wish: IncrementalWish): readonly Obstacle[] {
 const isComputedOnReading = (shape: SourceShape | undefined, name: string): boolean =>
   shape?.columns.some((column) => column.name === name && column.generatedVirtual) ?? false
 
-/** Types of extensions whose `=` a search_path of pg_catalog alone does not find. */
-const foreignTypes =
-  /(^|\.)"?(citext|ltree|lquery|hstore|cube|seg|isbn|isbn13|ismn|issn|ean13|upc|vector|halfvec)\b/
-
-/** The types of the columns that a query reads. */
-const typesOf = ({ query, shapes }: Pick<IncrementalWish, 'query' | 'shapes'>): readonly string[] =>
-  query.sources.flatMap(({ relation, columns }) =>
-    (shapes.get(relation)?.columns ?? [])
-      .filter(({ name }) => columns.includes(name))
-      .map(({ baseType }) => baseType),
-  )
-
 async function factsOf(
   { query, shapes, inputs = [] }: IncrementalWish,
   used: ReadonlyMap<string, ReadonlySet<string>> | null,
@@ -308,7 +280,7 @@ async function factsOf(
   for (const { name, columns } of inputs) {
     tables.set(name, {
       target: { kind: 'view', name },
-      columns: columns.map((column) => ({ name: column.name, notNull: false })),
+      columns: columns.map(({ name: column, type }) => ({ name: column, notNull: false, type })),
       allColumns: columns.map((column) => column.name),
       used: null,
       keys: [],
@@ -318,10 +290,10 @@ async function factsOf(
     const shape = shapes.get(relation)
     tables.set(relation, {
       target: { kind: 'source', name: relation },
-      columns: columns.map((name) => ({
-        name,
-        notNull: shape?.columns.some((column) => column.name === name && column.notNull) ?? false,
-      })),
+      columns: columns.map((name) => {
+        const column = shape?.columns.find((each) => each.name === name)
+        return { name, notNull: column?.notNull ?? false, type: column?.baseType ?? 'text' }
+      }),
       allColumns: shape?.columns.map(({ name }) => name) ?? columns,
       used: used === null ? null : (used.get(relation) ?? new Set()),
       keys: query.uniques
@@ -341,7 +313,6 @@ async function factsOf(
     views,
     aggregates: new Set(query.aggregates),
     setReturning: new Set(query.setReturning),
-    foreignEquality: typesOf({ query, shapes }).some((type) => foreignTypes.test(type)),
   }
 }
 

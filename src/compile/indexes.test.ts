@@ -22,7 +22,11 @@ const facts: BindFacts = {
       `public.${name}`,
       {
         target: { kind: 'source', name: relationName('public', name) },
-        columns: names.map((column) => ({ name: column, notNull: column === 'id' })),
+        columns: names.map((column) => ({
+          name: column,
+          notNull: column === 'id',
+          type: 'integer',
+        })),
         keys: [['id']],
         allColumns: names,
         used: null,
@@ -32,7 +36,6 @@ const facts: BindFacts = {
   views: new Map(),
   aggregates: new Set(['count', 'sum', 'max', 'avg']),
   setReturning: new Set(),
-  foreignEquality: false,
 }
 
 const tableOf = (name: string, more: Partial<LookupTable> = {}): LookupTable => ({
