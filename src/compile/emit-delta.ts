@@ -1,3 +1,5 @@
+import type { Sides } from './emit-counted.ts'
+import { counted } from './emit-counted.ts'
 import type { Item, Statement } from './emit-relation.ts'
 import {
   conditionText,
@@ -193,12 +195,6 @@ function unionDelta(
   )
 }
 
-interface Sides {
-  readonly left: Relation
-  readonly right: Relation
-  readonly on: readonly Expression[]
-}
-
 /** Rows of the left as it was: those there are now, and, taken away again, those that changed. */
 function oldRows(
   statement: Statement,
@@ -212,134 +208,6 @@ function oldRows(
 
 const times = (...factors: readonly string[]): string =>
   factors.filter((factor) => factor !== '').join(' * ')
-
-/**
- * How many partners rows of the left have now and had before, of those rows that a change on the right meets.
- * Counting stops at what has to be known: whether there are none.
- *
- * The law: a row `a` counts with f(m(a)), m(a) being the number of its partners. Then
- * Σ w(a) f(m(a)) − Σ w°(a) f(m°(a)) = Σ Δw(a) f(m(a)) + Σ w°(a) (f(m(a)) − f(m°(a))), and the last difference is 0
- * unless a change on the right meets `a`. The first sum is over the changes of the left, the second over the left as
- * it was, where it meets a change of the right.
- */
-interface Counted {
-  readonly from: string
-  readonly condition: string
-  /** SQL that is true where there are no partners now, and where there were none. */
-  readonly noneNow: string
-  readonly noneBefore: string
-}
-
-function counted(statement: Statement, { right, on }: Sides, rows: Item): Counted {
-  // What depends on the row of a query around it cannot be added up apart from it.
-  const [own, between] = dividedBy(on, columnsOf(right))
-  const pairs = freeIn(right).size > 0 ? null : equalities(between, columnsOf(right))
-  const now = itemOf(statement, right, 'new')
-  const more = statement.alias()
-  const some = statement.alias()
-  const where = on.length === 0 ? '' : `\n    where ${conditionText(on)}`
-  const found = `cross join lateral (
-  select count(*) as found
-  from (
-    select
-    from ${indented(now.sql, '    ').trimStart()}${where}
-    limit greatest(${more}.came, 0) + 1
-  ) as ${statement.alias()}
-) as ${some}`
-  const none = { noneNow: `${some}.found = 0`, noneBefore: `${some}.found = ${more}.came` }
-  const changed = itemOf(statement, right, 'delta')
-  const gates = [rows.gate, changed.gate].filter((gate) => gate !== null)
-  if (pairs !== null) {
-    // The changes added up by what they are compared by: each row of the left meets one sum, and is found by it.
-    const keys = pairs.map(
-      ({ inner }, at) => `${expressionText(inner)} as "side ${String(at + 1)}"`,
-    )
-    const by = pairs.map((_, at) => `"side ${String(at + 1)}"`)
-    return {
-      ...none,
-      from: `from (
-  select ${by.join(', ')}, sum(w) as came
-  from (
-    select ${keys.join(', ')}, ${changed.alias}.w
-    from ${indented(changed.sql, '    ').trimStart()}${own.length === 0 ? '' : `\n    where ${conditionText(own)}`}
-  ) as ${statement.alias()}
-  group by ${by.join(', ')}
-) as ${more},
-  ${indented(rows.sql).trimStart()}
-${found}`,
-      condition: [
-        ...pairs.map(
-          ({ outer, sign }, at) =>
-            `${expressionText(outer)} ${sign} ${more}."side ${String(at + 1)}"`,
-        ),
-        ...gates,
-      ].join('\n  and '),
-    }
-  }
-  const changedAgain = itemOf(statement, right, 'delta')
-  return {
-    ...none,
-    from: `from ${rows.sql}
-cross join lateral (
-  select coalesce(sum(${changed.alias}.w), 0) as came
-  from ${indented(changed.sql).trimStart()}${where}
-) as ${more}
-${found}`,
-    condition: [
-      `exists (
-  select
-  from ${indented(changedAgain.sql).trimStart()}${where}
-)`,
-      ...gates,
-    ].join('\n  and '),
-  }
-}
-
-interface Equality {
-  readonly outer: Expression
-  readonly inner: Expression
-  /** The operator as SQL. */
-  readonly sign: string
-}
-
-/** Conditions on the right alone, and the others. */
-function dividedBy(
-  on: readonly Expression[],
-  right: readonly ColumnId[],
-): readonly [readonly Expression[], readonly Expression[]] {
-  const inner = new Set(right)
-  const isOwn = (condition: Expression): boolean => {
-    const columns = [...columnsIn(condition)]
-    return columns.length > 0 && columns.every((id) => inner.has(id))
-  }
-  return [on.filter(isOwn), on.filter((condition) => !isOwn(condition))]
-}
-
-/** Conditions as equalities between the left and the right; null when there is another one, or none. */
-function equalities(
-  on: readonly Expression[],
-  right: readonly ColumnId[],
-): readonly Equality[] | null {
-  const inner = new Set(right)
-  const within = (expression: Expression): boolean => {
-    const columns = [...columnsIn(expression)]
-    return columns.length > 0 && columns.every((id) => inner.has(id))
-  }
-  const without = (expression: Expression): boolean =>
-    ![...columnsIn(expression)].some((id) => inner.has(id))
-  const found = on.map((condition): Equality | null => {
-    if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return null
-    const { name = [], lexpr, rexpr } = condition.A_Expr
-    const parts = name.map((part) => ('String' in part ? (part.String.sval ?? '') : ''))
-    if (parts.at(-1) !== '=' || lexpr === undefined || rexpr === undefined) return null
-    const sign = parts.length === 1 ? '=' : `operator(${parts.join('.')})`
-    if (without(lexpr) && within(rexpr)) return { outer: lexpr, inner: rexpr, sign }
-    if (without(rexpr) && within(lexpr)) return { outer: rexpr, inner: lexpr, sign }
-    return null
-  })
-  const all = found.filter((each) => each !== null)
-  return all.length > 0 && all.length === on.length ? all : null
-}
 
 /** Rows of the left whose having a partner changed, each with what that adds to its weight. */
 function turned(
