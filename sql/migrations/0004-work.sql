@@ -13,6 +13,8 @@ alter table tidemark.refresh_group add column not_before timestamptz;
 alter table tidemark.refresh_group add column kept_up_at timestamptz;
 comment on column tidemark.refresh_group.kept_up_at is 'when somebody last looked after the group by the short way (keep_up)';
 comment on column tidemark.refresh_group.not_before is 'after a failure: no attempt before this, but by hand';
+alter table tidemark.run add column changes bigint;
+comment on column tidemark.run.changes is 'how many changes of sources were read; null where nobody counted';
 alter table tidemark.request add column stop_status text;
 alter table tidemark.request add column stop_reason text;
 
@@ -233,7 +235,7 @@ end $$;
 
 create type tidemark.outcome as (
   skipped boolean, rows_total bigint, rows_inserted bigint, rows_updated bigint, rows_deleted bigint, differing bigint,
-  method text, snapshot pg_snapshot);
+  method text, snapshot pg_snapshot, changes bigint);
 
 -- Refreshes one view in the caller's transaction, whose locks are held: rows, tidemark and state. With `since`, the snapshot
 -- that its rows reflect, it is kept up from its changes, and finds out by itself that there are none; the others are asked first.
@@ -246,6 +248,8 @@ declare
   runs_done bigint;
   looks boolean;
   program record;
+  began timestamptz;
+  took_ms double precision;
   done tidemark.outcome;
 begin
   select s.refreshes, s.computed_as_of into runs_done, since_as_of from tidemark.view_state s where s.view = v.name;
@@ -266,8 +270,12 @@ begin
   -- What moves with time is kept up from the now() for which it was computed; as_of will not do, it never goes back.
   moves := v.time_dependent and v.strategy = 'incremental';
   looks := v.verify = 'full' or (v.verify = 'sample' and coalesce(runs_done, 0) % 4 = 0);
+  perform set_config('tidemark.changes', '', true);
+  began := clock_timestamp();
   execute format('select * from %s($1, $2%s)', v.maintain, case when moves then ', $3' else '' end) into program
   using looks, since, since_as_of;
+  took_ms := extract(epoch from clock_timestamp() - began) * 1000;
+  done.changes := nullif(current_setting('tidemark.changes'), '')::bigint;
   if v.presentation = 'table' then
     program.differing := tidemark.present(v.name, looks or force, program.differing);
   end if;
@@ -283,6 +291,8 @@ begin
   update tidemark.view_state s
      set populated = true, snapshot = snap, as_of = greatest(s.as_of, now()), computed_as_of = now(), refreshed_at = clock_timestamp(),
          row_count = coalesce(program.rows_total, s.row_count + program.rows_inserted - program.rows_deleted), refreshes = s.refreshes + 1,
+         fixed_ms = case when done.changes between 1 and 10 and program.differing is null
+                         then least(took_ms, s.fixed_ms * 0.95 + took_ms * 0.05) else s.fixed_ms end,
          checks = s.checks + (program.differing is not null)::int,
          mismatches = s.mismatches + (coalesce(program.differing, 0) > 0)::int,
          let_go_reason = case when program.differing > 0 and (moves or not v.time_dependent) and exact
@@ -291,6 +301,9 @@ begin
                             then s.changed_xid else pg_current_xact_id() end
    where s.view = v.name
   returning s.row_count into done.rows_total;
+  if program.differing is null and (done.method = 'diff' or done.changes >= 100) and v.strategy <> 'full' then
+    perform tidemark.learn(v.name, done, took_ms);
+  end if;
   return done;
 end $$;
 
@@ -335,7 +348,7 @@ begin
            strategy = case when done.method not in ('incremental', 'partition') then 'full' else r.strategy end,
            method = coalesce(done.method, r.method),
            rows_total = done.rows_total, rows_inserted = done.rows_inserted, rows_updated = done.rows_updated,
-           rows_deleted = done.rows_deleted, differing = done.differing, snapshot = done.snapshot, as_of = now()
+           rows_deleted = done.rows_deleted, changes = done.changes, differing = done.differing, snapshot = done.snapshot, as_of = now()
      where r.request_id = q.request_id and r.view = v.name and r.status = 'running';
     if not done.skipped then refreshed := refreshed + 1; end if;
   end loop;

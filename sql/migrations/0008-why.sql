@@ -39,7 +39,7 @@ begin
     'last', (
       select to_jsonb(r) from (
         select d.run_id, d.status, d.trigger_type, d.triggered_by, d.reasons, d.oldest_commit_at, d.requested_at, d.started_at,
-               d.finished_at, d.duration_ms, d.rows_total, d.rows_inserted, d.rows_updated, d.rows_deleted, d.differing,
+               d.finished_at, d.duration_ms, d.rows_total, d.rows_inserted, d.rows_updated, d.rows_deleted, d.changes, d.method, d.differing,
                d.waited_for, d.worker, coalesce(d.error, d.reason) as message
           from tidemark.run d where d.view = v.name and d.status not in ('running', 'queued')
          order by d.run_id desc limit 1) r),
@@ -47,6 +47,8 @@ begin
     'not_before', g.not_before,
     'quarantined_at', g.quarantined_at,
     'usual_ms', tidemark.usual_ms(v.group_name),
+    -- from how many changes on it is refreshed in full, and why; null where it always is
+    'choice', tidemark.choice(v.name),
     'time_dependent', v.time_dependent,
     -- ticks look at the clock: the last look says when somebody last decided what is due
     'last_look_at', (select max(s.at) from tidemark.sample s),

@@ -17,14 +17,86 @@ begin
   return value;
 end $$;
 
--- True when so much of a source has changed that a look at each change costs more than a look at the whole.
-create function tidemark.is_bulk(source_name text, changes bigint) returns boolean
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select changes > 300000 or (changes > 2000 and changes > 0.15 * (
-    select coalesce(sum(greatest(c.reltuples, 0)), 0)
-    from tidemark.source s, lateral tidemark.members(s.relation) m join pg_class c on c.oid = m
-    where s.name = source_name))
+-- Whether to keep up or to compute afresh is decided by what either took before.
+alter table tidemark.view_state add column fixed_ms double precision;
+alter table tidemark.view_state add column learnt_ms double precision;
+alter table tidemark.view_state add column learnt_changes double precision;
+alter table tidemark.view_state add column full_ms double precision;
+alter table tidemark.view_state add column full_rows double precision;
+comment on column tidemark.view_state.fixed_ms is 'what a refresh takes however little has changed';
+comment on column tidemark.view_state.learnt_ms is 'what refreshes of many changes took beyond that; older ones count half as much each time';
+comment on column tidemark.view_state.learnt_changes is 'of how many changes that was';
+comment on column tidemark.view_state.full_ms is 'what the last refresh in full took';
+comment on column tidemark.view_state.full_rows is 'how many rows its sources had then, as the planner knows it';
+
+-- The number of changes from which on a refresh in full is sooner done:
+--
+--   (full_ms, for as many rows as there are now, - fixed_ms) / (learnt_ms / learnt_changes)
+--
+-- Before anything is known of the view an eighth of the rows that it reads: as a rule a changed row takes eight times as long as a
+-- row of a refresh in full (3 to 16 times in bench/incremental). From 1,000 on, for fewer are soon done either way; up to 300,000,
+-- for changes are held in memory.
+create function tidemark.full_from(source_rows double precision, s tidemark.view_state) returns bigint
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select least(300001, greatest(1001, coalesce(
+    (s.full_ms * greatest(1, source_rows / nullif(s.full_rows, 0)) - coalesce(s.fixed_ms, 0))
+      / nullif(s.learnt_ms / nullif(s.learnt_changes, 0), 0),
+    source_rows / 8)))::bigint
 $$;
+
+-- Rows of the tables and views that a view reads, as the planner knows them.
+create function tidemark.source_rows(view_name text) returns double precision
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce((select sum(greatest(c.reltuples, 0))
+                     from tidemark.view_source vs join tidemark.source s on s.name = vs.source,
+                     lateral tidemark.members(s.relation) m join pg_class c on c.oid = m
+                    where vs.view = view_name), 0)
+       + coalesce((select sum(s.row_count) from tidemark.view_input i join tidemark.view_state s on s.view = i.input
+                    where i.view = view_name), 0)
+$$;
+
+-- What a maintenance program asks when it has read how many changes there are. They are noted for who called it.
+create function tidemark.prefers_full(view_name text, changes bigint) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  s tidemark.view_state;
+begin
+  perform set_config('tidemark.changes', changes::text, true);
+  if changes <= 1000 then return false; end if;
+  select * into s from tidemark.view_state x where x.view = view_name;
+  return changes >= tidemark.full_from(tidemark.source_rows(view_name), s);
+end $$;
+
+-- How a view is chosen to be refreshed, with the numbers: for people.
+create function tidemark.choice(view_name text) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'full_from', tidemark.full_from(r.source_rows, s), 'source_rows', r.source_rows::bigint,
+    'fixed_ms', round(s.fixed_ms::numeric, 1), 'change_ms', round((s.learnt_ms / nullif(s.learnt_changes, 0))::numeric, 4),
+    'full_ms', round(s.full_ms::numeric, 1))
+  from tidemark.view v
+  join tidemark.view_state s on s.view = v.name
+  cross join lateral (select tidemark.source_rows(v.name) as source_rows offset 0) r
+  where v.name = view_name and v.strategy = 'incremental'
+$$;
+
+-- Learns from a refresh what the next ones will take.
+create function tidemark.learn(view_name text, done tidemark.outcome, took_ms double precision) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if done.method = 'diff' then
+    update tidemark.view_state s
+       set full_ms = took_ms, full_rows = tidemark.source_rows(view_name),
+           -- Who never tries again would never learn that it has become cheaper.
+           learnt_ms = case when done.changes is null then s.learnt_ms else s.learnt_ms * 0.9 end
+     where s.view = view_name;
+  elsif done.changes >= 100 then
+    update tidemark.view_state s
+       set learnt_ms = coalesce(s.learnt_ms / 2, 0) + greatest(0, took_ms - coalesce(s.fixed_ms, 0)),
+           learnt_changes = coalesce(s.learnt_changes / 2, 0) + done.changes
+     where s.view = view_name;
+  end if;
+end $$;
 
 alter table tidemark.view_state add column computed_as_of timestamptz;
 comment on column tidemark.view_state.computed_as_of is 'now() of the refresh that computed what is stored';
@@ -68,13 +140,6 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   select i.view, i.input, s.refreshes
   from tidemark.view_input i join tidemark.view_state s on s.view = i.input where i.view = view_name
   on conflict (view, input) do update set refresh = excluded.refresh where c.refresh <> excluded.refresh
-$$;
-
--- True when so much of a view has changed that a look at each change costs more than a look at the whole.
-create function tidemark.is_bulk_of_view(view_name text, changes bigint) returns boolean
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select changes > 300000 or (changes > 2000 and changes > 0.15 * (
-    select coalesce(s.row_count, 0) from tidemark.view_state s where s.view = view_name))
 $$;
 
 -- Whether the owner of a program may read what it learns from the change logs: PostgreSQL asks when a table is read, and a
@@ -182,7 +247,7 @@ create function tidemark.program_functions() returns oid[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select array_agg(p.oid) from pg_proc p
   where p.pronamespace = 'tidemark'::regnamespace
-    and p.proname in ('clock_margin', 'first', 'first_step', 'is_bulk', 'is_bulk_of_view', 'next_refresh', 'only', 'reflected_by_all', 'reflected_refresh')
+    and p.proname in ('clock_margin', 'first', 'first_step', 'next_refresh', 'only', 'prefers_full', 'reflected_by_all', 'reflected_refresh')
 $$;
 
 -- The snapshot that what a view stores reflects, if it can be kept up from the change logs alone; null when it has to be

@@ -299,7 +299,7 @@ ${publishing}  perform set_config('tidemark.refreshing', '', true);
 }
 
 /** SQL that is true of changes that are dearer to follow than everything is to compute, of each source. */
-function tooMuch({ sources, inputs, stages }: IncrementalParts): readonly string[] {
+function tooMuch({ view, sources, inputs, stages }: IncrementalParts): readonly string[] {
   const core = stages.at(-1)?.stage.core
   if (core?.kind === 'partition') {
     return [...sources, ...inputs].map(({ name }) => {
@@ -307,15 +307,11 @@ function tooMuch({ sources, inputs, stages }: IncrementalParts): readonly string
       return `${sourceTruncated(name)} or ${sourceCount(name)} > ${String(max)}`
     })
   }
+  const read = [...sources, ...inputs]
+  const count = read.map(({ name }) => sourceCount(name)).join(' + ') || '0'
   return [
-    ...sources.map(
-      ({ name }) =>
-        `${sourceTruncated(name)} or tidemark.is_bulk(${sqlText(name)}, ${sourceCount(name)})`,
-    ),
-    ...inputs.map(
-      ({ name }) =>
-        `${sourceTruncated(name)} or tidemark.is_bulk_of_view(${sqlText(name)}, ${sourceCount(name)})`,
-    ),
+    ...read.map(({ name }) => sourceTruncated(name)),
+    `tidemark.prefers_full(${sqlText(view)}, ${count})`,
   ]
 }
 

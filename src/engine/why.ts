@@ -53,11 +53,25 @@ export interface EndedRun {
   readonly rowsInserted: number | null
   readonly rowsUpdated: number | null
   readonly rowsDeleted: number | null
+  /** Changes of sources that it read; null where nobody counted. */
+  readonly changes: number | null
+  readonly method: string
   /** Rows that differed from the query when the refresh compared itself; null: it did not. */
   readonly differing: number | null
   readonly waitedFor: string | null
   readonly worker: string | null
   readonly message: string | null
+}
+
+/** From how many changes on a view is refreshed in full, and the numbers that say so; null: not known of this view yet. */
+export interface Choice {
+  readonly fullFrom: number
+  /** Rows that the view reads, as the planner knows it. */
+  readonly sourceRows: number
+  /** What a refresh takes however little has changed. */
+  readonly fixedMs: number | null
+  readonly changeMs: number | null
+  readonly fullMs: number | null
 }
 
 /** All that is known of why a view is as stale as it is. */
@@ -76,6 +90,8 @@ export interface WhyFacts {
   readonly notBefore: Date | null
   /** What a refresh usually takes at most. */
   readonly usualMs: number
+  /** How it is chosen to be refreshed; null where there is no choice. */
+  readonly choice: Choice | null
   readonly timeDependent: boolean
   /** When somebody last decided what is due. */
   readonly lastLookAt: Date | null
@@ -125,6 +141,8 @@ interface WhyJson {
     readonly rows_inserted: number | null
     readonly rows_updated: number | null
     readonly rows_deleted: number | null
+    readonly changes: number | null
+    readonly method: string
     readonly differing: number | null
     readonly waited_for: string | null
     readonly worker: string | null
@@ -133,6 +151,13 @@ interface WhyJson {
   readonly failures: number
   readonly not_before: string | null
   readonly usual_ms: number
+  readonly choice: {
+    readonly full_from: number
+    readonly source_rows: number
+    readonly fixed_ms: number | null
+    readonly change_ms: number | null
+    readonly full_ms: number | null
+  } | null
   readonly time_dependent: boolean
   readonly last_look_at: string | null
   readonly asleep: boolean
@@ -156,6 +181,7 @@ export async function readWhy(database: Queryable, view: RelationName): Promise<
     failures: why.failures,
     notBefore: instant(why.not_before),
     usualMs: why.usual_ms,
+    choice: choiceOf(why),
     timeDependent: why.time_dependent,
     lastLookAt: instant(why.last_look_at),
     asleep: why.asleep,
@@ -163,6 +189,15 @@ export async function readWhy(database: Queryable, view: RelationName): Promise<
 }
 
 const instant = (text: string | null): Date | null => (text === null ? null : new Date(text))
+
+const choiceOf = ({ choice }: WhyJson): Choice | null =>
+  choice && {
+    fullFrom: choice.full_from,
+    sourceRows: choice.source_rows,
+    fixedMs: choice.fixed_ms,
+    changeMs: choice.change_ms,
+    fullMs: choice.full_ms,
+  }
 
 const pendingOf = ({ pending }: WhyJson): PendingRequest | null =>
   pending && {
@@ -202,6 +237,8 @@ const lastOf = ({ last }: WhyJson): EndedRun | null =>
     rowsInserted: last.rows_inserted,
     rowsUpdated: last.rows_updated,
     rowsDeleted: last.rows_deleted,
+    changes: last.changes,
+    method: last.method,
     differing: last.differing,
     waitedFor: last.waited_for,
     worker: last.worker,

@@ -48,6 +48,8 @@ const last: EndedRun = {
   rowsInserted: 1,
   rowsUpdated: 2,
   rowsDeleted: 0,
+  changes: null,
+  method: 'diff',
   differing: 0,
   waitedFor: null,
   worker: 'up 12 worker 1',
@@ -67,6 +69,7 @@ const factsOf = (freshness: Partial<Freshness>, change: Partial<WhyFacts> = {}):
   failures: 0,
   notBefore: null,
   usualMs: 500,
+  choice: null,
   timeDependent: false,
   lastLookAt: before(0.2),
   asleep: false,
@@ -159,6 +162,25 @@ describe('the chain', () => {
       '  queued    asked for 20 s ago (target, deadline)',
       '  waits     its refresh waits for pid 812 (psql)',
       '  deadline  passed 15 s ago (target 30 s)',
+    ])
+  })
+
+  test('ends with how the view is chosen to be refreshed, and the numbers', () => {
+    const choice = {
+      fullFrom: 24_667,
+      sourceRows: 200_000,
+      fixedMs: 4,
+      changeMs: 0.0135,
+      fullMs: 337,
+    }
+    const text = renderWhy(
+      factsOf({}, { choice, last: { ...last, changes: 30_000, differing: null, worker: null } }),
+      style,
+    )
+    expect(text).toContain('  ran       500 ms: 30,000 changes, in full, +1 ~2 −0, 3 rows in all')
+    expect(text.slice(-2)).toEqual([
+      'How',
+      '  in full   from 24,667 changes on: 4 ms and 14 µs a change, against 337 ms in full',
     ])
   })
 

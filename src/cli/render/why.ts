@@ -1,5 +1,5 @@
 import { formatDuration } from '../../base/duration.ts'
-import type { EndedRun, WhyFacts } from '../../engine/why.ts'
+import type { Choice, EndedRun, WhyFacts } from '../../engine/why.ts'
 import { stateWords } from '../demo/state-words.ts'
 import type { Colours, Style } from '../surroundings.ts'
 import { counted, grouped, oneLine, relativeLong, utcText } from './figures.ts'
@@ -36,6 +36,7 @@ export function renderWhy(facts: WhyFacts, style: Style): readonly string[] {
           runLinks(facts.last, facts.now),
           style,
         )),
+    ...(facts.choice === null ? [] : section('How', choiceLinks(facts.choice), style)),
   ]
 }
 
@@ -214,12 +215,22 @@ function runLinks(run: EndedRun, now: Date): readonly Link[] {
   return links
 }
 
+/** From how many changes on the view is refreshed in full, and by which numbers. */
+function choiceLinks({ fullFrom, sourceRows, ...known }: Choice): readonly Link[] {
+  const { fixedMs, changeMs, fullMs } = known
+  const learnt =
+    changeMs === null || fullMs === null
+      ? `an eighth of the ${grouped(sourceRows)} rows that it reads, or 1,000; how long refreshes of it take is not known yet`
+      : `${formatDuration(fixedMs ?? 0)} and ${grouped(changeMs * 1_000)} µs a change, against ${formatDuration(fullMs)} in full`
+  return [['in full', `from ${counted(fullFrom, 'change')} on: ${learnt}`]]
+}
+
 /** What a run did, in a few words. */
 function outcomeText(run: EndedRun): string {
   if (run.status === 'skipped') return 'nothing had changed, nothing was written'
   if (run.status !== 'completed')
     return `${run.status.replace('_', ' ')}${run.message === null ? '' : `: ${run.message}`}`
-  const { rowsInserted, rowsUpdated, rowsDeleted, rowsTotal, differing } = run
+  const { rowsInserted, rowsUpdated, rowsDeleted, rowsTotal, changes: read, differing } = run
   const changes =
     rowsInserted === null && rowsUpdated === null && rowsDeleted === null
       ? []
@@ -227,6 +238,9 @@ function outcomeText(run: EndedRun): string {
           `+${grouped(rowsInserted ?? 0)} ~${grouped(rowsUpdated ?? 0)} −${grouped(rowsDeleted ?? 0)}`,
         ]
   return [
+    ...(read === null
+      ? []
+      : [`${counted(read, 'change')}${run.method === 'diff' ? ', in full' : ''}`]),
     ...changes,
     ...(rowsTotal === null ? [] : [`${counted(rowsTotal, 'row')} in all`]),
     ...(differing === null
