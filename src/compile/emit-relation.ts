@@ -5,6 +5,7 @@ import { freeIn } from './bind-scope.ts'
 import { movedText } from './clock.ts'
 import { determined, orderedCall } from './determine.ts'
 import { cutCondition, isWantedOrNull } from './emit-cut.ts'
+import { fromWithLooks, looksOf, withLooks } from './emit-looks.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { isNotNull, notNullIn } from './nullability.ts'
 import { sameExpression } from './expression.ts'
@@ -346,23 +347,26 @@ function aggregateSelect(
     of: expression,
     name: sqlName(`by_${id}`),
   }))
+  const by = named.map(({ name }) => name)
+  const looks = looksOf({ calls, by, typeOf })
   const list = [
     ...named.map(({ id, of, name }) => `${determined(name, typeOf(of))} as ${sqlName(id)}`),
     ...calls.map(({ id, expression }) => {
-      const ordered = orderedCall(expression, typeOf)
+      const ordered = orderedCall(withLooks(looks, expression), typeOf)
       return `${sqlOf(ordered)} as ${sqlName(id)}`
     }),
   ]
   const lateral = named.map(({ of, name }) => `${expressionText(of)} as ${name}`)
+  const keyed =
+    lateral.length === 0 ? [] : [`cross join lateral (select ${lateral.join(', ')}) as k`]
   return [
     `select ${list.join(', ')}`,
-    `from ${from}`,
-    ...(named.length === 0
-      ? []
-      : [
-          `cross join lateral (select ${lateral.join(', ')}) as k`,
-          `group by ${named.map(({ name }) => name).join(', ')}`,
-        ]),
+    ...fromWithLooks(looks, {
+      from: [`from ${from}`, ...keyed].join('\n'),
+      kept: [...columnsOf(input).map((id) => sqlName(id)), ...by],
+      alias: statement.alias,
+    }),
+    ...(by.length === 0 ? [] : [`group by ${by.join(', ')}`]),
   ].join('\n')
 }
 
