@@ -32,9 +32,19 @@ export function orderedCall(
   const types = args.map((argument) => typeOf(argument))
   if (orderless.test(name) && types.every(({ imageEqual }) => imageEqual)) return call
   if (sums.test(name) && types.every(({ float }) => !float)) return call
-  const more = args.map((argument): Node => ({ SortBy: textOrder(argument) }))
+  // Values that look different and are equal, 0 and -0, are added up alike.
+  const order = sums.test(name) && types.every(({ type }) => isFloat(type)) ? inOrder : textOrder
+  const more = args.map((argument): Node => ({ SortBy: order(argument) }))
   return { FuncCall: { ...call.FuncCall, agg_order: [...agg_order, ...more] } }
 }
+
+const isFloat = (type: string): boolean => type === 'double precision' || type === 'real'
+
+const inOrder = (node: Expression): SortBy => ({
+  node,
+  sortby_dir: 'SORTBY_DEFAULT',
+  sortby_nulls: 'SORTBY_NULLS_DEFAULT',
+})
 
 const textOrder = (node: Expression): SortBy => ({
   node: {

@@ -6,6 +6,7 @@ import { itemOf, newStatement } from './emit-relation.ts'
 import { emitDelta } from './emit-delta.ts'
 import type { StageContext, TypeProbe } from './emit-stage.ts'
 import { probesOf } from './emit-stage.ts'
+import { freeIn } from './bind-scope.ts'
 import { asksClock } from './clock.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import {
@@ -24,7 +25,7 @@ import { parseQuery } from './parse.ts'
 import type { Cutting } from './partition-cuts.ts'
 import { byName, cutBy } from './partition-cuts.ts'
 import type { Partition, Relation, Scan } from './relation.ts'
-import { columnsOf, relationsIn } from './relation.ts'
+import { columnsOf, isKeyed, relationsIn } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 import { hasSubquery, nodesOf } from './walk.ts'
@@ -212,6 +213,7 @@ function declaredCutting(
       rest: [...new Set(rest)],
       alike: [],
       divided: [],
+      isTight: false,
     },
   }
 }
@@ -232,7 +234,7 @@ function draftOf(
   key: readonly string[] | null,
 ): IncrementalDraft {
   const wish = { ...given, key }
-  const { cuts, affected, rest } = cutting
+  const { cuts, affected, rest, isTight } = cutting
   const core: Partition = {
     kind: 'partition',
     input: bound.relation,
@@ -241,6 +243,7 @@ function draftOf(
     affected,
     rest,
     proven,
+    isTight,
   }
   const stage: Stage = {
     number: 1,
@@ -259,11 +262,32 @@ function draftOf(
     stages: [stage],
     names: bound.names,
     obstacles: [],
-    probes: [...probesOf(context, stage), ...keyProbes(context, cutting)],
+    probes: [
+      ...probesOf(context, stage),
+      ...innerProbes(context, bound.relation),
+      ...keyProbes(context, cutting),
+    ],
     strategy: 'partition',
     judgeTypes: (typeOf) => judged(core, cutting, typeOf),
   }
 }
+
+/** What a stage of its own would be asked of, of every part that would be one. What depends on a row around it is not. */
+const innerProbes = (context: StageContext, relation: Relation): readonly TypeProbe[] =>
+  [...new Set(relationsIn(relation))]
+    .filter((core) => isKeyed(core) && core.kind !== 'whole' && freeIn(core).size === 0)
+    .flatMap((core) => {
+      const outputs = columnsOf(core).map((id) => ({ id, expression: columnOf(id) }))
+      return probesOf(context, {
+        number: 0,
+        core,
+        having: [],
+        outputs,
+        key: [],
+        linear: false,
+        unique: false,
+      })
+    })
 
 /** The types by which it is judged whether a column can be the key, and of the times that keys are reckoned from. */
 function keyProbes(context: StageContext, { cuts, alike }: Cutting): readonly TypeProbe[] {

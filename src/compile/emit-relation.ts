@@ -517,7 +517,7 @@ ${indented(right, '      ')}
 /** The query over cut sources; where the cuts follow from the query, rows of other keys that come along are left out. */
 function partitionSelect(
   statement: Statement,
-  { input, by, cuts, proven }: Extract<Relation, { kind: 'partition' }>,
+  { input, by, cuts, proven, isTight }: Extract<Relation, { kind: 'partition' }>,
   restriction: Restriction | null,
 ): string {
   if (restriction === null) return selectOf(statement, input)
@@ -530,7 +530,7 @@ function partitionSelect(
     return `(select * from ${names.rows(target)} where ${indented(condition).trimStart()})`
   }
   const select = selectOf({ ...statement, names: { ...names, rows } }, input)
-  if (!proven) return select
+  if (!proven || isTight) return select
   const wanted = isWantedOrNull(sqlName(by), names.typeOf(columnOf(by)))
   return `select *\nfrom (\n${indented(select)}\n) as ${statement.alias()}\nwhere ${wanted}`
 }

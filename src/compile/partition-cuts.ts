@@ -8,7 +8,7 @@ import { columnsOf, inputsOf, isKeyed, relationsIn } from './relation.ts'
 import { withInputs } from './stages.ts'
 
 /** How a query is cut by one of its columns. */
-export interface Cutting extends Pick<Partition, 'cuts' | 'affected' | 'rest'> {
+export interface Cutting extends Pick<Partition, 'cuts' | 'affected' | 'rest' | 'isTight'> {
   /** Values of these must look alike where they are equal, or a key might not be that of all rows of a group. */
   readonly alike: readonly { readonly of: Relation; readonly expression: Expression }[]
   /** Sources that are read twice, only once by the key, so that they cannot be cut. */
@@ -24,8 +24,8 @@ export interface Cutting extends Pick<Partition, 'cuts' | 'affected' | 'rest'> {
  */
 export function cutBy(relation: Relation, by: ColumnId, facts: BindFacts): Cutting {
   const cutter = new Cutter(facts)
-  cutter.visit(relation, columnOf(by), false)
-  return cutter.cutting()
+  const isTight = cutter.visit(relation, columnOf(by), false)
+  return cutter.cutting(isTight)
 }
 
 class Cutter {
@@ -41,7 +41,7 @@ class Cutter {
     this.#facts = facts
   }
 
-  cutting(): Cutting {
+  cutting(isTight: boolean): Cutting {
     const found = [...this.#cuts].map(([name, cuts]) => {
       const keys = cuts.map(({ scan, key }) => byName(scan, key))
       const [first] = keys
@@ -62,6 +62,7 @@ class Cutter {
         ...joins.filter(({ input }) => namesIn(input).length > 0),
       ],
       rest: [...this.#rest].filter((name): name is Cut['name'] => !names.has(name)),
+      isTight: isTight && found.every(({ whole }) => whole),
       alike: this.#alike,
       divided: found.flatMap(({ name, whole }) => (whole ? [] : [name])),
     }
@@ -70,20 +71,26 @@ class Cutter {
   /**
    * Cuts what is below to rows for which `key` is the wanted one; null: whatever is below is read as it is.
    * `told`: it is part of a join that tells its changes.
+   * Returns whether there are rows of the wanted key alone, once everything is cut.
    */
-  visit(relation: Relation, key: Expression | null, told: boolean): void {
+  visit(relation: Relation, key: Expression | null, told: boolean): boolean {
     if (key === null || columnsIn(key).size === 0) {
       this.#leave(relation, told)
-    } else if (!told && isPlain(relation)) {
-      this.#joins.push({ input: relation, key })
-      this.visit(relation, key, true)
-    } else if (relation.kind === 'scan') {
-      this.#cut(relation, key)
-    } else {
-      const { below, alike = [] } = ruleOf(relation, key, this.#facts)
-      this.#alike.push(...alike)
-      for (const part of below) this.visit(part.relation, part.key, told)
+      return false
     }
+    if (!told && isPlain(relation)) {
+      this.#joins.push({ input: relation, key })
+      return this.visit(relation, key, true)
+    }
+    if (relation.kind === 'scan') {
+      this.#cut(relation, key)
+      return true
+    }
+    const { below, alike = [], tight } = ruleOf(relation, key, this.#facts)
+    this.#alike.push(...alike)
+    const parts = below.map((part) => this.visit(part.relation, part.key, told))
+    if (tight === 'first') return parts[0] === true
+    return tight === 'any' ? parts.includes(true) : !parts.includes(false)
   }
 
   /** Nothing below is cut. */
@@ -104,6 +111,8 @@ class Cutter {
 /** What a relation is made of, each part with the key by which it is cut if the relation is; null: not. */
 interface Rule {
   readonly below: readonly { readonly relation: Relation; readonly key: Expression | null }[]
+  /** Rows are of the wanted key alone where they are in any part, in each, or in the first. */
+  readonly tight: 'any' | 'every' | 'first'
   readonly alike?: Cutting['alike']
 }
 
@@ -111,6 +120,7 @@ type Inner = Exclude<Relation, Scan>
 
 const leaving = (relation: Relation): Rule => ({
   below: inputsOf(relation).map((input) => ({ relation: input, key: null })),
+  tight: 'any',
 })
 
 function ruleOf(relation: Inner, key: Expression, facts: BindFacts): Rule {
@@ -136,6 +146,7 @@ function ruleOf(relation: Inner, key: Expression, facts: BindFacts): Rule {
           { relation: relation.left, key: isWithin(key, relation.left) ? key : null },
           { relation: relation.right, key: null },
         ],
+        tight: 'first',
       }
     case 'aggregate':
       return aggregateRule(relation, key)
@@ -160,7 +171,10 @@ function projectRule(
   // What returns several rows is no value of the row beneath.
   if (returnsSets(used, setReturning)) return leaving(relation)
   const definitions = new Map(used.map(({ id, expression }) => [id, expression]))
-  return { below: [{ relation: relation.input, key: substituted(key, definitions) }] }
+  return {
+    below: [{ relation: relation.input, key: substituted(key, definitions) }],
+    tight: 'every',
+  }
 }
 
 const branches = (
@@ -168,6 +182,7 @@ const branches = (
   columns: readonly ColumnId[],
   key: Expression,
 ): Rule => ({
+  tight: 'every',
   below: inputs.map((input) => {
     const own = columnsOf(input)
     const ids = new Map(columns.map((id, at) => [id, columnOf(own[at] ?? id)]))
@@ -182,6 +197,7 @@ function productRule(
 ): Rule {
   const equal = equalTo(key, where)
   return {
+    tight: 'any',
     below: inputs.map((input) => ({
       relation: input,
       key: equal.find((expression) => isOf(expression, input)) ?? null,
@@ -198,6 +214,7 @@ function joinRule(
   const merged = isFull ? mergedSides(relation, key) : null
   if (merged !== null) {
     return {
+      tight: 'every',
       below: [
         { relation: left, key: merged.left },
         { relation: right, key: merged.right },
@@ -209,6 +226,8 @@ function joinRule(
   const isBlind = relation.kind === 'mark' && relation.test === 'any'
   const partner = isBlind ? undefined : equalTo(key, on).find((one) => isOf(one, right))
   return {
+    // Rows of the left stay without a partner.
+    tight: 'first',
     below: [
       { relation: left, key },
       { relation: right, key: partner ?? null },
@@ -221,6 +240,7 @@ function aggregateRule(relation: Extract<Relation, { kind: 'aggregate' }>, key: 
   const keys = new Map(relation.keys.map(({ id, expression }) => [id, expression]))
   if (![...columnsIn(key)].every((id) => keys.has(id))) return leaving(relation)
   return {
+    tight: 'every',
     below: [{ relation: relation.input, key: substituted(key, keys) }],
     alike: alikeIn(relation.input, key, (id) => keys.get(id) ?? columnOf(id)),
   }
@@ -239,10 +259,10 @@ function keptTogether(
   const definitions = new Map(outputs.map(({ id, expression }) => [id, expression]))
   const parts = by.map((part) => substituted(part, definitions))
   const whole = substituted(key, definitions)
-  if (parts.some((part) => sameExpression(part, whole))) return { below }
+  if (parts.some((part) => sameExpression(part, whole))) return { below, tight: 'every' }
   const columns = new Set(parts.map((part) => columnIn(part)))
   if (![...columnsIn(whole)].every((id) => columns.has(id))) return leaving(relation)
-  return { below, alike: alikeIn(input, key, columnOf) }
+  return { below, tight: 'every', alike: alikeIn(input, key, columnOf) }
 }
 
 /** An expression over what is grouped by gives one value for all of a group only if equal values look alike. */

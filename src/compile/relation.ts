@@ -198,6 +198,8 @@ export interface Partition {
   readonly rest: readonly RelationName[]
   /** The cuts follow from the query; else they were declared, and rows outside them prove them wrong. */
   readonly proven: boolean
+  /** Rows of other keys do not come along when everything is cut. */
+  readonly isTight: boolean
 }
 
 /** A source such that rows of the result with a key depend on those of its rows alone that have the same key. */
