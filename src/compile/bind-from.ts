@@ -61,9 +61,36 @@ const aliasNames = (
   alias: { readonly colnames?: readonly Node[] } | undefined,
 ): readonly string[] => (alias?.colnames ?? []).map((node) => stringOf(node) ?? '')
 
-function named(scope: Scope, alias: string, table: Named): void {
+/** What a name in FROM stands for. */
+interface Standing {
+  readonly alias: string
+  readonly relation: Relation
+  readonly columns: Named['columns']
+  /** Its columns are called as the query says, whatever a table is called. */
+  readonly named: boolean
+}
+
+/** Names a relation in the scope; where its whole row is asked for, with a column that says that there is one. */
+function named(
+  binding: Binding,
+  { alias, relation, columns, named: isNamed }: Standing,
+  scope: Scope,
+): Relation {
   if (scope.tables.has(alias)) throw new NoRule(`${alias} stands twice in FROM`)
-  scope.tables.set(alias, table)
+  if (!scope.rows.has(alias)) {
+    scope.tables.set(alias, { columns })
+    return relation
+  }
+  const present = binding.fresh('present')
+  scope.tables.set(alias, { columns, row: { present: columnOf(present), named: isNamed } })
+  return {
+    kind: 'project',
+    input: relation,
+    columns: [
+      ...columnsOf(relation).map((id) => ({ id, expression: columnOf(id) })),
+      { id: present, expression: { A_Const: { boolval: { boolval: true } } } },
+    ],
+  }
 }
 
 function bindTable(binding: Binding, table: RangeVar, scope: Scope): Relation {
@@ -73,9 +100,9 @@ function bindTable(binding: Binding, table: RangeVar, scope: Scope): Relation {
   const bound = boundAs(binding, table, scope)
   if (bound === undefined) return bindScan(binding, table, scope)
   const wanted = bound.names.map((name, at) => renamed[at] ?? name)
-  const copy = renamedCopy(binding, bound, wanted)
-  named(scope, called, copy.named)
-  return copy.relation
+  const { relation, named: copied } = renamedCopy(binding, bound, wanted)
+  const isNamed = table.schemaname === undefined
+  return named(binding, { alias: called, relation, columns: copied.columns, named: isNamed }, scope)
 }
 
 /** The query that a name stands for: one of WITH, or an ordinary view; undefined for a table. */
@@ -102,18 +129,17 @@ function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
     name,
     id: binding.fresh(`${called}_${name}`),
   }))
-  named(scope, called, {
-    columns: columns.map(({ name, id }) => ({
-      name: renamed[found.allColumns.indexOf(name)] ?? name,
-      is: columnOf(id),
-    })),
-  })
   const { used } = found
-  return {
+  const scan: Relation = {
     kind: 'scan',
     of: found.target,
     columns: used === null ? columns : columns.filter(({ name }) => used.has(name)),
   }
+  const visible = columns.map(({ name, id }) => ({
+    name: renamed[found.allColumns.indexOf(name)] ?? name,
+    is: columnOf(id),
+  }))
+  return named(binding, { alias: called, relation: scan, columns: visible, named: false }, scope)
 }
 
 const withNames = (bound: BoundQuery, names: readonly string[] | undefined): BoundQuery => ({
@@ -132,14 +158,12 @@ function subselectOf(binding: Binding, item: RangeSubselect, scope: Scope): Rela
     throw new NoRule('a subquery of a kind unknown')
   const bound = binding.bind(binding, subquery.SelectStmt, lateral === true ? scope : scope.parent)
   const renamed = aliasNames(alias)
-  const ids = columnsOf(bound.relation)
-  named(scope, alias?.aliasname ?? '', {
-    columns: ids.map((id, at) => ({
-      name: renamed[at] ?? bound.names[at] ?? '',
-      is: columnOf(id),
-    })),
-  })
-  return bound.relation
+  const columns = columnsOf(bound.relation).map((id, at) => ({
+    name: renamed[at] ?? bound.names[at] ?? '',
+    is: columnOf(id),
+  }))
+  const { relation } = bound
+  return named(binding, { alias: alias?.aliasname ?? '', relation, columns, named: true }, scope)
 }
 
 /** A relation in FROM beside what it may refer to. */
@@ -175,9 +199,7 @@ function bindFunction(binding: Binding, item: RangeFunction, { scope, left }: Pl
     scope,
   })
   const [call] = expressions
-  named(scope, alias?.aliasname ?? '', {
-    columns: all.map((name, at) => ({ name, is: columnOf(columns[at] ?? '') })),
-  })
+  const visible = all.map((name, at) => ({ name, is: columnOf(columns[at] ?? '') }))
   const rows: Relation = {
     kind: 'rows',
     item:
@@ -187,7 +209,9 @@ function bindFunction(binding: Binding, item: RangeFunction, { scope, left }: Pl
     columns,
     ordinality: ordinality === true,
   }
-  return lateralItem(binding, productOf([before, rows], []), left)
+  const relation = productOf([before, rows], [])
+  const standing = { alias: alias?.aliasname ?? '', relation, columns: visible, named: true }
+  return lateralItem(binding, named(binding, standing, scope), left)
 }
 
 /** Columns whose types are listed can only be listed where the function is called. */

@@ -1,8 +1,11 @@
 import type { CommonTableExpr, Node, SelectStmt } from 'libpg-query'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnOf, columnsIn, replaced } from './expression.ts'
+import { functionName } from './functions.ts'
 import type { Relation, ScanTarget } from './relation.ts'
 import { columnsOf, isKeyed, relationsIn } from './relation.ts'
+import { nodesOf } from './walk.ts'
+import { rowValue } from './whole-row.ts'
 
 /** A table, or a maintained view, that a query may read. */
 export interface ReadableTable {
@@ -49,6 +52,16 @@ export class NoRule extends Error {
 /** A relation in FROM: its columns by the names that the query has for them, in order. */
 export interface Named {
   readonly columns: readonly { readonly name: string; readonly is: Expression }[]
+  /** What is needed of it as one value, where somebody asks for that. */
+  readonly row?: WholeRow
+}
+
+/** A relation as one value. */
+export interface WholeRow {
+  /** A column that is true; NULL where an outer join found no row. */
+  readonly present: Expression
+  /** Its columns are called as the query says. Those of tables and views may be renamed, which no commit tells. */
+  readonly named: boolean
 }
 
 /** A query of WITH, bound once. */
@@ -70,6 +83,8 @@ export interface Scope {
   /** Columns of USING, which no table's name need precede. */
   readonly merged: Map<string, Expression>
   readonly ctes: Map<string, Cte>
+  /** The tables of which a whole row is asked for. */
+  readonly rows: Set<string>
 }
 
 /** A scope within another. */
@@ -78,6 +93,7 @@ export const innerScope = (parent: Scope | null): Scope => ({
   tables: new Map(),
   merged: new Map(),
   ctes: new Map(),
+  rows: new Set(),
 })
 
 /** Everything that binding shares: facts, and names that were given. */
@@ -162,31 +178,90 @@ function bareColumn(scope: Scope | null, name: string): Expression | undefined {
 
 /**
  * Puts ids in place of the names of columns. Subqueries are left as they are: they are bound where they are joined.
- * Throws {@link NoRule} for whole rows and names that are not found.
+ * Throws {@link NoRule} for names that are not found, and for whole rows where they are not counted, asked whether they
+ * are NULL, or made JSON.
  */
 export function resolved<Tree>(tree: Tree, scope: Scope): Tree {
   return replaced(tree, (node) => {
+    if ('FuncCall' in node && node.FuncCall.args?.some((argument) => isWholeRow(argument))) {
+      const { args = [], ...call } = node.FuncCall
+      const values = args.map((argument) =>
+        isWholeRow(argument)
+          ? rowArgument(argument, functionName(call), scope)
+          : resolved(argument, scope),
+      )
+      return { FuncCall: { ...resolved(call, scope), args: values } }
+    }
+    if ('NullTest' in node && node.NullTest.arg !== undefined && isWholeRow(node.NullTest.arg)) {
+      const { columns } = tableOfRow(node.NullTest.arg, scope)
+      const args = columns.map(({ is }) => is)
+      return {
+        NullTest: {
+          ...node.NullTest,
+          arg: { RowExpr: { args, row_format: 'COERCE_EXPLICIT_CALL' } },
+        },
+      }
+    }
     const fields = fieldsOf(node)
     if (fields === null) return undefined
-    const [first = '', second] = fields
-    const byte = 'ColumnRef' in node ? (node.ColumnRef.location ?? null) : null
-    if (second === '*' || first === '*' || fields.length > 2) {
-      throw new NoRule('a whole row is used as a value', byte)
-    }
-    if (second === undefined) {
-      const found = bareColumn(scope, first)
-      if (found !== undefined) return found
-      throw new NoRule(
-        tableNamed(scope, first) === undefined
-          ? `column ${first} was not found`
-          : 'a whole row is used as a value',
-        byte,
-      )
-    }
-    const column = tableNamed(scope, first)?.columns.find(({ name }) => name === second)
-    if (column === undefined) throw new NoRule(`column ${first}.${second} was not found`, byte)
-    return column.is
+    return columnNamed(node, fields, scope)
   })
+}
+
+function columnNamed(node: Node, fields: readonly string[], scope: Scope): Expression {
+  const [first = '', second] = fields
+  const byte = placeOf(node)
+  if (second === '*' || first === '*' || fields.length > 2) throw wholeRow(byte)
+  if (second === undefined) {
+    const found = bareColumn(scope, first)
+    if (found !== undefined) return found
+    if (tableNamed(scope, first) !== undefined) throw wholeRow(byte)
+    throw new NoRule(`column ${first} was not found`, byte)
+  }
+  const column = tableNamed(scope, first)?.columns.find(({ name }) => name === second)
+  if (column === undefined) throw new NoRule(`column ${first}.${second} was not found`, byte)
+  return column.is
+}
+
+const placeOf = (node: Node): number | null =>
+  'ColumnRef' in node ? (node.ColumnRef.location ?? null) : null
+
+const wholeRow = (byte: number | null): NoRule => new NoRule('a whole row is used as a value', byte)
+
+/** The server prints a whole row as `t.*`. */
+const isWholeRow = (node: Node): boolean => {
+  const fields = fieldsOf(node)
+  return fields?.length === 2 && fields[1] === '*'
+}
+
+function tableOfRow(node: Node, scope: Scope): Named {
+  const table = tableNamed(scope, fieldsOf(node)?.[0] ?? '')
+  if (table === undefined) throw wholeRow(placeOf(node))
+  return table
+}
+
+/** The tables of which something within a query asks for a whole row. */
+export const wholeRowsIn = (tree: unknown): readonly string[] =>
+  [...nodesOf(tree)].flatMap(({ kind, node }) => {
+    const reference: Node = { ColumnRef: node }
+    return kind === 'ColumnRef' && isWholeRow(reference)
+      ? (fieldsOf(reference) ?? []).slice(0, 1)
+      : []
+  })
+
+const jsonOfRow =
+  /^(row_to_json|to_jsonb?|jsonb?_agg|jsonb?_build_(object|array)|jsonb?_object_agg)$/
+
+function rowArgument(node: Node, name: string, scope: Scope): Expression {
+  const { row, columns } = tableOfRow(node, scope)
+  if (row === undefined) throw wholeRow(placeOf(node))
+  if (name === 'count') return row.present
+  if (!jsonOfRow.test(name)) throw wholeRow(placeOf(node))
+  if (row.named) return rowValue(row.present, columns)
+  throw new NoRule(
+    'a whole row of a table is used as a value, which has the names of its columns in it: a rename would change every value, and no commit would tell',
+    placeOf(node),
+  )
 }
 
 /** The columns that a relation refers to and that nothing within it gives: those of the query around it. */

@@ -24,7 +24,7 @@ export function bindWhole(
   { select, parent, reason, isRule = false }: Refused,
 ): BoundQuery {
   if (refersOutside(select, parent)) throw reason
-  if (namesByPosition(select)) throw reason
+  if (needsTables(select)) throw reason
   const expanded = withReadColumns(
     binding,
     withDeterminedKeys(binding, withoutViews(binding, select)),
@@ -62,15 +62,23 @@ const readColumns = ({ columns, used }: ReadableTable): readonly string[] =>
   columns.map(({ name }) => name).filter((name) => used === null || used.has(name))
 
 /**
- * Names that are given to columns by their position in a join, and columns of the system's own, mean nothing where
- * tables have no more columns than are read.
+ * Whether a query can only be computed over the tables themselves. A program has of a table the columns that are read:
+ * names given by position in a join, a whole row, and columns of the system's own mean something else there.
  */
-const namesByPosition = (select: SelectStmt): boolean =>
-  [...nodesOf(select)].some(
-    ({ kind, node }) =>
-      (kind === 'JoinExpr' && node['alias'] !== undefined) ||
-      (kind === 'ColumnRef' && fieldsOf({ ColumnRef: node })?.at(-1) === 'tableoid'),
+function needsTables(select: SelectStmt): boolean {
+  const nodes = [...nodesOf(select)]
+  const tables = new Set(
+    nodes.flatMap((each) =>
+      each.kind === 'RangeVar' && each.node['schemaname'] !== undefined ? aliasOf(each) : [],
+    ),
   )
+  return nodes.some(({ kind, node }) => {
+    if (kind === 'JoinExpr') return node['alias'] !== undefined
+    const fields = (kind === 'ColumnRef' && fieldsOf({ ColumnRef: node })) || []
+    const [first = '', second] = fields
+    return fields.at(-1) === 'tableoid' || (second === '*' && tables.has(first))
+  })
+}
 
 /** The columns of a table that an alias names by their position: those that are read. */
 const withReadColumns = (binding: Binding, select: SelectStmt): SelectStmt =>

@@ -7,7 +7,15 @@ import { bindFrom } from './bind-from.ts'
 import { withOperators } from './bind-operators.ts'
 import { bindRecursive, isRecursive } from './bind-recursive.ts'
 import type { BindFacts, Binding, BoundQuery, Scope } from './bind-scope.ts'
-import { NoRule, freeIn, innerScope, newBinding, ownExpressions, resolved } from './bind-scope.ts'
+import {
+  NoRule,
+  freeIn,
+  innerScope,
+  newBinding,
+  ownExpressions,
+  resolved,
+  wholeRowsIn,
+} from './bind-scope.ts'
 import { joinSubqueries, whereOf } from './bind-subquery.ts'
 import { bindWhole } from './bind-whole.ts'
 import { bindWindows, withWindows } from './bind-window.ts'
@@ -208,6 +216,7 @@ interface Target {
 function bindPlain(binding: Binding, written: SelectStmt, scope: Scope): BoundQuery {
   const select = withWindows(written)
   if (select.lockingClause !== undefined) throw new NoRule('row locks')
+  for (const alias of wholeRowsIn(written)) scope.rows.add(alias)
   const from = bindFrom(binding, select.fromClause ?? [], scope)
   const filtered = whereOf(binding, { relation: from, condition: select.whereClause, scope })
   const targets = (select.targetList ?? []).map((node, at) => targetOf(node, at, scope))

@@ -1,5 +1,7 @@
 import type { ColumnType } from '../model/view.ts'
 import { argumentsOf } from './accumulate.ts'
+import type { Assembly } from './assemble.ts'
+import { executeText, listText, newAssembly, partOf, valueText } from './assemble.ts'
 import type { BindFacts } from './bind-scope.ts'
 import type { GroupTables } from './emit-accumulate.ts'
 import { accumulateQueries, coreOfGroups, repairGroups } from './emit-accumulate.ts'
@@ -22,10 +24,11 @@ import {
 import type { Expression } from './expression.ts'
 import { columnOf } from './expression.ts'
 import type { Output, Partition } from './relation.ts'
-import { isConstant } from './relation.ts'
+import { clocksIn, isConstant, scansIn } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 import { inputKeys } from './stages.ts'
+import { isRecord } from './whole-row.ts'
 
 /** A column of the table that holds a stage. */
 export interface StoredColumn {
@@ -70,8 +73,20 @@ export interface StageContext {
   readonly facts: BindFacts
 }
 
-const statementOf = ({ names, facts }: StageContext): Statement =>
-  newStatement(names, facts, emitDelta)
+const statementOf = ({ names, facts }: StageContext, assembly: Assembly | null = null): Statement =>
+  newStatement(names, facts, emitDelta, assembly)
+
+/**
+ * What is left out of a statement over changes of the inputs of a stage, where there are several of them. Not where the
+ * clock is asked: the variable that says what it was stands anywhere in the text.
+ */
+function assemblyOf({ core }: Stage): Assembly | null {
+  const targets = new Set(
+    scansIn(core).map(({ of }) => (of.kind === 'stage' ? of.number : of.name)),
+  )
+  const stands = targets.size < 2 || core.kind === 'partition' || clocksIn(core).length > 0
+  return stands ? null : newAssembly()
+}
 
 /** Columns of the table beside the hash. */
 export const storedColumns = ({ outputs, hiddenKey }: StoredStage): readonly StoredColumn[] => [
@@ -147,10 +162,14 @@ function hashOf({ stage, keyNames, outputs }: StoredStage, alias: string): strin
 const imageOf = (columns: readonly StoredColumn[], alias: string): string =>
   `row(${columns.map(({ name }) => `${alias}.${sqlName(name)}`).join(', ')})::text collate "C"`
 
-const withText = (statement: Statement, own: readonly string[]): string =>
-  `with\n${[...statement.ctes.map(({ name, sql }) => `${name} as (\n${indented(sql)}\n)`), ...own]
-    .map((cte) => indented(cte))
-    .join(',\n')}`
+function withText({ assembly, ctes }: Statement, own: readonly string[]): string {
+  const deltas = ctes.map(({ name, gate, sql }) => ({
+    gate,
+    sql: `${name} as (\n${indented(sql)}\n)`,
+  }))
+  const parts = [...deltas, ...own.map((sql) => ({ gate: null, sql }))]
+  return `with\n${indented(listText(assembly, parts, ',\n'))}`
+}
 
 /** What a refresh of a stage says: rows that came, changed and went, and the changes where somebody asks for them. */
 const resultVariables = (stored: StoredStage): string =>
@@ -184,7 +203,7 @@ function accumulate(
   tables: GroupTables,
 ): readonly string[] {
   const { stage, table, hash, keyNames, changeType, changes } = stored
-  const statement = statementOf(context)
+  const statement = statementOf(context, assemblyOf(stage))
   const queries = accumulateQueries(statement, stage, tables)
   const fresh = rowsSelect(stored, coreOfGroups(stage, tables, 'groups'))
   const matching = keyNames.map(
@@ -203,13 +222,14 @@ join ${table} as s on s.${sqlName(hash)} = k."hash of group"
     `stored as materialized (\n${indented(there)}\n)`,
     ...difference(stored),
   ]
-  const main = `${withText(statement, own)}
+  const sql = `${withText(statement, own)}
 ${resultSelect(stored).replace(/\nfrom difference$/, '')},
   (select array_agg("hash of group") from groups where lost${stage.key.length === 0 ? ' or "rows" = 0' : ' and "rows" > 0'}),
   (select array_agg("hash of group") from groups where "rows" <= 0),
   (select coalesce(bool_or("rows" < 0), false) from groups)
-from difference
-into ${resultVariables(stored)}, "lost groups", "empty groups", broken;`
+from difference`
+  const into = `${resultVariables(stored)}, "lost groups", "empty groups", broken`
+  const main = `${executeText(statement.assembly, sql, into)};`
   const [side] = inputKeys(stage)
   const repairStatement = statementOf(context)
   const from =
@@ -238,8 +258,8 @@ end if;`,
 }
 
 function applyChanges(context: StageContext, stored: StoredStage): string {
-  const statement = statementOf(context)
   const { stage, outputs, table, hash, changeType } = stored
+  const statement = statementOf(context, assemblyOf(stage))
   const changed = itemOf(statement, stage.core, 'delta')
   // By id until they are written: the user's own names may be anything.
   const list = stage.outputs.map(({ id }) => sqlName(id))
@@ -285,7 +305,7 @@ net as materialized (
   returning 1
 )`,
   ]
-  return `${withText(statement, own)}
+  const sql = `${withText(statement, own)}
 select
   (select count(*) from added),
   0,
@@ -296,8 +316,8 @@ ${
     : `  (select array_agg(row(${[...list.map((id) => `n.${id}`), 'n.w'].join(', ')})::${changeType}) from net as n),
 `
 }  -- More went than there was: what is stored is not what it should be.
-  (select coalesce(-sum(w), 0) from net where w < 0) <> (select count(*) from removed)
-into ${resultVariables(stored)}, broken`
+  (select coalesce(-sum(w), 0) from net where w < 0) <> (select count(*) from removed)`
+  return executeText(statement.assembly, sql, `${resultVariables(stored)}, broken`)
 }
 
 const textHash = (name: string): string => `hashtextextended(${name}, 0)`
@@ -394,8 +414,8 @@ const restrictionOf = (stored: StoredStage): Restriction | null => {
 
 /** Every key at which an input changed, old and new. */
 function keysStatement(context: StageContext, stored: StoredStage, touched: Touched): string {
-  const statement = statementOf(context)
   const { stage, keyType } = stored
+  const statement = statementOf(context, assemblyOf(stage))
   const names = stage.key.map(({ id }) => sqlName(id))
   const terms = inputKeys(stage)
     .filter(({ input }) => !isConstant(input))
@@ -404,21 +424,26 @@ function keysStatement(context: StageContext, stored: StoredStage, touched: Touc
       const list = key.map(
         (expression, at) => `${expressionText(expression)} as ${names[at] ?? ''}`,
       )
-      return `select ${list.join(', ')} from ${item.sql}${item.gate === null ? '' : ` where ${item.gate}`}`
+      return partOf(statement.assembly, [item.gate], (gates) =>
+        [`select ${list.join(', ')} from ${item.sql}`, ...gates].join(' where '),
+      )
     })
   const { keys, keysWithNull } = keyVariables(stored)
-  const lost = touched === 'lost' ? `\n  having ${hashText(names)} = any ("lost groups")` : ''
+  const lost =
+    touched === 'lost'
+      ? `\n  having ${hashText(names)} = any (${valueText(statement.assembly, '"lost groups"')})`
+      : ''
   const ctes = statement.ctes.length === 0 ? '' : `${withText(statement, [])}\n`
-  return `-- The keys at which something changed.
-${ctes}select array_agg(key) filter (where not has_null), array_agg(key) filter (where has_null)
+  const sql = `${ctes}select array_agg(key) filter (where not has_null), array_agg(key) filter (where has_null)
 from (
   select row(${[...names, hashText(names)].join(', ')})::${keyType ?? ''} as key, ${names.map((name) => `${name} is null`).join(' or ')} as has_null
   from (
-${indented(terms.join('\nunion all\n'), '    ')}
+${indented(listText(statement.assembly, terms, '\nunion all\n'), '    ')}
   ) as c
   group by ${names.join(', ')}${lost}
-) as k
-into ${keys}, ${keysWithNull}`
+) as k`
+  return `-- The keys at which something changed.
+${executeText(statement.assembly, sql, `${keys}, ${keysWithNull}`)}`
 }
 
 const noType: Pick<ColumnType, 'equality'> = { equality: null }
@@ -529,10 +554,9 @@ export interface TypeProbe {
 /** The expressions of a stage whose types decide how it is written. */
 export function probesOf(context: StageContext, stage: Stage): readonly TypeProbe[] {
   const probes: TypeProbe[] = []
-  const ask = (
-    expressions: readonly Expression[],
-    from: (statement: Statement) => string,
-  ): void => {
+  const ask = (all: readonly Expression[], from: (statement: Statement) => string): void => {
+    // No column can be a row without a type of its own; nothing is promised of one.
+    const expressions = all.filter((expression) => !isRecord(expression))
     if (expressions.length === 0) return
     const statement = statementOf(context)
     const list = expressions.map(

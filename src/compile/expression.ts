@@ -2,6 +2,7 @@ import { parseSync } from 'libpg-query'
 import type { Node } from 'libpg-query'
 import { deparseSync } from 'pgsql-deparser'
 import { isFields, treeText } from './walk.ts'
+import { printedRow } from './whole-row.ts'
 
 /**
  * A column of a relation of the algebra, by a name that no other column of the same view has: expressions need no
@@ -86,15 +87,27 @@ export const substituted = <Tree>(tree: Tree, columns: ReadonlyMap<ColumnId, Exp
 export function sqlOf(expression: Expression): string {
   const known = printed.get(expression)
   if (known !== undefined) return known
-  const plain = deparseSync(expression)
+  const printable = replacedDeep(expression, printedRow)
+  const plain = deparseSync(printable)
   let sql = plain
-  if (!isStatement(expression) && !readsBack(plain, expression)) {
-    const careful = parenthesised(expression)
+  if (!isStatement(expression) && !readsBack(plain, printable)) {
+    const careful = parenthesised(printable)
     sql = deparseSync(careful)
     if (!readsBack(sql, careful)) throw new Unprintable(`${plain} cannot be printed again`)
   }
   printed.set(expression, sql)
   return sql
+}
+
+/** An item of FROM as SQL, without alias. The printer writes items of FROM within a SELECT only. */
+export function fromItemText(item: Node): string {
+  if ('RangeSubselect' in item && item.RangeSubselect.subquery !== undefined) {
+    return `(${sqlOf(item.RangeSubselect.subquery)})`
+  }
+  const select: Node = {
+    SelectStmt: { fromClause: [item], limitOption: 'LIMIT_OPTION_DEFAULT', op: 'SETOP_NONE' },
+  }
+  return sqlOf(select).replace(/^\s*select\s*from\s*/i, '')
 }
 
 const printed = new WeakMap<Expression, string>()

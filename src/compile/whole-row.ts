@@ -1,0 +1,70 @@
+import type { FuncCall, Node } from 'libpg-query'
+import type { Expression } from './expression.ts'
+import { functionName } from './functions.ts'
+
+/*
+ * A row of a subquery as one value: its columns with their names, NULL where an outer join found no row. SQL has no
+ * expression for a row with names of its own, but a subquery has: (SELECT r FROM (SELECT a AS "x", b AS "y") r). Until it
+ * is printed it stands as a call of a function that does not exist, for a subquery within an expression would be joined.
+ */
+
+const standIn = ['tidemark', 'row_of']
+
+/** A column of a row. */
+export interface RowField {
+  readonly name: string
+  readonly is: Expression
+}
+
+/** The row as a value; `present` is true, and NULL where there is none. */
+export const rowValue = (present: Expression, fields: readonly RowField[]): Expression => ({
+  FuncCall: {
+    funcname: standIn.map((sval) => ({ String: { sval } })),
+    args: [
+      present,
+      ...fields.flatMap(({ name, is }) => [{ A_Const: { sval: { sval: name } } }, is]),
+    ],
+    funcformat: 'COERCE_EXPLICIT_CALL',
+  },
+})
+
+const isRowValue = (call: FuncCall): boolean => functionName(call) === standIn.join('.')
+
+/** Whether a value is a row without a type of its own, of which no column can be. */
+export const isRecord = (expression: Expression): boolean =>
+  'RowExpr' in expression || ('FuncCall' in expression && isRowValue(expression.FuncCall))
+
+/** What is printed in place of a stand-in; undefined for any other node. */
+export function printedRow(node: Node): Node | undefined {
+  if (!('FuncCall' in node) || !isRowValue(node.FuncCall)) return undefined
+  const [present, ...pairs] = node.FuncCall.args ?? []
+  const targetList = pairs.flatMap((val, at): Node[] => {
+    const name = pairs[at - 1]
+    if (at % 2 === 0 || name === undefined || !('A_Const' in name)) return []
+    return [{ ResTarget: { name: name.A_Const.sval?.sval ?? '', val } }]
+  })
+  const select = (targets: readonly Node[], from: readonly Node[]): Node => ({
+    SelectStmt: {
+      targetList: [...targets],
+      ...(from.length === 0 ? {} : { fromClause: [...from] }),
+      limitOption: 'LIMIT_OPTION_DEFAULT',
+      op: 'SETOP_NONE',
+    },
+  })
+  const alias = 'tidemark row'
+  const row: Node = { ColumnRef: { fields: [{ String: { sval: alias } }] } }
+  const fields: Node = {
+    RangeSubselect: { subquery: select(targetList, []), alias: { aliasname: alias } },
+  }
+  const result: Node = {
+    SubLink: {
+      subLinkType: 'EXPR_SUBLINK',
+      subselect: select([{ ResTarget: { val: row } }], [fields]),
+    },
+  }
+  return {
+    CaseExpr: {
+      args: [{ CaseWhen: { ...(present === undefined ? {} : { expr: present }), result } }],
+    },
+  }
+}
