@@ -24,6 +24,11 @@ export const services = [
     file: '/usr/sbin/pgbouncer',
     suites: ['**/*pgbouncer*.pg.test.ts'],
   },
+  {
+    name: 'redis-server',
+    file: '/usr/bin/redis-server',
+    suites: ['**/*.redis.test.ts', '**/*.redis.pg.test.ts'],
+  },
 ]
 
 /** While packages are installed: no cluster is made and no service started that nobody asked for. */

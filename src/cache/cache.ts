@@ -158,11 +158,11 @@ export class Cache {
       if (now >= known.renewAt) this.#renewBehind(request)
       return answerOf(known, 'hit', 'memory', now)
     }
-    const flight = this.#flight(request, this.#joinable(terms, current), false)
     const leftMs = askedAt + terms.hardMs - now
     const stale = current && this.#isServable(known)
     try {
-      return await this.#land(request, flight, stale ? Math.min(terms.softMs, leftMs) : leftMs)
+      const waitMs = stale ? Math.min(terms.softMs, leftMs) : leftMs
+      return await within(this.#await(request, current), waitMs)
     } catch (error) {
       const last = this.#memory.get(key)
       const late = error instanceof LateError
@@ -171,12 +171,15 @@ export class Cache {
     }
   }
 
-  async #land(request: EntryRequest, flight: Flight, waitMs: number): Promise<Answer<unknown>> {
-    const { entry, tier } = await within(flight.arrival, waitMs)
+  async #await(request: EntryRequest, current: boolean): Promise<Answer<unknown>> {
+    const asked = this.#ledger.moment
+    const flight = this.#flight(request, this.#joinable(request.terms, current), false)
+    const { entry, tier, stood } = await flight.arrival
+    // What the load itself has named as a tag may have been invalidated between its beginning and this question.
+    if (!stood && asked > flight.at) return this.#await(request, current)
     const now = this.#parts.now()
     if (tier === 'source') return answerOf(entry, 'miss', tier, now)
-    if (now < entry.renewAt) return answerOf(entry, 'hit', tier, now)
-    this.#renewBehind(request)
+    if (now >= entry.renewAt) this.#renewBehind(request)
     return answerOf(entry, now < entry.freshUntil ? 'hit' : 'stale', tier, now)
   }
 
@@ -239,8 +242,8 @@ export class Cache {
       staleUntil: loadedAt + found.entry.ttlMs + request.terms.staleMs,
       tidemark,
     }
-    this.#keep(course, entry)
-    return { entry, tier: 'shared' }
+    const stood = this.#keep(course, entry, this.#stands(course, entry))
+    return { entry, tier: 'shared', stood }
   }
 
   async #load(course: Course, request: EntryRequest, lease: Lease | null): Promise<Arrival> {
@@ -263,11 +266,12 @@ export class Cache {
         staleUntil: freshUntil + terms.staleMs,
         tidemark: snapshot ?? null,
       }
-      const stored = loaded.store && snapshot !== undefined && this.#keep(course, entry)
+      const stood = this.#stands(course, entry)
+      const stored = this.#keep(course, entry, stood && loaded.store && snapshot !== undefined)
       this.#tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored, ttlMs })
       if (stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
       else lease?.release()
-      return { entry, tier: 'source' }
+      return { entry, tier: 'source', stood }
     } catch (error) {
       lease?.release()
       const ms = this.#parts.now() - beganAt
@@ -276,12 +280,15 @@ export class Cache {
     }
   }
 
-  /** Stores an entry unless something has invalidated it since its load began; else gives back its tags. */
-  #keep(course: Course, entry: MemoryEntry): boolean {
-    const stands = this.#flights.stands({ ...course, tags: entry.tags })
-    if (stands) this.#memory.set(course.key, entry)
+  /** Stores an entry if it may be; else gives its tags back. */
+  #keep({ key }: Course, entry: MemoryEntry, may: boolean): boolean {
+    if (may) this.#memory.set(key, entry)
     else this.#ledger.release(entry.tags)
-    return stands
+    return may
+  }
+
+  #stands(course: Course, { tags }: MemoryEntry): boolean {
+    return this.#flights.stands({ ...course, tags })
   }
 
   /** Undefined: there is a database, and it does not answer; what is loaded now cannot be dated and is not kept. */

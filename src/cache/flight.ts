@@ -7,6 +7,8 @@ import type { MemoryEntry } from './memory-tier.ts'
 export interface Arrival {
   readonly entry: MemoryEntry
   readonly tier: AnswerTier
+  /** Whether nothing had invalidated the entry, by any of its tags, when it came. */
+  readonly stood: boolean
 }
 
 /** A load under way, which readers of the same key share, its failure too. */

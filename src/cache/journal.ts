@@ -9,9 +9,11 @@ import type { InvalidationRequest, News, Position } from '../model/invalidation.
 export interface Journal {
   /** What came after `since`; null asks only where the journal stands. Rejects when it cannot be read. */
   readonly look: (since: Position | null) => Promise<News>
+  /** Whether a look also tells the journal what this node has taken in, so that news are to be followed by one. */
+  readonly hearsBack: boolean
   /** Writes an invalidation down, durably as far as the journal is; resolves when others can see it. */
   readonly append: (request: InvalidationRequest) => Promise<Position>
-  /** Resolves when every node that may answer from its memory has looked at `position` or beyond. */
+  /** Resolves when every node that may answer from its memory has taken in `position`. */
   readonly settled: (position: Position) => Promise<void>
   /** The snapshot of the database as it is now, as `pg_snapshot` text; null where there is none. */
   readonly snapshot: () => Promise<string | null>

@@ -16,6 +16,7 @@ export function localJournal(): Journal {
   })
   return {
     look: () => Promise.resolve(news()),
+    hearsBack: false,
     append() {
       position = (position + 1) as Position
       return Promise.resolve(position)

@@ -137,13 +137,14 @@ if ARGV[7] == '1' then redis.call('hset', KEYS[1], 'floor', ARGV[6]) end
 return {ARGV[5], tonumber(ARGV[6])}
 `
 
-/** KEYS head, log; ARGV prefix, fresh epoch, log length, verb, (kind, name)… */
+/** KEYS head, log; ARGV prefix, fresh epoch, log length, stamp, verb, (kind, name)… */
 export const appendScript = `${place}${invalidate}
 local epoch = place(KEYS[1], ARGV[2])
 local position = redis.call('hincrby', KEYS[1], 'position', 1)
-local fields = {'verb', ARGV[4]}
-for i = 5, #ARGV, 2 do
-  invalidate(ARGV[1], position, ARGV[4], ARGV[i], ARGV[i + 1])
+redis.call('hset', KEYS[1], 'stamp', ARGV[4])
+local fields = {'stamp', ARGV[4], 'verb', ARGV[5]}
+for i = 6, #ARGV, 2 do
+  invalidate(ARGV[1], position, ARGV[5], ARGV[i], ARGV[i + 1])
   fields[#fields + 1] = ARGV[i]
   fields[#fields + 1] = ARGV[i + 1]
 end
@@ -152,18 +153,35 @@ redis.call('publish', ARGV[1] .. '~news', position)
 return {epoch, position}
 `
 
-/** KEYS head, log, seen; ARGV fresh epoch, node, since or '' */
+/**
+ * KEYS head, log, seen; ARGV fresh epoch, node, since or '', stamp of since.
+ *
+ * A stamp tells two invalidations of one position apart: a server that lost the last ones gives their positions again.
+ * What is noted as seen is what the node had taken in when it asked; one that looks for the first time has nothing.
+ */
 export const lookScript = `${place}
 local epoch, position, floor = place(KEYS[1], ARGV[1])
-redis.call('zadd', KEYS[3], position, ARGV[2])
-if ARGV[3] == '' then return {epoch, position, 1, {}} end
+local stamp = redis.call('hget', KEYS[1], 'stamp') or ''
+if ARGV[3] == '' then
+  redis.call('zadd', KEYS[3], position, ARGV[2])
+  return {epoch, position, stamp, 1, {}}
+end
 local since = tonumber(ARGV[3])
-if since == position then return {epoch, position, 1, {}} end
-if since > position or since < floor then return {epoch, position, 0, {}} end
-local news = redis.call('xrange', KEYS[2], '(' .. ARGV[3] .. '-0', '+')
-local complete = 0
-if news[1] and news[1][1] == (since + 1) .. '-0' then complete = 1 end
-return {epoch, position, complete, news}
+local news, known = {}, false
+if since == position then
+  known = stamp == ARGV[4]
+elseif since < position then
+  news = redis.call('xrange', KEYS[2], ARGV[3] .. '-0', '+')
+  if since == 0 then
+    known = true
+  elseif news[1] and news[1][1] == since .. '-0' then
+    known = table.remove(news, 1)[2][2] == ARGV[4]
+  end
+  known = known and since >= floor and news[1] and news[1][1] == (since + 1) .. '-0'
+end
+redis.call('zadd', KEYS[3], known and since or -1, ARGV[2])
+if not known then return {epoch, position, stamp, 0, {}} end
+return {epoch, position, stamp, 1, news}
 `
 
 /** KEYS seen; ARGV position */

@@ -116,7 +116,7 @@ export interface RedisJournalOptions {
 /**
  * A journal in Redis, for a cache that has no database behind it: as durable as that Redis is.
  *
- * Each look notes how far the node has come. An invalidation is settled when no node is known that has not come so
+ * Each look notes how far the node had come before it. An invalidation is settled when no node is known that has not come so
  * far, or when `maxLagMs` have passed, in which every node has looked again or may no longer answer from memory.
  */
 export function redisJournal(
@@ -126,15 +126,20 @@ export function redisJournal(
 ): Journal {
   const names = namesOf(namespace)
   const node = randomUUID()
+  let last = { position: 0, stamp: '' }
   return {
     async look(since) {
-      const words = [randomUUID(), node, since ?? '']
+      const stamp = since === last.position ? last.stamp : ''
+      const words = [randomUUID(), node, since ?? '', stamp]
       const reply = await run(link, scripts.look, [names.head, names.log, names.seen], words)
-      return newsOf(listOf(reply))
+      const news = newsOf(listOf(reply))
+      last = { position: news.position, stamp: textOf(listOf(reply)[2]) }
+      return news
     },
+    hearsBack: true,
     async append({ verb, tags, keys }: InvalidationRequest) {
       const what = [...tags.flatMap((tag) => ['t', tag]), ...keys.flatMap((key) => ['k', key])]
-      const words = [names.prefix, randomUUID(), logMax, verb, ...what]
+      const words = [names.prefix, randomUUID(), logMax, randomUUID(), verb, ...what]
       const reply = listOf(await run(link, scripts.append, [names.head, names.log], words))
       return placeOf(reply).position
     },
@@ -183,7 +188,7 @@ function answerOf(reply: RedisReply): SharedAnswer {
 }
 
 function newsOf(list: readonly RedisReply[]): News {
-  const [, , complete, entries] = list
+  const [, , , complete, entries] = list
   return {
     ...placeOf(list),
     complete: complete === 1,
@@ -192,10 +197,10 @@ function newsOf(list: readonly RedisReply[]): News {
   }
 }
 
-/** A line of the log: its id, then `verb`, the verb, and pairs of a kind and a name. */
+/** A line of the log: its id, then `stamp`, `verb` with their values, and pairs of a kind and a name. */
 function invalidationsOf(line: RedisReply): Invalidation[] {
   const [id, fields] = listOf(line)
-  const [, verb, ...what] = listOf(fields).map(textOf)
+  const [, , , verb, ...what] = listOf(fields).map(textOf)
   const position = Number.parseInt(textOf(id), 10) as Position
   return what.flatMap((kind, at) => {
     if (at % 2 === 1) return []

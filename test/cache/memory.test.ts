@@ -1,0 +1,93 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import type { CacheManager, CacheOptions } from '../../src/cache.ts'
+import { cached, createCache } from '../../src/cache.ts'
+import type { Gate } from '../support/gate.ts'
+import { gate } from '../support/gate.ts'
+
+let open: CacheManager[] = []
+
+function makeCache(options: Partial<CacheOptions> = {}): CacheManager {
+  const cache = createCache({ namespace: 'test', ...options })
+  open.push(cache)
+  return cache
+}
+
+afterEach(async () => {
+  await Promise.all(open.map((cache) => cache.close()))
+  open = []
+})
+
+/** A source with one value, and a load of it that takes until the test lets it end; it reads when it begins. */
+function source() {
+  let value = 1
+  const loads: Gate<void>[] = []
+  return {
+    loads,
+    write: (next: number): void => {
+      value = next
+    },
+    read: async (): Promise<number> => {
+      const seen = value
+      const held = gate()
+      loads.push(held)
+      await held.passed
+      return seen
+    },
+  }
+}
+
+/** Lets what is ready happen. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+describe('law: what was read before an invalidation is not served after it', () => {
+  const ways = {
+    'its key': (cache: CacheManager, key: string) => cache.remove({ keys: [key] }),
+    'a tag': (cache: CacheManager) => cache.remove({ tags: ['things'] }),
+    'a tag that the load found': (cache: CacheManager) => cache.remove({ tags: ['found'] }),
+    'its kind': (cache: CacheManager) => cache.remove({ patterns: ['thing:*'] }),
+    everything: (cache: CacheManager) => cache.remove({ patterns: ['*'] }),
+  }
+  for (const [name, invalidate] of Object.entries(ways)) {
+    test(`a load under way when ${name} is invalidated`, async () => {
+      const cache = makeCache()
+      const { loads, write, read } = source()
+      const load = async () => cached(await read(), { tags: ['found'] })
+      const thing = cache.define('thing', load, { tags: ['things'] })
+      const before = thing.get()
+      await turn()
+      write(2)
+      await invalidate(cache, thing.key())
+      const after = thing.get()
+      await turn()
+      loads[0]?.open()
+      expect((await before).value).toBe(1)
+      await turn()
+      loads[1]?.open()
+      expect((await after).value).toBe(2)
+      expect(await thing.get()).toMatchObject({ value: 2, state: 'hit' })
+      expect(loads).toHaveLength(2)
+    })
+  }
+
+  test('a renewal in the background', async () => {
+    let now = 0
+    const cache = makeCache({ now: () => now })
+    const { loads, write, read } = source()
+    const thing = cache.define('thing', read, { ttl: '1s', stale: '1h', eagerness: 0 })
+    const first = thing.get()
+    await turn()
+    loads[0]?.open()
+    await first
+    now = 2_000
+    expect(await thing.get()).toMatchObject({ value: 1, state: 'stale' })
+    await turn()
+    write(2)
+    await thing.remove()
+    loads[1]?.open()
+    await turn()
+    const last = thing.get()
+    await turn()
+    loads[2]?.open()
+    expect(await last).toMatchObject({ value: 2, state: 'miss' })
+  })
+})
