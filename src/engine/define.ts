@@ -21,6 +21,7 @@ import { estimateMs, introspect, measure } from '../define/introspect.ts'
 import { pendingMigrations } from '../define/migrate.ts'
 import type { Populated, PopulateOptions } from '../define/populate.ts'
 import { populate } from '../define/populate.ts'
+import { probeTypes } from '../define/probe-types.ts'
 import { refuseMissingPrivileges } from '../define/privileges.ts'
 import { settingsOf, sourcesOf } from '../define/view-catalogue.ts'
 import type { BoundEvent, SourceShape } from '../model/capture.ts'
@@ -30,12 +31,14 @@ import type { RelationName } from '../model/ids.ts'
 import type { Feasibility, Plan } from '../model/plan.ts'
 import type { CanonicalQuery } from '../model/view.ts'
 import type { Database, Queryable } from '../postgres/connection.ts'
+import { identifier } from '../postgres/identifier.ts'
 import { checkCron } from '../schedule/cron-slots.ts'
 import { feasibilityOf } from '../schedule/feasibility.ts'
 import { scheduleDigest } from '../schedule/slot-ledger.ts'
-import { extendSlots } from './extend-slots.ts'
-import { partitionWish } from './partition.ts'
 import { cachedTables, isCached, journalsOf } from './journals.ts'
+import { extendSlots } from './extend-slots.ts'
+import { tableCachesOf } from './table-caches.ts'
+import { partitionWish } from './partition.ts'
 import type { MadeProgram } from './program.ts'
 import { noProgram, programOf } from './program.ts'
 
@@ -67,9 +70,10 @@ export async function planConfiguration(
         views,
         schedules: schedulesOf(configuration),
         events: bound,
+        caches: await journalsOf(transaction, configuration, { shapes, views }),
+        cacheTables: await tableCachesOf(transaction, configuration, shapes),
         settings: settingsOf(configuration),
         uncapturable: refused,
-        caches: await journalsOf(transaction, configuration, { shapes, views }),
         runtimeRole: configuration.runtimeRole,
         readerRoles: configuration.readerRoles,
         feasibility: judge(configuration, views, measures),
@@ -78,7 +82,7 @@ export async function planConfiguration(
       if (plan.steps.length > 0) await refuseMissingPrivileges(transaction, desired, actual)
       return plan
     },
-    { isolation: 'repeatable read' },
+    { isolation: 'repeatable read', jit: false },
   )
 }
 
@@ -174,7 +178,7 @@ function lookAt<Result>(
 ): Promise<Result> {
   return database.transaction(
     async (transaction) => body(transaction, await introspect(transaction, scope)),
-    { isolation: 'repeatable read', readOnly: true },
+    { isolation: 'repeatable read', readOnly: true, jit: false },
   )
 }
 
@@ -292,9 +296,9 @@ async function shapesOf(
     ...configuration.sources.map(({ name }) => name),
     ...configuration.views.flatMap(({ reads }) => reads ?? []),
     ...eventsOf(configuration).map(({ declaration }) => declaration.source),
+    ...cachedTables(configuration).keys(),
   ])
   const read = [...queries.values()].flatMap(({ sources }) => sources.map((use) => use.relation))
-    ...cachedTables(configuration).keys(),
   const shapes = new Map<RelationName, SourceShape>()
   const refused = new Map<RelationName, string>()
   for (const name of [...new Set([...named, ...read])].sort()) {
@@ -367,7 +371,8 @@ async function compiledViews(
         },
       })
       const { program, obstacles, indexes } = made
-      const parts = { declaration, query, timeZone, uniqueBesidesKey }
+      const hashable = declaration.as === 'table' ? await hashableColumns(transaction, query) : []
+      const parts = { declaration, query, timeZone, uniqueBesidesKey, hashable }
       const compiled = await compileView({ ...parts, incremental: program ?? obstacles, obstacles })
       return { declaration, compiled, indexes, made }
     })
@@ -387,7 +392,7 @@ const listens = (
   { as, maintain }: ViewDeclaration,
   query: CanonicalQuery | undefined,
   input: RelationName,
-): boolean => as === 'view' && maintain !== 'full' && query?.inputs.includes(input) === true
+): boolean => as !== 'matview' && maintain !== 'full' && query?.inputs.includes(input) === true
 
 interface MaybeIncremental {
   readonly declaration: ViewDeclaration
@@ -396,7 +401,10 @@ interface MaybeIncremental {
   readonly owner: string
 }
 
-/** The incremental program of a view that may have one. Throws `TIDEMARK_NOT_INCREMENTAL` when it was asked for. */
+/**
+ * The program of a view that may be maintained from what changes.
+ * Throws `TIDEMARK_NOT_INCREMENTAL` or `TIDEMARK_NOT_PARTITIONED` when it was asked for and cannot be had.
+ */
 async function incrementalOf(
   transaction: Queryable,
   { declaration, wish, owner }: MaybeIncremental,
@@ -439,7 +447,8 @@ function hasUniqueIndex(declaration: ViewDeclaration, actual: Actual): boolean {
   return (
     declaration.definition.kind === 'adopt' ||
     row?.['adopted'] === true ||
-    declaration.indexes.some((index) => /^unique\s/i.test(index))
+    // Those of a table are not on its state.
+    (declaration.as !== 'table' && declaration.indexes.some((index) => /^unique\s/i.test(index)))
   )
 }
 
@@ -475,20 +484,21 @@ function desiredSources(
   configuration: Configuration,
   { views, shapes, events }: Consumers,
 ): readonly DesiredSource[] {
+  const caches = cachedTables(configuration)
   return [...shapes.values()].map((shape) => {
+    const keys = caches.get(shape.name)
     const uses = views.flatMap((view) => {
       const columns = sourcesOf(view).get(shape.name)
       const whole = view.declaration.reads?.includes(shape.name) === true
       return columns === undefined ? [] : [whole ? null : columns]
     })
     const rules = events.filter(({ declaration }) => declaration.source === shape.name)
-  const caches = cachedTables(configuration)
     const whole =
       uses.includes(null) || (uses.length === 0 && rules.length === 0 && keys === undefined)
-    const keys = caches.get(shape.name)
     const needed = new Set([
       ...uses.flatMap((use) => use ?? []),
       ...rules.flatMap((rule) => rule.columns),
+      ...(keys ?? []),
     ])
     const columns = shape.columns.map(({ name }) => name)
     const capture = configuration.sources.find(({ name }) => name === shape.name)?.capture
@@ -496,7 +506,6 @@ function desiredSources(
       shape,
       mode:
         capture === 'rows' ||
-      ...(keys ?? []),
         (keys?.size ?? 0) > 0 ||
         views.some((view) => readsRows(view, shape.name))
           ? 'rows'
@@ -508,6 +517,7 @@ function desiredSources(
         condition,
       })),
       wakes: configuration.engine.idleAfterMs !== null,
+      cached: keys !== undefined,
     } as const
     return { wish, program: captureProgram(wish) }
   })
@@ -515,7 +525,6 @@ function desiredSources(
 
 /** Whether a view needs to know which rows of a table changed. */
 const readsRows = ({ compiled }: DesiredView, source: RelationName): boolean =>
-      cached: keys !== undefined,
   compiled.incremental !== null &&
   compiled.query.sources.some(({ relation }) => relation === source)
 

@@ -271,16 +271,8 @@ const view = objectOf('ViewConfig', `{ sql: 'select …', target: '1m' }`, {
   partition: partition.exactOptional(),
   ...shared,
   group: labelOf('a name of a group', `'dashboard'`).exactOptional(),
-  key: setOf(nameOf('a column', `'day'`), 'a list of columns', `['day']`)
-    .superRefine((key, context) => {
-      if (key.length > 0) return
-      const what = 'A key without columns identifies no row'
-      context.addIssue({
-        code: 'custom',
-        message: told({ what, mend: `Name its columns, or leave 'key' out.` }),
-      })
-    })
-    .exactOptional(),
+  key: keyField('key').exactOptional(),
+  primaryKey: keyField('primaryKey').exactOptional(),
   reads: setOf(relationField, 'a list of tables', `['public.rates']`).exactOptional(),
   indexes: setOf(indexField, 'a list of indexes', `['unique (day)']`).exactOptional(),
   schedules: listOf(
@@ -296,6 +288,14 @@ const view = objectOf('ViewConfig', `{ sql: 'select …', target: '1m' }`, {
     const what =
       given.length === 0
         ? 'The view has no query'
+        : `The view has ${given.join(' and ')}, where one says what it is`
+    const mend = `Write exactly one of sql: 'select …', file: 'sql/view.sql' and adopt: 'public.matview'.`
+    context.addIssue({ code: 'custom', message: told({ what, mend }) })
+  },
+  // Also beside other faults, so that all are told at once.
+  { when: ({ value }) => typeof value === 'object' && value !== null },
+)
+
 const columnsOf = (example: string) =>
   setOf(nameOf('a column', `'tenant_id'`), 'a list of columns', example)
 
@@ -367,14 +367,6 @@ const cacheTable = objectOf('CacheTableConfig', `{ key: ['user_id'], rules: [] }
   })
 })
 
-        : `The view has ${given.join(' and ')}, where one says what it is`
-    const mend = `Write exactly one of sql: 'select …', file: 'sql/view.sql' and adopt: 'public.matview'.`
-    context.addIssue({ code: 'custom', message: told({ what, mend }) })
-  },
-  // Also beside other faults, so that all are told at once.
-  { when: ({ value }) => typeof value === 'object' && value !== null },
-)
-
 const config = objectOf('TidemarkConfig', `{ views: { sales: { sql: 'select …' } } }`, {
   $schema: z
     .string({ error: ({ input }) => told(mistyped(input, 'a path', `'./schema.json'`)) })
@@ -392,6 +384,14 @@ const config = objectOf('TidemarkConfig', `{ views: { sales: { sql: 'select …'
     calendar,
     `{ mx: { zone: 'America/Mexico_City', from: '09:00', to: '18:00' } }`,
   ).exactOptional(),
+  sources: recordOf(
+    relationField,
+    objectOf('SourceConfig', `{ capture: 'auto' }`, {
+      capture: wordOf(['auto', 'marks', 'rows']).exactOptional(),
+    }),
+    `{ orders: { capture: 'auto' } }`,
+  ).exactOptional(),
+  views: recordOf(relationField, view, `{ sales: { sql: 'select …' } }`),
   caches: recordOf(
     namespaceField,
     cache,
@@ -402,14 +402,6 @@ const config = objectOf('TidemarkConfig', `{ views: { sales: { sql: 'select …'
     cacheTable,
     `{ campaign_progress: { key: ['user_id'], rules: [] } }`,
   ).exactOptional(),
-  sources: recordOf(
-    relationField,
-    objectOf('SourceConfig', `{ capture: 'auto' }`, {
-      capture: wordOf(['auto', 'marks', 'rows']).exactOptional(),
-    }),
-    `{ orders: { capture: 'auto' } }`,
-  ).exactOptional(),
-  views: recordOf(relationField, view, `{ sales: { sql: 'select …' } }`),
   engine: objectOf('EngineConfig', `{ workers: 2 }`, {
     workers: integerOf(1, 64, '2').exactOptional(),
     poll: durationOf('250ms', { minMs: 10, maxMs: 60_000 }).exactOptional(),

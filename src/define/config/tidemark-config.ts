@@ -134,9 +134,10 @@ export interface ViewConfig {
   readonly adopt?: RelationText
   /**
    * `'view'`: a plain view on a table of results; readers are never blocked.
+   * `'table'`: an ordinary table, for publications, realtime services and policies.
    * `'matview'`: a materialized view as PostgreSQL has it. Default `'view'`.
    */
-  readonly as?: 'view' | 'matview'
+  readonly as?: 'view' | 'table' | 'matview'
   /** How the result is kept up to date; `'auto'` chooses. Default `'auto'`. */
   readonly maintain?: 'auto' | 'incremental' | 'partition' | 'full'
   /** By which column a view is kept up partition by partition. Default: by one that is found, if any. */
@@ -158,7 +159,9 @@ export interface ViewConfig {
   readonly group?: string
   /** Columns that identify a row. Default: inferred from the query. */
   readonly key?: readonly string[]
-  /** Tables that functions in the query read, which PostgreSQL cannot tell. */
+  /** Primary key of the table, with `as: 'table'`; without `key` also the columns that identify a row. */
+  readonly primaryKey?: readonly string[]
+  /** Tables that functions in the query read, which PostgreSQL cannot tell; `[]` says that they read none. */
   readonly reads?: readonly RelationText[]
   /** Indexes: `'(region, day)'`, `'unique (day)'`, `'using gin (tags)'`. */
   readonly indexes?: readonly string[]
@@ -260,10 +263,10 @@ export interface TidemarkConfig {
   readonly sources?: Readonly<Record<string, SourceConfig>>
   /** Views by name. */
   readonly views: Readonly<Record<string, ViewConfig>>
-  /** How `tidemark up` works. */
-  readonly engine?: EngineConfig
-}
   /** Namespaces of caches outside of the database, and what they depend on. */
   readonly caches?: Readonly<Record<string, CacheConfig>>
   /** Tables that are used as caches. */
   readonly cacheTables?: Readonly<Record<string, CacheTableConfig>>
+  /** How `tidemark up` works. */
+  readonly engine?: EngineConfig
+}
