@@ -69,7 +69,7 @@ create table tidemark.view (
   group_name text not null references tidemark.refresh_group (name) on update cascade,
   -- Order of refresh within the group: inputs before the views that read them.
   position int not null default 0,
-  presentation text not null check (presentation in ('view', 'matview')),
+  presentation text not null check (presentation in ('view', 'table', 'matview')),
   adopted boolean not null default false,
   strategy text not null default 'full' check (strategy in ('incremental', 'partition', 'full')),
   method text not null check (method in ('diff', 'refresh')),

@@ -89,9 +89,10 @@ begin
       when 'function' then (
         select md5(concat_ws('|', p.prosecdef, p.proconfig, p.prosrc)) from pg_proc p where p.oid = to_regprocedure(n.object))
       when 'guard' then (
-        -- by its row version: one that was disabled and enabled again between two looks is found as well
-        select concat_ws(':', t.oid, t.tgenabled, t.xmin) from pg_trigger t
-        where t.tgrelid = to_regclass(n.object) and t.tgname = 'tidemark guard' and t.tgenabled <> 'D')
+        -- by its row version: one that was disabled and enabled again between two looks is found as well; with it the
+        -- triggers by which a table follows its state
+        select string_agg(concat_ws(':', t.oid, t.tgenabled, t.xmin), ',' order by t.tgname) from pg_trigger t
+        where t.tgrelid = to_regclass(n.object) and t.tgname like 'tidemark %')
       else (
         select md5(concat_ws('|', c.oid, c.relkind, c.relpersistence,
           (select string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation), ',' order by a.attnum)

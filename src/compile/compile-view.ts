@@ -7,6 +7,7 @@ import type { CanonicalQuery, CompiledView } from '../model/view.ts'
 import { digestOfQuery } from './digest.ts'
 import type { MaintenanceParts } from './emit-maintain.ts'
 import { emitDiffFunction, emitRefreshFunction } from './emit-maintain.ts'
+import { emitTable } from './emit-table.ts'
 import type { FunctionCall } from './functions.ts'
 import { timeCalls } from './functions.ts'
 import type { IncrementalProgram } from './emit-incremental.ts'
@@ -20,7 +21,8 @@ import { placedReason } from './written-place.ts'
 
 /** A view as declared and as the server understood it. */
 export interface ViewToCompile {
-  readonly declaration: Pick<ViewDeclaration, 'name' | 'as' | 'key' | 'maintain' | 'definition'>
+  readonly declaration: Pick<ViewDeclaration, 'name' | 'as' | 'key' | 'maintain' | 'definition'> &
+    Partial<Pick<ViewDeclaration, 'primaryKey'>>
   readonly query: CanonicalQuery
   /** Zone in which the query is run, whoever runs it. */
   readonly timeZone: string
@@ -30,6 +32,8 @@ export interface ViewToCompile {
   readonly incremental: IncrementalProgram | readonly Obstacle[]
   /** Why it is not incremental, or which parts of it have no rule though it is. */
   readonly obstacles?: readonly Obstacle[]
+  /** Columns of its result that can be hashed; asked for with `as: 'table'`. */
+  readonly hashable?: readonly string[]
 }
 
 /**
@@ -42,7 +46,11 @@ export async function compileView(view: ViewToCompile): Promise<CompiledView> {
   const { name } = declaration
   const parsed = await parseQuery(query.sql)
   if (query.columns.length === 0) throw noColumns(view)
-  const key = declaration.key === null ? inferKey(parsed, factsOf(query)) : checkedKey(view)
+  const key =
+    declaration.key === null
+      ? inferKey(parsed, factsOf(query))
+      : checkedKey(view, 'key', declaration.key)
+  if (declaration.primaryKey) checkedKey(view, 'primary key', declaration.primaryKey)
   const method = declaration.as === 'matview' ? 'refresh' : 'diff'
   const parts: MaintenanceParts = {
     view: name,
@@ -63,6 +71,10 @@ export async function compileView(view: ViewToCompile): Promise<CompiledView> {
       ...(method === 'diff' ? [keyReason(key, declaration.key !== null)] : []),
     ],
     incremental: program,
+    table:
+      declaration.as === 'table'
+        ? emitTable({ ...parts, key, hashable: view.hashable ?? [] })
+        : null,
     maintainSql:
       program !== null
         ? program.maintainSql
@@ -163,28 +175,32 @@ function keyReason(key: readonly string[] | null, declared: boolean): string {
 const unkeyable =
   /^(json|xml|point|line|lseg|box|path|polygon|circle|txid_snapshot|pg_snapshot|jsonpath|aclitem)(\[\])*$/
 
-function checkedKey({ declaration, query }: ViewToCompile): readonly string[] {
+function checkedKey(
+  { declaration, query }: ViewToCompile,
+  noun: 'key' | 'primary key',
+  declared: readonly string[],
+): readonly string[] {
   const known = query.columns.map(({ name }) => name)
-  const key = [...new Set(declaration.key)]
+  const key = [...new Set(declared)]
   for (const name of key) {
     const column = query.columns.find((each) => each.name === name)
     if (column === undefined) {
       const meant = nearest(name, known)
       throw keyInvalid(
-        `The key of ${declaration.name} names ${name}, which is no column of its result`,
+        `The ${noun} of ${declaration.name} names ${name}, which is no column of its result`,
         `${meant === undefined ? '' : `Did you mean ${meant}? `}Its columns are ${known.join(', ')}.`,
       )
     }
     if (unkeyable.test(column.type)) {
       throw keyInvalid(
-        `The key of ${declaration.name} names ${name}, and type ${column.type} has no equality to pair rows by`,
+        `The ${noun} of ${declaration.name} names ${name}, and type ${column.type} has no equality to pair rows by`,
         'Name other columns, or leave the key out: whole rows are paired then.',
       )
     }
   }
   if (key.length === 0) {
     throw keyInvalid(
-      `The key of ${declaration.name} names no column`,
+      `The ${noun} of ${declaration.name} names no column`,
       'Name the columns that identify a row, or leave the key out.',
     )
   }

@@ -96,10 +96,21 @@ interface FunctionParts {
  * compiler, which takes 1.5 s to gain nothing. Without parallel workers sums of floats come out alike
  * each time; a statement that writes has none anyway. Policies that would hide rows are an error.
  */
-const diffSettings: readonly string[] = [
+export const diffSettings: readonly string[] = [
   'jit = off',
   'max_parallel_workers_per_gather = 0',
   'row_security = off',
+]
+
+/** What the text of values depends on, the same whoever refreshes, wherever. */
+export const pinnedSettings = (timeZone: string): readonly string[] => [
+  'search_path = pg_catalog, pg_temp',
+  `timezone = ${sqlText(timeZone)}`,
+  `datestyle = 'ISO, MDY'`,
+  `intervalstyle = 'postgres'`,
+  'extra_float_digits = 1',
+  `bytea_output = 'hex'`,
+  'synchronize_seqscans = off',
 ]
 
 /** EXECUTE plans anew each time: a plan kept from when a table was empty would be kept for hours. */
@@ -115,16 +126,7 @@ export function emitMaintenance(
 ): string {
   const { comment, settings, declare, body } = parts
   const name = `tidemark_state.${sqlName(viewNames.maintain(parts.view))}`
-  const pinned = [
-    'search_path = pg_catalog, pg_temp',
-    `timezone = ${sqlText(parts.timeZone)}`,
-    `datestyle = 'ISO, MDY'`,
-    `intervalstyle = 'postgres'`,
-    'extra_float_digits = 1',
-    `bytea_output = 'hex'`,
-    'synchronize_seqscans = off',
-    ...settings,
-  ]
+  const pinned = [...pinnedSettings(parts.timeZone), ...settings]
   const text = `
 ${comment}
 #variable_conflict use_column

@@ -85,7 +85,16 @@ export type CatalogueRow = Readonly<Record<string, unknown>>
 /** An object that apply made. */
 export interface Artifact {
   readonly kind:
-    'table' | 'guard' | 'view' | 'matview' | 'function' | 'index' | 'source' | 'grant' | 'part'
+    | 'table'
+    | 'guard'
+    | 'view'
+    | 'matview'
+    | 'function'
+    | 'index'
+    | 'key'
+    | 'source'
+    | 'grant'
+    | 'part'
   /** Qualified and quoted, as `to_regclass` and `to_regprocedure` take it. */
   readonly name: string
   readonly ownerNoun: string

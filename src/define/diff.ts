@@ -322,13 +322,13 @@ function indexWarnings({ views }: Desired): readonly PlanStep[] {
     )
 }
 
-/** Other people's jobs that refresh what is a view now. */
+/** Other people's jobs that refresh what is a view or a table now. */
 function jobWarnings(desired: Desired, measures: Measures): readonly PlanStep[] {
   return measures.cronJobs.flatMap(({ id, command }) => {
     const bare = (name: RelationName): string => must(name.split('.')[1], 'a name has two parts')
     const view = desired.views.find(
       ({ declaration, compiled }) =>
-        declaration.as === 'view' &&
+        declaration.as !== 'matview' &&
         new RegExp(`\\b${escaped(bare(compiled.name))}\\b`).test(command),
     )
     if (view === undefined) return []

@@ -1,3 +1,7 @@
+/** A table that a view is, with `as: 'table'`. */
+const presentsView = (alias: string): string =>
+  `${alias}.relkind = 'r' and exists (select from pg_trigger g where g.tgrelid = ${alias}.oid and g.tgname = 'tidemark guard')`
+
 /**
  * Relations by name, each with everything that reads it: at depth 0 the relation itself, then its
  * readers, each after those that it reads. `union` ends the walk; views cannot read in a circle.
@@ -23,7 +27,7 @@ walk as (
   from walk w
   join edge e on e.input = w.oid
   -- The readers of plain tables are nobody's concern here: tables are not replaced.
-  join pg_class i on i.oid = w.oid and i.relkind in ('v', 'm')
+  join pg_class i on i.oid = w.oid and (i.relkind in ('v', 'm') or ${presentsView('i')})
 )
 select w.root, w.oid::int8 as oid,
   coalesce((select json_agg(json_build_object('schema', n.nspname, 'name', c.relname) order by n.nspname, c.relname)
@@ -95,14 +99,17 @@ const statisticsOf = `(
 const unsupportedOf = `(
     select json_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid))
     from pg_depend d
-    where c.relkind in ('v', 'm')
+    where (c.relkind in ('v', 'm') or ${presentsView('c')})
       and ((d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid)
            or (d.refclassid = 'pg_type'::regclass
                and d.refobjid in (select y.oid from pg_type y
                                   where y.oid = c.reltype
                                      or y.typelem = c.reltype and c.reltype <> 0)))
-      and (d.deptype = 'n' or d.classid in ('pg_trigger'::regclass, 'pg_rewrite'::regclass))
+      and (d.deptype = 'n'
+           or d.classid in ('pg_trigger'::regclass, 'pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_publication_rel'::regclass))
       and d.deptype <> 'i'
+      and not (d.classid = 'pg_trigger'::regclass
+               and exists (select from pg_trigger g where g.oid = d.objid and g.tgname = 'tidemark guard'))
       and d.classid <> 'pg_statistic_ext'::regclass
       and not (d.classid = 'pg_rewrite'::regclass
                and exists (select from pg_rewrite r where r.oid = d.objid and r.rulename = '_RETURN')))`

@@ -1,13 +1,12 @@
 import { formatDuration } from '../base/duration.ts'
 import { must } from '../base/assert.ts'
-import type { RelationName } from '../model/ids.ts'
 import type { PlanStep } from '../model/plan.ts'
 import { literal, qualifiedName } from '../postgres/identifier.ts'
-import type { Artifact, CatalogueRow, RelationTree } from './actual.ts'
+import type { CatalogueRow, RelationTree } from './actual.ts'
 import { canonicalJson } from './actual.ts'
 import { forgetArtifact, upsert } from './catalogue-rows.ts'
 import type { DesiredView } from './desired.ts'
-import { targetName } from './recreate.ts'
+import { kindWords, targetName } from './recreate.ts'
 import {
   askForRefresh,
   differingColumns,
@@ -20,7 +19,7 @@ import {
   writeInputs,
   writeSources,
 } from './view-catalogue.ts'
-import { adoptStep, createObjects, refuseTaken, restoreOf } from './view-create.ts'
+import { adoptStep, asWords, createObjects, refuseTaken } from './view-create.ts'
 import {
   amongState,
   carriedOver,
@@ -35,28 +34,19 @@ import {
   dropGuard,
   exactDigest,
   exactName,
+  forgetPresentation,
   guardTrigger,
   programDigest,
   swapMark,
   viewObjects,
 } from './view-objects.ts'
+import type { Change, Found } from './view-found.ts'
+import { alteredParts, artifactOf, restoreFor } from './view-found.ts'
 import type { Progress } from './view-steps.ts'
+import { isSwap, swapStep } from './view-swap.ts'
+import { tableChange, whyTableAnew } from './view-table-change.ts'
+import { alterTable, dropFollowing, makeRoom, tableParts, undressTable } from './view-table.ts'
 import { declare, moveReaders, ownerOf, stepOf, told } from './view-steps.ts'
-
-/** A declared view as found: its row and the objects made for it. */
-interface Found {
-  readonly row: CatalogueRow
-  readonly artifacts: readonly Artifact[]
-  readonly tree: RelationTree | undefined
-}
-
-/** A piece of a change: what to say of it and what to run. */
-interface Change {
-  readonly told: string
-  readonly sql: readonly string[]
-  /** The rows are those of another query. */
-  readonly repopulates?: boolean
-}
 
 /** What is to be done to a view that the catalogue has: nothing, a change in place, or a new making. */
 export function changeSteps(
@@ -71,7 +61,10 @@ export function changeSteps(
     tree: progress.actual.relations.get(view),
   }
   const why = whyAnew(desired, found, alteredParts(view, progress))
-  if (why !== null) return [remakeStep(desired, found, why, progress)]
+  if (why !== null) {
+    const kept = keepingRows(desired, found, why, progress)
+    return [kept ?? remakeStep(desired, found, why, progress)]
+  }
   const place = must(progress.places.get(view), 'every desired view has a place')
   const changes = [
     ...presentationChange(desired, found, progress),
@@ -98,13 +91,6 @@ export function changeSteps(
   ]
 }
 
-const artifactOf = (found: Found, kind: Artifact['kind'], name: string): Artifact | undefined =>
-  found.artifacts.find((artifact) => artifact.kind === kind && artifact.name === name)
-
-/** What the refreshes of a view rely on and somebody has altered or dropped. */
-const alteredParts = (view: RelationName, { actual }: Progress): readonly string[] =>
-  actual.alteredParts.get(view) ?? []
-
 /** Why a view cannot be changed in place; null when it can. */
 function whyAnew(
   desired: DesiredView,
@@ -114,11 +100,7 @@ function whyAnew(
   const { declaration, compiled } = desired
   const { state, relation } = viewObjects(compiled.name)
   const before = row['presentation']
-  if (before !== declaration.as) {
-    return declaration.as === 'view'
-      ? 'becomes a view on a state table'
-      : 'becomes a materialized view'
-  }
+  if (before !== declaration.as) return `becomes ${asWords[declaration.as]}`
   if (declaration.as === 'matview') {
     if (tree === undefined) return 'was dropped by somebody'
     const ours = artifacts.find(({ kind }) => kind === 'matview')
@@ -127,37 +109,56 @@ function whyAnew(
       ? null
       : 'query changed'
   }
-  if (tree !== undefined && tree.relation.kind !== 'view') refuseTaken(desired, tree)
+  if (tree !== undefined && tree.relation.kind !== declaration.as) refuseTaken(desired, tree)
   const table = artifacts.find(({ kind, name }) => kind === 'table' && name === targetName(state))
   if (table?.exists !== true) return 'its state table was dropped by somebody'
   if (altered.includes(`table ${targetName(state)}`))
     return 'its state table was altered by somebody'
   if (table.digest !== columnsDigest(compiled)) return 'query changed, with other columns'
+  if (declaration.as === 'table') return whyTableAnew(desired, { row, artifacts, tree }, altered)
   const presented = artifacts.some(({ kind, name }) => kind === 'view' && name === relation)
   return presented ? null : 'its view was never made'
 }
 
+/** Makes another kind of relation of a view with the same query: its rows are copied. Null: they cannot be kept. */
+function keepingRows(
+  desired: DesiredView,
+  found: Found,
+  why: string,
+  progress: Progress,
+): PlanStep | null {
+  const { row, tree, artifacts } = found
+  if (tree === undefined || row['digest'] !== desired.compiled.digest) return null
+  const restore = restoreFor(found)
+  if (tree.relation.kind === 'matview' && desired.declaration.as !== 'matview') {
+    const step = adoptStep(desired, tree, progress, restore)
+    const forget = forgetArtifact('matview', qualifiedName(desired.compiled.name))
+    return { ...step, sql: [...step.sql, forget] }
+  }
+  return isSwap(desired, { row, tree, artifacts })
+    ? swapStep(desired, { ...found, tree, restore }, why, progress)
+    : null
+}
+
 /**
- * Makes a view anew under its name: as a copy where its rows can be kept, from its query otherwise.
+ * Makes a view anew under its name, from its query.
  * Grants, comments and readers are carried over; the way back of an adopted view is kept.
  */
 function remakeStep(desired: DesiredView, found: Found, why: string, progress: Progress): PlanStep {
   const { row, tree } = found
   const view = desired.compiled.name
   const restore = restoreFor(found)
-  const sameQuery = row['digest'] === desired.compiled.digest
-  if (tree?.relation.kind === 'matview' && desired.declaration.as === 'view' && sameQuery) {
-    const step = adoptStep(desired, tree, progress, restore)
-    return { ...step, sql: [...step.sql, forgetArtifact('matview', qualifiedName(view))] }
-  }
   const lock = tree === undefined ? null : `ACCESS EXCLUSIVE on ${view}`
   const place = must(progress.places.get(view), 'every desired view has a place')
+  const standing = tableStands(desired, found)
   const readers =
-    tree === undefined ? { drop: [], again: [], told: '' } : moveReaders(tree, progress)
+    tree === undefined
+      ? { drop: [], again: [], told: '' }
+      : moveReaders(standing ? withNothingOn(tree) : tree, progress)
   const owner = ownerOf(view, progress)
   const columns = desired.compiled.query.columns.map(({ name }) => name)
   const lost = (tree?.relation.columns ?? []).filter(({ name }) => !columns.includes(name))
-  const parts = remadeObjects({ desired, found, progress, restore, owner })
+  const parts = remadeObjects({ desired, found, progress, restore, owner, standing })
   progress.gone.add(viewObjects(view).fallback)
   progress.gone.add(exactName(view))
   return stepOf({
@@ -173,7 +174,7 @@ function remakeStep(desired: DesiredView, found: Found, why: string, progress: P
       ...parts.build,
       ...dropLiveView(view),
       ...readers.drop,
-      ...dropRelation(found, view),
+      ...dropRelation(found, view, standing),
       ...parts.make,
       ...readers.again,
       ...declare(desired, place, row['adopted'] === true, progress),
@@ -183,14 +184,14 @@ function remakeStep(desired: DesiredView, found: Found, why: string, progress: P
   })
 }
 
-/** The way back of an adopted view: as kept, or from the materialized view that still stands. */
-function restoreFor({ row, artifacts, tree }: Found): readonly string[] {
-  const kept = artifacts.find(({ restore }) => restore.length > 0)
-  if (kept !== undefined) return kept.restore
-  return row['adopted'] === true && tree?.relation.kind === 'matview'
-    ? restoreOf(tree.relation)
-    : []
-}
+/** Whether the user's table stays while what it follows is made anew: what is on it stays then too. */
+const tableStands = ({ declaration }: DesiredView, { row, tree }: Found): boolean =>
+  row['presentation'] === 'table' && declaration.as === 'table' && tree?.relation.kind === 'table'
+
+const withNothingOn = (tree: RelationTree): RelationTree => ({
+  ...tree,
+  relation: { ...tree.relation, unsupported: [] },
+})
 
 interface Remaking {
   readonly desired: DesiredView
@@ -198,25 +199,17 @@ interface Remaking {
   readonly progress: Progress
   readonly restore: readonly string[]
   readonly owner: string
+  /** The user's table stays. */
+  readonly standing: boolean
 }
 
-function remadeObjects({ desired, found, progress, restore, owner }: Remaking): {
+function remadeObjects({ desired, found, progress, restore, owner, standing }: Remaking): {
   readonly build: readonly string[]
   readonly make: readonly string[]
 } {
   const { role, installer } = progress.actual
   const { declaration, compiled } = desired
-  const { state, relation } = viewObjects(compiled.name)
-  const wasView = found.row['presentation'] === 'view'
-  const forget = wasView
-    ? [
-        forgetArtifact('table', targetName(state)),
-        forgetArtifact('guard', targetName(state)),
-        forgetArtifact('view', relation),
-      ]
-    : [forgetArtifact('matview', relation)]
-  const indexes = found.artifacts.filter(({ kind }) => kind === 'index')
-  const noIndexes = indexes.map(({ kind, name }) => forgetArtifact(kind, name))
+  const forget = forgetPresentation(compiled.name)
   if (
     declaration.as === 'matview' &&
     declaration.definition.kind === 'adopt' &&
@@ -226,18 +219,23 @@ function remadeObjects({ desired, found, progress, restore, owner }: Remaking): 
     const live = createLiveView(desired, owner, role)
     const made = declaredIndexes(desired).flatMap((index) => createIndex(compiled.name, index))
     const maintain = createMaintain(desired, owner, { role, installer })
-    return { build, make: [...swap, ...forget, ...noIndexes, ...made, ...maintain, ...live] }
+    const room = found.tree === undefined ? [] : makeRoom(found.tree.relation)
+    return {
+      build: [...room, ...build],
+      make: [...swap, ...forget, ...made, ...maintain, ...live],
+    }
   }
-  const columns = compiled.query.columns.map(({ name }) => name)
-  const carried = found.tree === undefined ? [] : carriedOver(found.tree.relation, columns)
-  const withKind = declaration.as === 'matview' ? carried.map(asMatview) : carried
-  const objects = createObjects(desired, owner, progress, restore)
-  return { build: [], make: [...forget, ...noIndexes, ...objects, ...withKind] }
+  const { columns } = compiled.query
+  const names = columns.map(({ name }) => name)
+  const before = found.tree?.relation
+  const carried = before === undefined || standing ? [] : carriedOver(before, names, declaration.as)
+  const bare =
+    before === undefined || !standing
+      ? []
+      : [...undressTable(before, found.artifacts), ...alterTable(before, columns)]
+  const objects = createObjects(desired, owner, progress, { restore, standing })
+  return { build: [], make: [...bare, ...forget, ...objects, ...carried] }
 }
-
-/** `comment on` names the kind of the relation. */
-const asMatview = (sql: string): string =>
-  sql.replace(/^comment on view /, 'comment on materialized view ')
 
 /** The two parts of a way back: before the name is given up, and after. */
 export function splitRestore(restore: readonly string[]): {
@@ -250,16 +248,17 @@ export function splitRestore(restore: readonly string[]): {
 
 /** Drops what has the name of a view, and what holds its rows. */
 function dropRelation(
-  { row, tree }: Found,
+  { tree }: Found,
   view: DesiredView['compiled']['name'],
+  standing: boolean,
 ): readonly string[] {
   const { relation, state } = viewObjects(view)
-  if (row['presentation'] === 'matview') {
-    return tree === undefined ? [] : [`drop materialized view ${relation}`]
-  }
   return [
-    ...(tree === undefined ? [] : [`drop view ${relation}`]),
+    ...(tree === undefined || standing
+      ? []
+      : [`drop ${kindWords[tree.relation.kind]} ${relation}`]),
     `drop table if exists ${targetName(state)}`,
+    ...dropFollowing(view),
   ]
 }
 
@@ -268,31 +267,30 @@ function presentationChange(
   found: Found,
   progress: Progress,
 ): readonly Change[] {
-  if (desired.declaration.as !== 'view') return []
+  if (desired.declaration.as === 'matview') return []
+  if (desired.declaration.as === 'table') return tableChange(desired, found, progress)
   const view = desired.compiled.name
   const owner = ownerOf(view, progress)
+  const missing = {
+    told: 'its view was dropped by somebody',
+    sql: createPresentation(desired, owner, progress.actual.role),
+  }
+  return [...(found.tree === undefined ? [missing] : []), ...guardChange(desired, found, progress)]
+}
+
+/** The guard of the state, if somebody took it away. */
+function guardChange(desired: DesiredView, found: Found, progress: Progress): readonly Change[] {
+  const view = desired.compiled.name
   const state = targetName(viewObjects(view).state)
   const guard = artifactOf(found, 'guard', state)
-  const guarded = guard?.exists === true && !alteredParts(view, progress).includes(`guard ${state}`)
+  if (guard?.exists === true && !alteredParts(view, progress).includes(`guard ${state}`)) return []
   return [
-    ...(found.tree === undefined
-      ? [
-          {
-            told: 'its view was dropped by somebody',
-            sql: createPresentation(desired, owner, progress.actual.role),
-          },
-        ]
-      : []),
-    ...(guarded
-      ? []
-      : [
-          {
-            told: 'the guard of its state was taken away by somebody',
-            sql: [dropGuard(view), guardTrigger(view)],
-            // Who knows what was written meanwhile.
-            repopulates: true,
-          },
-        ]),
+    {
+      told: 'the guard of its state was taken away by somebody',
+      sql: [dropGuard(state), guardTrigger(view)],
+      // Who knows what was written meanwhile.
+      repopulates: true,
+    },
   ]
 }
 
@@ -328,9 +326,10 @@ function maintainChange(desired: DesiredView, found: Found, progress: Progress):
 function partsAltered(desired: DesiredView, found: Found, progress: Progress): boolean {
   const view = desired.compiled.name
   const state = targetName(viewObjects(view).state)
+  const presenting = [`guard ${state}`, ...tableParts(view)]
   return (
     found.artifacts.some(({ kind, exists }) => kind === 'part' && !exists) ||
-    alteredParts(view, progress).some((part) => part !== `guard ${state}`)
+    alteredParts(view, progress).some((part) => !presenting.includes(part))
   )
 }
 

@@ -1,10 +1,14 @@
 import { must } from '../base/assert.ts'
 import { TidemarkError } from '../model/errors.ts'
+import type { RelationName } from '../model/ids.ts'
 import type { PlanStep } from '../model/plan.ts'
 import { qualifiedName } from '../postgres/identifier.ts'
 import type { RelationFacts, RelationTree } from './actual.ts'
 import type { DesiredView } from './desired.ts'
 import type { Placement } from './groups.ts'
+import { forgetArtifact } from './catalogue-rows.ts'
+import type { Target } from './recreate.ts'
+import { targetName } from './recreate.ts'
 import { askForRefresh } from './view-catalogue.ts'
 import {
   amongState,
@@ -20,9 +24,19 @@ import {
   declaredIndexes,
   guardTrigger,
   notePresentation,
+  targetNamed,
+  viewObjects,
   wayBack,
 } from './view-objects.ts'
 import type { Progress } from './view-steps.ts'
+import {
+  createTable,
+  draftOf,
+  draftTable,
+  dressTable,
+  nameDraft,
+  ownIndexes,
+} from './view-table.ts'
 import { copyMs, declare, moveReaders, stepOf, told } from './view-steps.ts'
 
 /** A view that is not there yet. Nothing is computed here: its first refresh fills it. */
@@ -45,25 +59,41 @@ export function createStep(desired: DesiredView, progress: Progress): PlanStep {
   })
 }
 
+/** What is kept of a view that is made anew. */
+interface Kept {
+  /** The way back of an adopted view. */
+  readonly restore: readonly string[]
+  /** The user's table stays, with all that is on it. */
+  readonly standing: boolean
+}
+
 /** Everything that a view is made of, but its declaration. */
 export function createObjects(
   desired: DesiredView,
   owner: string,
   progress: Progress,
-  restore: readonly string[] = [],
+  { restore, standing }: Kept = { restore: [], standing: false },
 ): readonly string[] {
   const view = desired.compiled.name
   const { role, installer } = progress.actual
-  const rows =
-    desired.declaration.as === 'matview'
-      ? createMatview(desired, owner, role)
-      : [
-          ...createState(desired, owner, role),
-          ...declaredIndexes(desired).flatMap((index) => createIndex(view, index)),
-          guardTrigger(view),
-          ...createPresentation(desired, owner, role),
-          ...notePresentation(desired, restore),
-        ]
+  const indexes = declaredIndexes(desired).flatMap((index) => createIndex(view, index))
+  const rows = {
+    matview: () => createMatview(desired, owner, role),
+    view: () => [
+      ...createState(desired, owner, role),
+      ...indexes,
+      guardTrigger(view),
+      ...createPresentation(desired, owner, role),
+      ...notePresentation(desired, restore),
+    ],
+    table: () => [
+      ...createState(desired, owner, role),
+      guardTrigger(view),
+      ...(standing ? [] : createTable(desired, owner, role)),
+      ...indexes,
+      ...dressTable(desired, owner, progress.actual, restore),
+    ],
+  }[desired.declaration.as]()
   return [
     ...rows,
     ...createMaintain(desired, owner, { role, installer }),
@@ -72,7 +102,7 @@ export function createObjects(
 }
 
 /**
- * A materialized view becomes a state table and a view of its name.
+ * A materialized view becomes a state table and a view of its name, or a table beside it.
  *
  * Rows are copied, so that readers find them at all times, older or not, until the first refresh has
  * written the difference. Readers of the materialized view are not blocked while it is copied; the
@@ -90,6 +120,7 @@ export function adoptStep(
   const { role, installer } = progress.actual
   const readers = moveReaders(tree, progress)
   const pages = progress.measures.pages.get(matview.name) ?? 0
+  const { build, present, kind } = adopted(desired, matview, progress, restore)
   // Its inputs may be adopted after it; the live view is then made with the last of them.
   const early = desired.compiled.query.inputs.every((input) => progress.declared.has(input))
   progress.gone.add(matview.name)
@@ -97,27 +128,82 @@ export function adoptStep(
     kind: 'replace',
     noun: 'view',
     name: matview.name,
-    detail: `materialized view becomes a view on a state table, ${told(desired, place)}; rows, columns, ${matview.indexes.length} indexes, comments and SELECT grants are carried over${readers.told}`,
+    detail: `materialized view becomes ${asWords[kind]}, ${told(desired, place)}; rows, columns, ${matview.indexes.length} indexes, comments and SELECT grants are carried over${readers.told}`,
     lock: `ACCESS EXCLUSIVE on ${matview.name}`,
-    expectedMs: copyMs(pages),
+    expectedMs: copyMs(kind === 'table' ? 2 * pages : pages),
     ownTransaction: true,
     sql: amongState(matview.owner, progress.actual, [
-      ...copyState(matview, role),
-      ...declaredIndexes(desired).flatMap((index) => createIndex(matview.name, index)),
+      ...copyState(matview, role, kind === 'view'),
+      ...build,
       guardTrigger(matview.name),
       ...createMaintain(desired, matview.owner, { role, installer }),
       ...readers.drop,
       `drop materialized view ${qualifiedName(matview.name)}`,
-      ...createPresentation(desired, matview.owner, role),
-      ...carriedOver(matview, columnNames(desired)),
-      ...carriedStatistics(matview, role),
+      ...present,
+      ...carriedOver(matview, columnNames(desired), kind),
+      ...carriedStatistics(matview, role, presentedAt(matview.name, kind)),
       ...readers.again,
       ...(early ? createLiveView(desired, matview.owner, role) : []),
-      ...notePresentation(desired, restore),
       ...declare(desired, place, restore.length > 0, progress),
       ...askForRefresh(place.group),
     ]),
   })
+}
+
+/** What the name of a maintained view is, in words of a plan. */
+export const asWords = {
+  view: 'a view on a state table',
+  table: 'a table',
+  matview: 'a materialized view',
+} as const
+
+/** Where indexes and statistics go, of what is read under the name of a view. */
+const presentedAt = (view: RelationName, kind: 'view' | 'table'): Target =>
+  kind === 'view' ? viewObjects(view).state : targetNamed(view, 'table')
+
+/** What is made of an adopted materialized view, before its name is free and after. */
+function adopted(
+  desired: DesiredView,
+  matview: RelationFacts,
+  { actual }: Progress,
+  restore: readonly string[],
+): {
+  readonly build: readonly string[]
+  readonly present: readonly string[]
+  readonly kind: 'view' | 'table'
+} {
+  const { owner, name: view } = matview
+  if (desired.declaration.as !== 'table') {
+    return {
+      kind: 'view',
+      build: declaredIndexes(desired).flatMap((index) => createIndex(view, index)),
+      present: [
+        ...createPresentation(desired, owner, actual.role),
+        ...notePresentation(desired, restore),
+      ],
+    }
+  }
+  // Of a materialized view that was declared before, the indexes have the names.
+  const declared = actual.artifacts.filter(
+    ({ kind, ownerName }) => kind === 'index' && ownerName === view,
+  )
+  const before = ownIndexes(matview, declared)
+  const indexesOn = (table?: string): readonly string[] =>
+    declaredIndexes(desired, table).flatMap((index) => createIndex(view, index))
+  const taken = declared.length > 0
+  return {
+    kind: 'table',
+    build: [
+      ...draftTable(before, actual.role),
+      ...(taken ? [] : indexesOn(targetName(draftOf(view)))),
+    ],
+    present: [
+      ...nameDraft(before),
+      ...declared.map(({ kind, name }) => forgetArtifact(kind, name)),
+      ...(taken ? indexesOn() : []),
+      ...dressTable(desired, owner, actual, restore),
+    ],
+  }
 }
 
 /** What `adopt` keeps to give the materialized view back. */
@@ -156,8 +242,7 @@ export function adoptionWarnings(desired: DesiredView): readonly PlanStep[] {
       kind: 'warn',
       noun: 'view',
       name,
-      detail:
-        'will be an ordinary view: pg_matviews no longer lists it, REFRESH MATERIALIZED VIEW on it fails, and tools that introspect the schema (ORMs, migration tools) see a view; tidemark destroy gives the materialized view back',
+      detail: `will be an ordinary ${desired.declaration.as}: pg_matviews no longer lists it, REFRESH MATERIALIZED VIEW on it fails, and tools that introspect the schema (ORMs, migration tools) see a ${desired.declaration.as}; tidemark destroy gives the materialized view back`,
       sql: [],
     }),
   ]

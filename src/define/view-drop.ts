@@ -12,6 +12,7 @@ import { splitRestore } from './view-change.ts'
 import { dropLiveView, dropParts, exactName, viewObjects } from './view-objects.ts'
 import type { Progress } from './view-steps.ts'
 import { moveReaders, readersOf, stepOf } from './view-steps.ts'
+import { dropFollowing, makeRoom } from './view-table.ts'
 
 /** A declared view that shall be no more. */
 interface Leaving {
@@ -68,7 +69,7 @@ function leavingOf(row: CatalogueRow, { actual }: Progress): Leaving {
     inputs: names.map(nameOf),
     row,
     restore: made.find(({ restore }) => restore.length > 0)?.restore ?? [],
-    ours: row['presentation'] === 'view' || made.some(({ kind }) => kind === 'matview'),
+    ours: row['presentation'] !== 'matview' || made.some(({ kind }) => kind === 'matview'),
   }
 }
 
@@ -124,11 +125,15 @@ end $$`,
 
 function dropObjects(view: Leaving, there: boolean): readonly string[] {
   const { relation, state, signature } = viewObjects(view.name)
-  const kind = view.row['presentation'] === 'matview' ? 'materialized view' : 'view'
+  const kind =
+    { view: 'view', table: 'table', matview: 'materialized view' }[
+      String(view.row['presentation'])
+    ] ?? 'view'
   return [
     ...(there ? [`drop ${kind} ${relation}`] : []),
     dropParts(view.name),
-    ...(kind === 'view' ? [`drop table if exists ${targetName(state)}`] : []),
+    `drop table if exists ${targetName(state)}`,
+    ...dropFollowing(view.name),
     `drop function if exists ${signature}`,
   ]
 }
@@ -148,6 +153,7 @@ function restoreStep(view: Leaving, progress: Progress): PlanStep {
     expectedMs: progress.measures.refreshMs.get(view.name) ?? null,
     ownTransaction: true,
     sql: [
+      ...(tree === undefined ? [] : makeRoom(tree.relation)),
       ...build,
       ...readers.drop,
       ...dropObjects(view, tree !== undefined),

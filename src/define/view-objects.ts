@@ -49,8 +49,8 @@ export function viewObjects(view: RelationName): ViewObjects {
 export const exactName = (view: RelationName): RelationName =>
   relationName(stateSchema, viewNames.exact(view))
 
-/** The part of an artifact that the owner of all objects of a view shares. */
-const ownedBy = (
+/** The part of an artifact that all objects of a view share. */
+export const ownedBy = (
   view: RelationName,
 ): Pick<Artifact, 'ownerNoun' | 'ownerName' | 'restore' | 'digest'> => ({
   ownerNoun: 'view',
@@ -69,13 +69,14 @@ const columnList = ({ query }: CompiledView): string =>
 export const guardTrigger = (view: RelationName): string =>
   guardOn(targetName(viewObjects(view).state), view)
 
-const guardOn = (table: string, view: RelationName): string =>
+/** The guard of a table of a view: nobody writes it but the refresh. */
+export const guardOn = (table: string, view: RelationName): string =>
   `create trigger "tidemark guard" before insert or update or delete or truncate on ${table}
 for each statement execute function tidemark.guard(${literal(view)})`
 
-/** Takes the guard away, disabled or not. */
-export const dropGuard = (view: RelationName): string =>
-  `drop trigger if exists "tidemark guard" on ${targetName(viewObjects(view).state)}`
+/** Takes the guard of a table away, disabled or not. */
+export const dropGuard = (table: string): string =>
+  `drop trigger if exists "tidemark guard" on ${table}`
 
 /** An empty state table with the columns that PostgreSQL gives the query. */
 export function createState({ compiled }: DesiredView, owner: string, role: string): string[] {
@@ -86,8 +87,8 @@ export function createState({ compiled }: DesiredView, owner: string, role: stri
   ]
 }
 
-/** The state table of an adopted materialized view: its columns, storage, rows and indexes. */
-export function copyState(matview: RelationFacts, role: string): string[] {
+/** The state table of an adopted materialized view: its columns, storage and rows; the indexes are with who reads. */
+export function copyState(matview: RelationFacts, role: string, read: boolean): string[] {
   const { state } = viewObjects(matview.name)
   const name = targetName(state)
   const method = matview.accessMethod === null ? '' : `\nusing ${identifier(matview.accessMethod)}`
@@ -99,7 +100,7 @@ export function copyState(matview: RelationFacts, role: string): string[] {
     ...ownership(matview.owner, state, role),
     ...columnStorage({ ...matview, columns: matview.columns.map(withoutStorage) }, state),
     ...(matview.populated ? [`insert into ${name} select * from ${old}`] : []),
-    ...indexesOn(matview, state),
+    ...(read ? indexesOn(matview, state) : []),
   ]
 }
 
@@ -122,14 +123,19 @@ export function createPresentation(
   ]
 }
 
-const targetNamed = (view: RelationName, kind: Target['kind']): Target => {
+/** The place of a view's own name. */
+export const targetNamed = (view: RelationName, kind: Target['kind']): Target => {
   const { schema, name } = partsOf(view)
   return { schema, relation: name, kind }
 }
 
 /** What a presentation takes over from the relation that had its name: comments and the right to read. */
-export function carriedOver(before: RelationFacts, columns: readonly string[]): string[] {
-  const target: Target = { ...targetOf(before), kind: 'view' }
+export function carriedOver(
+  before: RelationFacts,
+  columns: readonly string[],
+  kind: Target['kind'] = 'view',
+): string[] {
+  const target: Target = { ...targetOf(before), kind }
   const kept = {
     ...before,
     columns: before.columns.filter(({ name }) => columns.includes(name)),
@@ -179,7 +185,8 @@ begin
   end loop;
   delete from tidemark.artifact a
   where a.owner_noun = 'view' and a.owner_name = ${literal(view)}
-    and (a.kind = 'part' or a.kind = 'guard' and a.name <> ${literal(targetName(viewObjects(view).state))}
+    and (a.kind = 'part'
+         or a.kind = 'guard' and a.name not in (${literal(targetName(viewObjects(view).state))}, ${literal(qualifiedName(view))})
          or a.kind = 'view' and a.name = ${literal(qualifiedName(exactName(view)))});
 end $$`
 
@@ -295,22 +302,39 @@ export interface DeclaredIndex {
   readonly sql: string
 }
 
-/** The declared indexes of a view on whatever holds its rows. */
-export function declaredIndexes({ declaration, compiled }: DesiredView): readonly DeclaredIndex[] {
+/** The declared indexes of a view on what holds the rows that are read, or on a draft of it. */
+export function declaredIndexes(
+  { declaration, compiled }: DesiredView,
+  draft?: string,
+): readonly DeclaredIndex[] {
   const view = compiled.name
-  const matview = declaration.as === 'matview'
+  const amongOwn = declaration.as !== 'view'
   const { state, relation } = viewObjects(view)
   const { schema, name: bare } = partsOf(view)
-  return declaration.indexes.map((text) => {
+  const on = draft ?? (amongOwn ? relation : targetName(state))
+  const declared = declaration.indexes.map((text) => {
     const unique = /^unique\s+/i.test(text)
     const rest = text.replace(/^unique\s+/i, '').trim()
-    const name = objectName(`${matview ? bare : view} ${unique ? 'unique ' : ''}${rest}`)
-    const on = matview ? relation : targetName(state)
+    const name = objectName(`${amongOwn ? bare : view} ${unique ? 'unique ' : ''}${rest}`)
     return {
-      name: qualified(matview ? schema : stateSchema, name),
+      name: qualified(amongOwn ? schema : stateSchema, name),
       sql: `create ${unique ? 'unique ' : ''}index ${identifier(name)} on ${on} ${rest}`,
     }
   })
+  return [...declared, ...locatorIndex(compiled, on)]
+}
+
+/** The index by which rows of a table are found; its name says by what, so that another one has another name. */
+function locatorIndex({ name: view, table }: CompiledView, on: string): readonly DeclaredIndex[] {
+  if (table === null || table.index === null) return []
+  const { schema, name: bare } = partsOf(view)
+  const name = objectName(`tidemark ${bare} by ${table.located.join(', ')}`)
+  return [
+    {
+      name: qualified(schema, name),
+      sql: `create index ${identifier(name)} on ${on} ${table.index}`,
+    },
+  ]
 }
 
 /** Creates a declared index and notes it. */
@@ -319,15 +343,35 @@ export const createIndex = (view: RelationName, index: DeclaredIndex): string[] 
   noteArtifact({ ...ownedBy(view), kind: 'index', name: index.name, digest: digestOf(index.sql) }),
 ]
 
+/** Forgets what a view is shown by, its state and its indexes: all of it is made and noted anew. */
+export const forgetPresentation = (view: RelationName): string[] => {
+  const { relation, state } = viewObjects(view)
+  return [
+    `delete from tidemark.artifact
+where owner_noun = 'view' and owner_name = ${literal(view)}
+  and (kind in ('table', 'matview', 'index', 'key')
+       or kind = 'guard' and name in (${literal(targetName(state))}, ${literal(relation)})
+       or kind = 'view' and name = ${literal(relation)}
+       or kind = 'function' and name not like ${literal('%(boolean, pg_snapshot, timestamptz)')})`,
+  ]
+}
+
+/** Notes the state table of a view. */
+export function noteState({ compiled }: DesiredView): string[] {
+  const state = targetName(viewObjects(compiled.name).state)
+  const owned = { ...ownedBy(compiled.name), digest: columnsDigest(compiled) }
+  return [
+    noteArtifact({ ...owned, kind: 'table', name: state }),
+    noteArtifact({ ...owned, kind: 'guard', name: state }),
+  ]
+}
+
 /** Notes the table and the view of a presentation, with the way back of an adopted one. */
 export function notePresentation(desired: DesiredView, restore: readonly string[]): string[] {
-  const { relation, state } = viewObjects(desired.compiled.name)
-  const owned = { ...ownedBy(desired.compiled.name), digest: columnsDigest(desired.compiled) }
-  return [
-    noteArtifact({ ...owned, kind: 'table', name: targetName(state) }),
-    noteArtifact({ ...owned, kind: 'guard', name: targetName(state) }),
-    noteArtifact({ ...owned, kind: 'view', name: relation, restore }),
-  ]
+  const { compiled } = desired
+  const { relation } = viewObjects(compiled.name)
+  const owned = { ...ownedBy(compiled.name), digest: columnsDigest(compiled) }
+  return [...noteState(desired), noteArtifact({ ...owned, kind: 'view', name: relation, restore })]
 }
 
 /** A materialized view as PostgreSQL has it, empty. */
@@ -358,6 +402,9 @@ export function wayBack(matview: RelationFacts): readonly string[] {
   return [...build, swapMark, ...swap]
 }
 
-/** Extended statistics go with the materialized view and come again on its state. */
-export const carriedStatistics = (matview: RelationFacts, role: string): readonly string[] =>
-  statisticsOn(matview, viewObjects(matview.name).state, role)
+/** Extended statistics go with the materialized view and come again on what is read in its place. */
+export const carriedStatistics = (
+  matview: RelationFacts,
+  role: string,
+  target: Target,
+): readonly string[] => statisticsOn(matview, target, role)

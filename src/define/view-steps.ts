@@ -110,7 +110,10 @@ function refuseUnsupported(relation: RelationFacts, readers: readonly RelationFa
   throw new TidemarkError({
     code: 'TIDEMARK_RELATION_UNSUPPORTED',
     what: `${relation.name} would have to be made anew, and what hangs on it cannot be carried over: ${hanging.join('; ')}`,
-    mend: `Drop these and make them again afterwards, or declare the view with as: 'matview'.`,
+    mend:
+      relation.kind === 'table'
+        ? 'Drop these, and make them again afterwards where that is still of use.'
+        : `Drop these and make them again afterwards, or declare the view with as: 'matview'.`,
   })
 }
 

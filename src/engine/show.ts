@@ -11,7 +11,7 @@ import type { ViewStatus } from './status.ts'
 /** The declaration of a view as the catalogue has it. */
 export interface ViewDetails {
   readonly query: string
-  readonly presentation: 'view' | 'matview'
+  readonly presentation: 'view' | 'table' | 'matview'
   readonly adopted: boolean
   readonly key: readonly string[] | null
   readonly relation: string

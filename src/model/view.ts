@@ -86,9 +86,21 @@ export interface CompiledView {
   readonly maintainSql: string
   /** What the program needs beside the state table; null for a view that is computed in full. */
   readonly incremental: IncrementalObjects | null
+  /** What it has beside its state when its name is an ordinary table; null when it is not. */
+  readonly table: PresentedTable | null
 }
 
-/** The objects of an incrementally maintained view, beside its state table and its program. */
+/** What a view has beside its state when its name is an ordinary table. */
+export interface PresentedTable {
+  /** Columns by whose hash rows of the table are found. */
+  readonly located: readonly string[]
+  /** The index of that hash, as what follows the name of the table; null where no column can be hashed. */
+  readonly index: string | null
+  /** `create or replace function` of the program that brings the table to the state. */
+  readonly presentSql: string
+}
+
+/** The objects of a view that is maintained from what changes, beside its state table and its program. */
 export interface IncrementalObjects {
   readonly strategy: 'incremental' | 'partition'
   readonly install: readonly string[]
