@@ -79,8 +79,11 @@ export interface PartitionDeclaration {
 export interface ViewDeclaration {
   readonly name: RelationName
   readonly definition: DefinitionSource
-  /** `view`: a view of the user's name on a state table. `matview`: a materialized view as it stands. */
-  readonly as: 'view' | 'matview'
+  /**
+   * `view`: a view of the user's name on a state table. `table`: an ordinary table of that name, beside the state table.
+   * `matview`: a materialized view as it stands.
+   */
+  readonly as: 'view' | 'table' | 'matview'
   readonly maintain: 'auto' | 'incremental' | 'partition' | 'full'
   readonly targetMs: number
   /** A different target inside business hours; outside them `targetMs` holds. */
@@ -135,11 +138,11 @@ export interface Configuration {
   readonly timeZone: string
   readonly sources: readonly SourceDeclaration[]
   readonly views: readonly ViewDeclaration[]
+  readonly caches: readonly NamespaceDeclaration[]
+  readonly cacheTables: readonly TableCacheDeclaration[]
   readonly engine: {
     readonly workers: number
     readonly pollMs: number
-  readonly caches: readonly NamespaceDeclaration[]
-  readonly cacheTables: readonly TableCacheDeclaration[]
     /** Sleep without queries after this long without a change. Null: never. */
     readonly idleAfterMs: number | null
   }
