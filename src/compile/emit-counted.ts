@@ -25,6 +25,8 @@ export interface Sides {
 export interface Counted {
   readonly from: string
   readonly condition: string
+  /** Without these there is no row. */
+  readonly gates: readonly (string | null)[]
   /** SQL that is true where there are no partners now, and where there were none. */
   readonly noneNow: string
   readonly noneBefore: string
@@ -49,7 +51,7 @@ export function counted(statement: Statement, { right, on }: Sides, rows: Item):
 ) as ${some}`
   const none = { noneNow: `${some}.found = 0`, noneBefore: `${some}.found = ${more}.came` }
   const changed = itemOf(statement, right, 'delta')
-  const gates = [rows.gate, changed.gate].filter((gate) => gate !== null)
+  const gates = [rows.gate, changed.gate]
   if (pairs.length > 0) {
     const met = { rows, changed, own, pairs, more }
     const { from, conditions } =
@@ -59,7 +61,8 @@ export function counted(statement: Statement, { right, on }: Sides, rows: Item):
     return {
       ...none,
       from: `${from}\n${found}`,
-      condition: [...conditions, ...gates].join('\n  and '),
+      condition: conditions.join('\n  and '),
+      gates,
     }
   }
   const changedAgain = itemOf(statement, right, 'delta')
@@ -71,13 +74,11 @@ cross join lateral (
   from ${indented(changed.sql).trimStart()}${where}
 ) as ${more}
 ${found}`,
-    condition: [
-      `exists (
+    condition: `exists (
   select
   from ${indented(changedAgain.sql).trimStart()}${where}
 )`,
-      ...gates,
-    ].join('\n  and '),
+    gates,
   }
 }
 

@@ -1,3 +1,5 @@
+import type { Part } from './assemble.ts'
+import { listText, partOf } from './assemble.ts'
 import type { Sides } from './emit-counted.ts'
 import { counted } from './emit-counted.ts'
 import type { Item, Statement } from './emit-relation.ts'
@@ -5,7 +7,6 @@ import {
   conditionText,
   existsText,
   expressionText,
-  fromItemText,
   indented,
   itemOf,
   joinList,
@@ -15,7 +16,7 @@ import {
 } from './emit-relation.ts'
 import { asItWas, crossingRange, differs, movedText, sidesOf } from './clock.ts'
 import type { ColumnId, Expression } from './expression.ts'
-import { columnsIn } from './expression.ts'
+import { columnsIn, fromItemText } from './expression.ts'
 import { freeIn } from './bind-scope.ts'
 import type { Moving, Product, Relation, Rows } from './relation.ts'
 import { columnsOf, isConstant } from './relation.ts'
@@ -34,12 +35,14 @@ export function emitDelta(statement: Statement, relation: Relation): string {
       return productDelta(statement, relation)
     case 'project': {
       const input = itemOf(statement, relation.input, 'delta')
-      return term({
-        list: [outputList(relation.columns)],
-        from: [input],
-        weight: `${input.alias}.w`,
-        where: [],
-      })
+      return unionAll(statement, [
+        term(statement, {
+          list: [outputList(relation.columns)],
+          from: [input],
+          weight: `${input.alias}.w`,
+          where: [],
+        }),
+      ])
     }
     case 'union':
       return unionDelta(statement, relation)
@@ -60,7 +63,8 @@ export function emitDelta(statement: Statement, relation: Relation): string {
   }
 }
 
-const unionAll = (terms: readonly string[]): string => terms.join('\nunion all\n')
+const unionAll = ({ assembly }: Statement, terms: readonly Part[]): string =>
+  listText(assembly, terms, '\nunion all\n')
 
 interface Term {
   readonly list: readonly string[]
@@ -70,15 +74,18 @@ interface Term {
 }
 
 /** A term: combinations of rows with a weight, none when one of the changes is empty. */
-function term({ list, from, weight, where }: Term): string {
-  const gates = from.flatMap(({ gate }) => (gate === null ? [] : [gate]))
-  const conditions = [...(where.length === 0 ? [] : [conditionText(where)]), ...gates]
-  return [
-    `select ${joinList(...list, `${weight} as w`)}`,
-    `from ${from.map(({ sql }) => sql).join(',\n  ')}`,
-    ...(conditions.length === 0 ? [] : [`where ${conditions.join('\n  and ')}`]),
-  ].join('\n')
+function term({ assembly }: Statement, { list, from, weight, where }: Term): Part {
+  return partOf(
+    assembly,
+    from.map(({ gate }) => gate),
+    (gates) =>
+      `select ${joinList(...list, `${weight} as w`)}
+from ${from.map(({ sql }) => sql).join(',\n  ')}${whereText([...(where.length === 0 ? [] : [conditionText(where)]), ...gates])}`,
+  )
 }
+
+const whereText = (conditions: readonly string[]): string =>
+  conditions.length === 0 ? '' : `\nwhere ${conditions.join('\n  and ')}`
 
 const weightOf = (...items: readonly Item[]): string =>
   items
@@ -95,22 +102,28 @@ function productDelta(statement: Statement, relation: Product): string {
   const { last, before, on } = split(relation)
   if (before === null) {
     const item = itemOf(statement, last, 'delta')
-    return term({ list, from: [item], weight: weightOf(item), where: on })
+    return unionAll(statement, [
+      term(statement, { list, from: [item], weight: weightOf(item), where: on }),
+    ])
   }
-  const terms: string[] = []
+  const terms: Part[] = []
   if (!isConstant(before)) {
     const [changed, other] = [itemOf(statement, before, 'delta'), itemOf(statement, last, 'new')]
-    terms.push(term({ list, from: [changed, other], weight: weightOf(changed), where: on }))
+    terms.push(
+      term(statement, { list, from: [changed, other], weight: weightOf(changed), where: on }),
+    )
   }
   if (!isConstant(last)) {
     const [other, changed] = [itemOf(statement, before, 'new'), itemOf(statement, last, 'delta')]
-    terms.push(term({ list, from: [other, changed], weight: weightOf(changed), where: on }))
+    terms.push(
+      term(statement, { list, from: [other, changed], weight: weightOf(changed), where: on }),
+    )
   }
   if (!isConstant(before) && !isConstant(last)) {
     const both = [itemOf(statement, before, 'delta'), itemOf(statement, last, 'delta')]
-    terms.push(term({ list, from: both, weight: `-${weightOf(...both)}`, where: on }))
+    terms.push(term(statement, { list, from: both, weight: `-${weightOf(...both)}`, where: on }))
   }
-  return unionAll(terms)
+  return unionAll(statement, terms)
 }
 
 interface Split {
@@ -183,6 +196,7 @@ function unionDelta(
   { inputs, columns }: Extract<Relation, { kind: 'union' }>,
 ): string {
   return unionAll(
+    statement,
     inputs
       .filter((input) => !isConstant(input))
       .map((input) => {
@@ -190,7 +204,7 @@ function unionDelta(
         const list = columnsOf(input).map(
           (id, at) => `${sqlName(id)} as ${sqlName(columns[at] ?? id)}`,
         )
-        return term({ list, from: [item], weight: `${item.alias}.w`, where: [] })
+        return term(statement, { list, from: [item], weight: `${item.alias}.w`, where: [] })
       }),
   )
 }
@@ -215,33 +229,42 @@ function turned(
   sides: Sides,
   list: readonly string[],
   anti: boolean,
-): readonly string[] {
+): readonly Part[] {
   return oldRows(statement, sides.left).map(({ item, weight }) => {
-    const { from, condition, noneNow, noneBefore } = counted(statement, sides, item)
+    const { from, condition, gates, noneNow, noneBefore } = counted(statement, sides, item)
     const change = anti
       ? `((${noneNow})::int - (${noneBefore})::int)`
       : `((${noneBefore})::int - (${noneNow})::int)`
-    return `select ${joinList(...list, `${times(weight, change)} as w`)}\n${from}\nwhere ${condition}\n  and (${noneNow}) <> (${noneBefore})`
+    return partOf(
+      statement.assembly,
+      gates,
+      (own) =>
+        `select ${joinList(...list, `${times(weight, change)} as w`)}\n${from}${whereText([condition, `(${noneNow}) <> (${noneBefore})`, ...own])}`,
+    )
   })
 }
 
 function outerDelta(statement: Statement, relation: Extract<Relation, { kind: 'outer' }>): string {
   const { left, right, on, full } = relation
   const list = selectList(columnsOf(relation))
-  const terms: string[] = []
+  const terms: Part[] = []
   if (!isConstant(left)) {
     const rows = itemOf(statement, left, 'delta')
     const partners = itemOf(statement, right, 'new')
-    const gate = rows.gate === null ? '' : `\nwhere ${rows.gate}`
     terms.push(
-      `select ${joinList(list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nleft join ${partners.sql}\n  on ${conditionText(on)}${gate}`,
+      partOf(
+        statement.assembly,
+        [rows.gate],
+        (gates) =>
+          `select ${joinList(list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nleft join ${partners.sql}\n  on ${conditionText(on)}${whereText(gates)}`,
+      ),
     )
   }
   if (!isConstant(right)) {
     for (const { item, weight } of oldRows(statement, left)) {
       const partners = itemOf(statement, right, 'delta')
       terms.push(
-        term({
+        term(statement, {
           list: [list],
           from: [item, partners],
           weight: times(weight, `${partners.alias}.w`),
@@ -252,7 +275,7 @@ function outerDelta(statement: Statement, relation: Extract<Relation, { kind: 'o
     terms.push(...turned(statement, { left, right, on }, withNulls(relation, left), true))
   }
   if (full) terms.push(...lonelyRight(statement, relation))
-  return unionAll(terms)
+  return unionAll(statement, terms)
 }
 
 /** The columns of a join for a row of one side without partner. */
@@ -264,15 +287,20 @@ function withNulls(relation: Relation, side: Relation): readonly string[] {
 function lonelyRight(
   statement: Statement,
   relation: Extract<Relation, { kind: 'outer' }>,
-): readonly string[] {
+): readonly Part[] {
   const { left, right, on } = relation
   const list = withNulls(relation, right)
-  const terms: string[] = []
+  const terms: Part[] = []
   if (!isConstant(right)) {
     const rows = itemOf(statement, right, 'delta')
-    const gate = rows.gate === null ? '' : `\n  and ${rows.gate}`
+    const alone = `not ${existsText(statement, { right: left, on })}`
     terms.push(
-      `select ${joinList(...list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nwhere not ${existsText(statement, { right: left, on })}${gate}`,
+      partOf(
+        statement.assembly,
+        [rows.gate],
+        (gates) =>
+          `select ${joinList(...list, `${rows.alias}.w`)}\nfrom ${rows.sql}${whereText([alone, ...gates])}`,
+      ),
     )
   }
   if (!isConstant(left)) {
@@ -284,16 +312,21 @@ function lonelyRight(
 function matchDelta(statement: Statement, relation: Extract<Relation, { kind: 'match' }>): string {
   const { left, right, on, anti } = relation
   const list = selectList(columnsOf(left))
-  const terms: string[] = []
+  const terms: Part[] = []
   if (!isConstant(left)) {
     const rows = itemOf(statement, left, 'delta')
-    const gate = rows.gate === null ? '' : `\n  and ${rows.gate}`
+    const kept = `${anti ? 'not ' : ''}${existsText(statement, { right, on })}`
     terms.push(
-      `select ${joinList(list, `${rows.alias}.w`)}\nfrom ${rows.sql}\nwhere ${anti ? 'not ' : ''}${existsText(statement, { right, on })}${gate}`,
+      partOf(
+        statement.assembly,
+        [rows.gate],
+        (gates) =>
+          `select ${joinList(list, `${rows.alias}.w`)}\nfrom ${rows.sql}${whereText([kept, ...gates])}`,
+      ),
     )
   }
   if (!isConstant(right)) terms.push(...turned(statement, { left, right, on }, [list], anti))
-  return unionAll(terms)
+  return unionAll(statement, terms)
 }
 
 /**
@@ -303,25 +336,30 @@ function matchDelta(statement: Statement, relation: Extract<Relation, { kind: 'm
 function markDelta(statement: Statement, relation: Extract<Relation, { kind: 'mark' }>): string {
   const { left, right, id } = relation
   const list = selectList(columnsOf(left))
-  const terms: string[] = []
+  const terms: Part[] = []
   if (!isConstant(left)) {
     const rows = itemOf(statement, left, 'delta')
-    const gate = rows.gate === null ? '' : `\nwhere ${rows.gate}`
+    const mark = `${markText(statement, relation)} as ${sqlName(id)}`
     terms.push(
-      `select ${joinList(list, `${markText(statement, relation)} as ${sqlName(id)}`, `${rows.alias}.w`)}\nfrom ${rows.sql}${gate}`,
+      partOf(
+        statement.assembly,
+        [rows.gate],
+        (gates) =>
+          `select ${joinList(list, mark, `${rows.alias}.w`)}\nfrom ${rows.sql}${whereText(gates)}`,
+      ),
     )
   }
   if (!isConstant(right)) {
     for (const rows of oldRows(statement, left)) terms.push(remarked(statement, relation, rows))
   }
-  return unionAll(terms)
+  return unionAll(statement, terms)
 }
 
 function remarked(
   statement: Statement,
   { left, right, on, id, test }: Extract<Relation, { kind: 'mark' }>,
   rows: { readonly item: Item; readonly weight: string },
-): string {
+): Part {
   const now = itemOf(statement, right, 'new')
   const came = itemOf(statement, right, 'delta')
   const changed = itemOf(statement, right, 'delta')
@@ -336,8 +374,8 @@ function remarked(
     `case when ${yes} > 0 then true when ${unknown} > 0 then null else false end`
   const is = markOf(`${n}.yes`, `${n}.unknown`)
   const was = markOf(`${n}.yes - ${d}.yes`, `${n}.unknown - ${d}.unknown`)
-  const gates = [rows.item.gate, changed.gate].filter((gate) => gate !== null)
-  return `select ${joinList(selectList(columnsOf(left)), `${m}.mark as ${sqlName(id)}`, `${times(rows.weight, `${m}.sign`)} as w`)}
+  const select = (gates: readonly string[]): string =>
+    `select ${joinList(selectList(columnsOf(left)), `${m}.mark as ${sqlName(id)}`, `${times(rows.weight, `${m}.sign`)} as w`)}
 from ${rows.item.sql}
 cross join lateral (
   select count(*) filter (where ${truth}) as yes, count(*) filter (where (${truth}) is null) as unknown
@@ -356,6 +394,7 @@ where exists (
   from ${indented(changed.sql).trimStart()}${meets}
 )
   and (${is}) is distinct from (${was})${gates.map((gate) => `\n  and ${gate}`).join('')}`
+  return partOf(statement.assembly, [rows.item.gate, changed.gate], select)
 }
 
 /**
@@ -368,11 +407,11 @@ function movingDelta(statement: Statement, relation: Moving): string {
   const columns = selectList(columnsOf(input))
   const [is, was] = [expressionText(mark.expression), expressionText(asItWas(mark.expression))]
   const id = sqlName(mark.id)
-  const terms: string[] = []
+  const terms: Part[] = []
   if (!isConstant(input)) {
     const changed = itemOf(statement, input, 'delta')
     terms.push(
-      term({
+      term(statement, {
         list: [columns, `${was} as ${id}`],
         from: [changed],
         weight: `${changed.alias}.w`,
@@ -388,11 +427,12 @@ function movingDelta(statement: Statement, relation: Moving): string {
     ...(range === null ? [] : [range]),
     `(${movedText(mark.expression)})`,
   ]
-  terms.push(`select ${joinList(columns, id, `${both}.w`)}
+  const sql = `select ${joinList(columns, id, `${both}.w`)}
 from ${rows.sql}
 cross join lateral (values (${is}, 1::bigint), (${was}, -1)) as ${both} (${id}, w)
-where ${conditions.join('\n  and ')}`)
-  return unionAll(terms)
+where ${conditions.join('\n  and ')}`
+  terms.push({ gate: null, sql })
+  return unionAll(statement, terms)
 }
 
 /** A function in FROM that asks the clock: its rows of then go, its rows of now come. */
@@ -401,5 +441,5 @@ function rowsDelta(statement: Statement, { item, columns }: Rows): string {
   const gate = movedText(item)
   const side = (of: Expression, weight: string): string =>
     `select ${joinList(list, `${weight} as w`)}\nfrom ${fromItemText(of)} as ${statement.alias()} (${list})\nwhere ${gate}`
-  return unionAll([side(item, '1::bigint'), side(asItWas(item), '-1')])
+  return `${side(item, '1::bigint')}\nunion all\n${side(asItWas(item), '-1')}`
 }

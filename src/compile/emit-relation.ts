@@ -1,5 +1,7 @@
 import type { ColumnType } from '../model/view.ts'
-import type { FuncCall, Node, SortBy } from 'libpg-query'
+import type { FuncCall, SortBy } from 'libpg-query'
+import type { Assembly, Part } from './assemble.ts'
+import { partOf, valueText } from './assemble.ts'
 import type { BindFacts } from './bind-scope.ts'
 import { freeIn } from './bind-scope.ts'
 import { movedText } from './clock.ts'
@@ -9,7 +11,7 @@ import { fromWithLooks, looksOf, withLooks } from './emit-looks.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { isNotNull, notNullIn } from './nullability.ts'
 import { sameExpression } from './expression.ts'
-import { columnIn, columnOf, replacedDeep, sqlOf } from './expression.ts'
+import { columnIn, columnOf, fromItemText, replacedDeep, sqlOf } from './expression.ts'
 import type { Output, Relation, ScanTarget } from './relation.ts'
 import { clocksIn, columnsOf, isConstant, scansIn } from './relation.ts'
 import { sqlName } from './sql-text.ts'
@@ -21,7 +23,7 @@ export type Mode = 'new' | 'delta'
 export interface TargetNames {
   /** As an item of FROM, without alias; its columns in the order of the scan. */
   readonly rows: (target: ScanTarget) => string
-  /** The changes, an array of rows with their weight last. */
+  /** The variable with the changes, an array of rows with their weight last. */
   readonly changes: (target: ScanTarget) => string
   /** SQL that is true when there are changes: known to PostgreSQL when it plans. */
   readonly gate: (target: ScanTarget) => string
@@ -35,7 +37,9 @@ export interface Statement {
   readonly facts: BindFacts
   readonly alias: () => string
   /** `name as (query)`, in order. */
-  readonly ctes: { readonly name: string; readonly sql: string }[]
+  readonly ctes: (Part & { readonly name: string })[]
+  /** What is left out of it when it runs; null for a statement that stands as it is. */
+  readonly assembly: Assembly | null
   readonly deltas: Map<Relation, string>
   /** Writes the SELECT of what changed in a relation. */
   readonly deltaSelect: (statement: Statement, relation: Relation) => string
@@ -46,13 +50,14 @@ export function newStatement(
   names: TargetNames,
   facts: BindFacts,
   deltaSelect: Statement['deltaSelect'],
+  assembly: Assembly | null = null,
 ): Statement {
   let last = 0
   const alias = (): string => {
     last += 1
     return `t${String(last)}`
   }
-  return { names, facts, alias, ctes: [], deltas: new Map(), deltaSelect }
+  return { names, facts, alias, ctes: [], assembly, deltas: new Map(), deltaSelect }
 }
 
 /** Lines of SQL moved to the right. */
@@ -77,7 +82,9 @@ export function itemOf(statement: Statement, relation: Relation, mode: Mode): It
   if (relation.kind === 'scan') {
     const { names } = statement
     const from =
-      mode === 'delta' ? `unnest(${names.changes(relation.of)})` : names.rows(relation.of)
+      mode === 'delta'
+        ? `unnest(${valueText(statement.assembly, names.changes(relation.of))})`
+        : names.rows(relation.of)
     return { sql: `${from} as ${alias}${list === '' ? '' : ` (${list})`}`, alias, weighted, gate }
   }
   if (relation.kind === 'rows' && !weighted) return rowsItem(relation, alias)
@@ -122,17 +129,6 @@ function rowsItem(relation: Extract<Relation, { kind: 'rows' }>, alias: string):
 export const joinList = (...parts: readonly string[]): string =>
   parts.filter((part) => part !== '').join(', ')
 
-/** An item of FROM as SQL, without alias. The printer writes items of FROM within a SELECT only. */
-export function fromItemText(item: Node): string {
-  if ('RangeSubselect' in item && item.RangeSubselect.subquery !== undefined) {
-    return `(${sqlOf(item.RangeSubselect.subquery)})`
-  }
-  const select: Node = {
-    SelectStmt: { fromClause: [item], limitOption: 'LIMIT_OPTION_DEFAULT', op: 'SETOP_NONE' },
-  }
-  return sqlOf(select).replace(/^\s*select\s*from\s*/i, '')
-}
-
 /** The changes of a relation as a query of WITH, written once however often it is used. */
 function deltaOf(statement: Statement, relation: Relation): string {
   const known = statement.deltas.get(relation)
@@ -140,7 +136,8 @@ function deltaOf(statement: Statement, relation: Relation): string {
   const name = `delta_${String(statement.deltas.size + 1)}`
   statement.deltas.set(relation, name)
   const sql = statement.deltaSelect(statement, relation)
-  statement.ctes.push({ name, sql })
+  const { gate } = partOf(statement.assembly, [gateOf(statement, relation)], () => '')
+  statement.ctes.push({ name, gate, sql })
   return name
 }
 
