@@ -1,18 +1,13 @@
+import { must } from '../base/assert.ts'
 import { lineAndColumn } from '../base/text-place.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
 import type { CanonicalQuery, NestedView, ResultColumn } from '../model/view.ts'
 import type { Queryable } from '../postgres/connection.ts'
-import { qualifiedName } from '../postgres/identifier.ts'
+import { identifier, qualifiedName } from '../postgres/identifier.ts'
 import { sqlstateOf } from '../postgres/sqlstate.ts'
-import {
-  callsQuery,
-  functionsQuery,
-  nestedViewsQuery,
-  relationsQuery,
-  uniquesQuery,
-} from './canonical-queries.ts'
+import { queriesQuery } from './canonical-queries.ts'
 
 /** A view's query as written. */
 export interface WrittenQuery {
@@ -34,7 +29,10 @@ export async function canonicalise(
   written: WrittenQuery,
   declared: readonly RelationName[],
 ): Promise<CanonicalQuery> {
-  return undone(transaction, () => readDraft(transaction, written, declared))
+  const read = await undone(transaction, () => readDrafts(transaction, [written], declared))
+  const query = must(read.get(written), 'each query is understood or has a fault')
+  if (query instanceof Error) throw query
+  return query
 }
 
 /**
@@ -58,8 +56,8 @@ export async function canonicaliseAll(
       faults = new Map()
       const understood: WrittenQuery[] = []
       const before = new Map(done)
-      for (const query of waiting) {
-        const result = await canonicalise(transaction, query, declared).catch(ifMissing)
+      const results = await undone(transaction, () => readDrafts(transaction, waiting, declared))
+      for (const [query, result] of results) {
         if (!(result instanceof Error)) {
           done.set(query.name, result)
           understood.push(query)
@@ -113,7 +111,8 @@ export async function canonicaliseExisting(
       mend: 'Name a materialized view, or write the query under sql.',
     })
   }
-  return undone(transaction, () => readView(transaction, found.oid, declared))
+  const read = await undone(transaction, () => readViews(transaction, [found.oid], declared))
+  return must(read.get(found.oid), 'what was found in this snapshot can be read')
 }
 
 /** Runs a step and takes back whatever it did, settings too; what it throws comes through. */
@@ -135,22 +134,48 @@ async function undone<Result>(
   return result
 }
 
-const draftBegin = 'create temporary view tidemark_draft as\n'
-
-async function readDraft(
+/**
+ * Queries as the server understands them. One that reads a relation or column that is missing has its fault in place of it;
+ * any other fault is thrown.
+ */
+async function readDrafts(
   transaction: Queryable,
-  { sql }: WrittenQuery,
+  written: readonly WrittenQuery[],
   declared: readonly RelationName[],
-): Promise<CanonicalQuery> {
-  try {
-    await transaction.query(`${draftBegin}${sql}`)
-  } catch (error) {
-    throw sqlFault(error, sql)
+): Promise<ReadonlyMap<WrittenQuery, CanonicalQuery | Error>> {
+  const results = new Map<WrittenQuery, CanonicalQuery | Error>()
+  const oids = new Map<WrittenQuery, number>()
+  for (const [at, query] of written.entries()) {
+    await transaction.query('savepoint draft')
+    try {
+      oids.set(query, await createDraft(transaction, `tidemark draft ${at}`, query))
+    } catch (error) {
+      results.set(query, ifMissing(error))
+      await transaction.query('rollback to savepoint draft')
+    }
   }
-  const [draft] = await transaction.query<{ oid: number }>(
-    `select 'pg_temp.tidemark_draft'::regclass::oid as oid`,
-  )
-  return readView(transaction, draft?.oid ?? 0, declared)
+  const queries = await readViews(transaction, [...oids.values()], declared)
+  for (const [query, oid] of oids) {
+    results.set(query, must(queries.get(oid), 'a draft is there until it is rolled back'))
+  }
+  return results
+}
+
+async function createDraft(
+  transaction: Queryable,
+  name: string,
+  { sql }: WrittenQuery,
+): Promise<number> {
+  const begin = `create temporary view ${identifier(name)} as\n`
+  try {
+    await transaction.query(`${begin}${sql}`)
+  } catch (error) {
+    throw sqlFault(error, sql, begin.length)
+  }
+  const [draft] = await transaction.query<{ oid: number }>('select $1::regclass::oid as oid', [
+    `pg_temp.${identifier(name)}`,
+  ])
+  return draft?.oid ?? 0
 }
 
 interface RelationRow {
@@ -159,81 +184,68 @@ interface RelationRow {
   readonly temporary: boolean
   readonly system: boolean
   readonly declared: boolean
-  readonly hidden_columns: boolean
+  readonly hiddenColumns: boolean
   readonly columns: readonly string[]
 }
 
-interface ColumnRow {
-  readonly name: string
-  readonly type: string
-  readonly collation: string | null
-}
-
-interface FunctionsRow {
+interface ViewRow {
+  readonly oid: number
+  readonly sql: string
+  readonly columns: readonly (Omit<ResultColumn, 'collation'> & {
+    readonly collation: string | null
+  })[]
+  readonly relations: readonly RelationRow[]
+  readonly views: readonly NestedView[]
+  readonly calls: readonly {
+    readonly name: string
+    readonly aggregate: boolean
+    readonly returnsSet: boolean
+  }[]
+  readonly uniques: CanonicalQuery['uniques']
   readonly opaque: readonly string[]
   readonly time_dependent: boolean
   readonly volatile: boolean
   readonly returns_sets: boolean
 }
 
-async function readView(
+/** The queries of views by their oids. */
+async function readViews(
   transaction: Queryable,
-  oid: number,
+  oids: readonly number[],
   declared: readonly RelationName[],
-): Promise<CanonicalQuery> {
+): Promise<ReadonlyMap<number, CanonicalQuery>> {
+  if (oids.length === 0) return new Map()
   // Whatever is not the system's own is then printed with its schema.
   await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
-  const [view] = await transaction.query<{ sql: string }>(
-    `select regexp_replace(pg_get_viewdef($1::oid), ';\\s*$', '') as sql`,
-    [oid],
-  )
-  const columns = await transaction.query<ColumnRow>(
-    `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
-       (select format('%I.%I', n.nspname, k.collname)
-        from pg_collation k join pg_namespace n on n.oid = k.collnamespace
-        where k.oid = a.attcollation and k.oid <> t.typcollation) as collation
-     from pg_attribute a join pg_type t on t.oid = a.atttypid
-     where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
-     order by a.attnum`,
-    [oid],
-  )
-  const relations = await transaction.query<RelationRow>(relationsQuery, [oid, declared])
-  const [functions] = await transaction.query<FunctionsRow>(functionsQuery, [oid, declared])
-  const views = await transaction.query<NestedView>(nestedViewsQuery, [oid, declared])
-  const calls = await transaction.query<{
-    name: string
-    aggregate: boolean
-    returns_set: boolean
-  }>(callsQuery, [oid, declared])
-  const uniques = await transaction.query<CanonicalQuery['uniques'][number]>(uniquesQuery, [
-    relations.map(({ name }) => name),
-  ])
-  return {
-    views,
-    uniques,
-    aggregates: calls.filter(({ aggregate }) => aggregate).map(({ name }) => name),
-    setReturning: calls.filter(({ returns_set: set }) => set).map(({ name }) => name),
-    sql: view?.sql ?? '',
-    columns: columns.map(({ name, type, collation }) => ({
-      name,
-      type,
-      ...(collation === null ? {} : { collation }),
-    })),
-    ...sorted(relations),
-    opaqueFunctions: functions?.opaque ?? [],
-    timeDependent: functions?.time_dependent ?? false,
-    volatile: functions?.volatile ?? false,
-    returnsSets: functions?.returns_sets ?? false,
-  }
+  const rows = await transaction.query<ViewRow>(queriesQuery, [oids, declared])
+  return new Map(rows.map((row) => [row.oid, canonicalQuery(row)]))
 }
+
+const canonicalQuery = (row: ViewRow): CanonicalQuery => ({
+  views: row.views,
+  uniques: row.uniques,
+  aggregates: row.calls.filter(({ aggregate }) => aggregate).map(({ name }) => name),
+  setReturning: row.calls.filter(({ returnsSet }) => returnsSet).map(({ name }) => name),
+  sql: row.sql,
+  columns: row.columns.map(({ name, type, collation }) => ({
+    name,
+    type,
+    ...(collation === null ? {} : { collation }),
+  })),
+  ...sorted(row.relations),
+  opaqueFunctions: row.opaque,
+  timeDependent: row.time_dependent,
+  volatile: row.volatile,
+  returnsSets: row.returns_sets,
+})
 
 /** Relations by what can be done about their changes. */
 function sorted(
   relations: readonly RelationRow[],
 ): Pick<CanonicalQuery, 'sources' | 'inputs' | 'uncaptured'> {
   const read = relations.filter(({ kind, system, declared }) => kind !== 'v' || system || declared)
-  const capturable = ({ kind, system, temporary, hidden_columns }: RelationRow): boolean =>
-    (kind === 'r' || kind === 'p') && !system && !temporary && !hidden_columns
+  const capturable = ({ kind, system, temporary, hiddenColumns }: RelationRow): boolean =>
+    (kind === 'r' || kind === 'p') && !system && !temporary && !hiddenColumns
   return {
     sources: read
       .filter((relation) => !relation.declared && capturable(relation))
@@ -362,7 +374,7 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 const refusals = /^(0A|22|2F|42|54)/
 
 /** PostgreSQL's own words, with the place in the user's SQL. */
-function sqlFault(error: unknown, sql: string): unknown {
+function sqlFault(error: unknown, sql: string, begin: number): unknown {
   const state = sqlstateOf(error)
   if (error instanceof TidemarkError || state === undefined || !refusals.test(state)) return error
   const position = Number(Reflect.get(Object(error), 'position') ?? 0)
@@ -371,9 +383,7 @@ function sqlFault(error: unknown, sql: string): unknown {
     code: 'TIDEMARK_SQL_INVALID',
     what: `PostgreSQL does not accept this SQL: ${messageOf(error)}`,
     mend: typeof hint === 'string' && hint !== '' ? hint : 'Correct the SQL there.',
-    ...(position > draftBegin.length
-      ? { place: lineAndColumn(sql, position - 1 - draftBegin.length) }
-      : {}),
+    ...(position > begin ? { place: lineAndColumn(sql, position - 1 - begin) } : {}),
     cause: error,
   })
 }

@@ -1,3 +1,4 @@
+import { must } from '../base/assert.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf, relationName } from '../model/ids.ts'
 import type { Queryable } from '../postgres/connection.ts'
@@ -23,22 +24,49 @@ export type Scope = readonly RelationName[]
  * The caller runs it in one REPEATABLE READ transaction, so that the parts belong together.
  */
 export async function introspect(queryable: Queryable, scope: Scope): Promise<Actual> {
+  return qualified(queryable, () => readActual(queryable, scope))
+}
+
+/** The same look with more names in scope; to be had in the transaction of the first. */
+export async function introspectAlso(
+  queryable: Queryable,
+  actual: Actual,
+  names: Scope,
+): Promise<Actual> {
+  const more = names.filter((name) => !actual.scope.includes(name))
+  const relations = await qualified(queryable, () => readTrees(queryable, more))
+  return {
+    ...actual,
+    scope: [...actual.scope, ...more].sort(),
+    relations: new Map([...actual.relations, ...relations]),
+  }
+}
+
+/** Names in definitions are qualified, whatever the role has set. */
+async function qualified<Result>(
+  queryable: Queryable,
+  step: () => Promise<Result>,
+): Promise<Result> {
   const [path] = await queryable.query<{ path: string }>(
     `select current_setting('search_path') as path`,
   )
-  // Names in definitions are then qualified, whatever the role has set.
   await queryable.query(`select set_config('search_path', '', true)`)
-  const actual = await readActual(queryable, scope)
+  const result = await step()
   await queryable.query(`select set_config('search_path', $1, true)`, [path?.path ?? ''])
-  return actual
+  return result
 }
 
 async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
   const head = await readHead(queryable)
-  const catalogue = await readCatalogue(queryable, head.installed)
-  const problem = head.installed ? await installationProblem(queryable) : null
+  const catalogue = await readCatalogue(queryable, head.objects)
+  const has = (name: KnownObject): boolean => head.objects.has(name)
+  const problem = has('tidemark.installation_problem()')
+    ? await installationProblem(queryable)
+    : null
   const names = new Set<RelationName>(scope)
   for (const row of [...catalogue.view, ...catalogue.source]) names.add(nameOf(row))
+  // In a copy everything has another number.
+  const knowsParts = problem === null && has('tidemark.altered_parts(text)')
   return {
     scope: [...names].sort(),
     version: head.version,
@@ -49,10 +77,13 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
     catalogue,
     artifacts: head.installed ? await readArtifacts(queryable) : [],
     relations: await readTrees(queryable, [...names].sort()),
-    captureProblems: await readCaptureProblems(queryable, head.installed),
-    movedDefinitions: await readMovedDefinitions(queryable),
-    // In a copy everything has another number.
-    alteredParts: problem === null ? await readAlteredParts(queryable) : new Map(),
+    captureProblems: has('tidemark.source_problem(text)')
+      ? await readCaptureProblems(queryable)
+      : new Map(),
+    movedDefinitions: has('tidemark.definition_moved(text)')
+      ? await readMovedDefinitions(queryable)
+      : new Set(),
+    alteredParts: knowsParts ? await readAlteredParts(queryable) : new Map(),
     outsiders: head.installed ? await readOutsiders(queryable) : [],
   }
 }
@@ -60,7 +91,10 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
 /** Reads sizes, durations and foreign jobs. Costs little; may be incomplete, never fails for lack of rights. */
 export async function measure(queryable: Queryable, actual: Actual): Promise<Measures> {
   const refreshMs = new Map<RelationName, number | null>()
-  if (actual.version !== null && (await exists(queryable, 'tidemark.run'))) {
+  const [found] = await queryable.query<{ readable: boolean }>(
+    `select to_regclass('tidemark.run') is not null as readable`,
+  )
+  if (actual.version !== null && found?.readable === true) {
     const rows = await queryable.query<{ view: RelationName; ms: number }>(
       `select r.view, (percentile_cont(0.5) within group (order by r.duration_ms))::float8 as ms
        from (select view, duration_ms,
@@ -110,14 +144,33 @@ interface Head {
   readonly role: string
   readonly installer: string
   readonly roles: readonly string[]
+  /** What there is of {@link knownObjects}: of an installation that is older than this program, less. */
+  readonly objects: ReadonlySet<KnownObject>
 }
 
+const knownObjects = [
+  ...declaredTables.map((table) => `tidemark.${table}` as const),
+  'tidemark.installation_problem()',
+  'tidemark.source_problem(text)',
+  'tidemark.definition_moved(text)',
+  'tidemark.altered_parts(text)',
+] as const
+
+type KnownObject = (typeof knownObjects)[number]
+
 async function readHead(queryable: Queryable): Promise<Head> {
-  const [row] = await queryable.query<Pick<Head, 'installed' | 'role' | 'installer' | 'roles'>>(
+  const [row] = await queryable.query<
+    Pick<Head, 'installed' | 'role' | 'installer' | 'roles'> & {
+      readonly objects: readonly KnownObject[]
+    }
+  >(
     `select to_regclass('tidemark.migration') is not null as installed, current_user::text as role,
             coalesce((select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'tidemark'),
                      current_user)::text as installer,
-            array(select rolname::text from pg_roles) as roles`,
+            array(select rolname::text from pg_roles) as roles,
+            array(select o.name from unnest($1::text[]) o (name)
+                   where coalesce(to_regclass(o.name)::oid, to_regprocedure(o.name)::oid) is not null) as objects`,
+    [knownObjects],
   )
   const installed = row?.installed === true
   const [migration] = installed
@@ -131,11 +184,11 @@ async function readHead(queryable: Queryable): Promise<Head> {
     role: row?.role ?? '',
     installer: row?.installer ?? '',
     roles: row?.roles ?? [],
+    objects: new Set(row?.objects),
   }
 }
 
 async function readMovedDefinitions(queryable: Queryable): Promise<ReadonlySet<string>> {
-  if (!(await exists(queryable, 'tidemark.definition_moved(text)'))) return new Set()
   const rows = await queryable.query<{ view: string }>(
     'select d.view from tidemark.definition d where tidemark.definition_moved(d.view)',
   )
@@ -145,7 +198,6 @@ async function readMovedDefinitions(queryable: Queryable): Promise<ReadonlySet<s
 async function readAlteredParts(
   queryable: Queryable,
 ): Promise<ReadonlyMap<string, readonly string[]>> {
-  if (!(await exists(queryable, 'tidemark.altered_parts(text)'))) return new Map()
   const rows = await queryable.query<{ view: string; parts: readonly string[] }>(
     `select a.view, a.parts
      from (select v.name as view, tidemark.altered_parts(v.name) as parts from tidemark.view v) a
@@ -154,45 +206,26 @@ async function readAlteredParts(
   return new Map(rows.map(({ view, parts }) => [view, parts]))
 }
 
-async function exists(queryable: Queryable, name: string): Promise<boolean> {
-  const [row] = await queryable.query<{ there: boolean }>(
-    'select coalesce(to_regclass($1)::oid, to_regprocedure($1)::oid) is not null as there',
-    [name],
-  )
-  return row?.there === true
-}
-
+/** The rows of each table of declarations; of one that an older installation does not have, none. */
 async function readCatalogue(
   queryable: Queryable,
-  installed: boolean,
+  objects: ReadonlySet<KnownObject>,
 ): Promise<Readonly<Record<DeclaredTable, readonly CatalogueRow[]>>> {
-  const read = async (table: DeclaredTable): Promise<readonly CatalogueRow[]> => {
-    if (!installed || !(await exists(queryable, `tidemark.${table}`))) return []
+  const columns = declaredTables.map((table) => {
+    if (!objects.has(`tidemark.${table}`)) return `'[]'::jsonb as ${table}`
     // Which table a source is: its name may be that of another one by now.
     const more =
       table === 'source' ? ` || jsonb_build_object('relation_oid', t.relation::oid::int8)` : ''
-    const rows = await queryable.query<{ row: CatalogueRow }>(
-      `select to_jsonb(t)${more} as row from tidemark.${table} t order by to_jsonb(t)::text`,
-    )
-    return rows.map(({ row }) => row)
-  }
-  const tables: Record<DeclaredTable, readonly CatalogueRow[]> = {
-    setting: [],
-    source: [],
-    refresh_group: [],
-    view: [],
-    view_source: [],
-    view_input: [],
-    schedule: [],
-    event_rule: [],
-    cache: [],
-  }
-  for (const table of declaredTables) tables[table] = await read(table)
-  return tables
+    return `coalesce((select jsonb_agg(to_jsonb(t)${more} order by to_jsonb(t)::text)
+                      from tidemark.${table} t), '[]') as ${table}`
+  })
+  const [catalogue] = await queryable.query<Record<DeclaredTable, readonly CatalogueRow[]>>(
+    `select ${columns.join(', ')}`,
+  )
+  return must(catalogue, 'a select without from gives a row')
 }
 
 async function installationProblem(queryable: Queryable): Promise<string | null> {
-  if (!(await exists(queryable, 'tidemark.installation_problem()'))) return null
   const [row] = await queryable.query<{ problem: string | null }>(
     'select tidemark.installation_problem() as problem',
   )
@@ -220,11 +253,7 @@ async function readArtifacts(queryable: Queryable): Promise<readonly Artifact[]>
   )
 }
 
-async function readCaptureProblems(
-  queryable: Queryable,
-  installed: boolean,
-): Promise<ReadonlyMap<string, string>> {
-  if (!installed || !(await exists(queryable, 'tidemark.source_problem(text)'))) return new Map()
+async function readCaptureProblems(queryable: Queryable): Promise<ReadonlyMap<string, string>> {
   const rows = await queryable.query<{ name: string; problem: string | null }>(
     'select name, tidemark.source_problem(name) as problem from tidemark.source order by name',
   )

@@ -1,4 +1,5 @@
 import type { RelationName } from '../model/ids.ts'
+import { partsOf } from '../model/ids.ts'
 import type { IndexProposal, LookupTable } from '../model/index-proposal.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { qualifiedName } from '../postgres/identifier.ts'
@@ -17,7 +18,11 @@ export async function readLookupTables(
   names: readonly RelationName[],
 ): Promise<ReadonlyMap<RelationName, LookupTable>> {
   if (names.length === 0) return new Map()
-  const rows = await queryable.query<TableRow>(tablesQuery, [names])
+  const parts = names.map((name) => partsOf(name))
+  const rows = await queryable.query<TableRow>(tablesQuery, [
+    parts.map(({ schema }) => schema),
+    parts.map(({ name }) => name),
+  ])
   return new Map(
     rows.map(({ distinct, ...row }) => [
       row.name,
@@ -84,8 +89,8 @@ select n.nspname || '.' || c.relname as name,
       from pg_stats s
      where s.schemaname = n.nspname and s.tablename = c.relname and not s.inherited and c.reltuples > 0
        and s.n_distinct <> 0), '{}') as distinct
-from pg_class c
-join pg_namespace n on n.oid = c.relnamespace
-where n.nspname || '.' || c.relname = any ($1)
-order by name
+from unnest($1::text[], $2::text[]) as w (schema, name)
+join pg_namespace n on n.nspname = w.schema
+join pg_class c on c.relnamespace = n.oid and c.relname = w.name
+order by 1
 `

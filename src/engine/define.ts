@@ -17,7 +17,7 @@ import { destroyPlan } from '../define/destroy.ts'
 import { diff } from '../define/diff.ts'
 import { inOrder, placeViews } from '../define/groups.ts'
 import type { Scope } from '../define/introspect.ts'
-import { estimateMs, introspect, measure } from '../define/introspect.ts'
+import { estimateMs, introspect, introspectAlso, measure } from '../define/introspect.ts'
 import { pendingMigrations } from '../define/migrate.ts'
 import type { Populated, PopulateOptions } from '../define/populate.ts'
 import { populate } from '../define/populate.ts'
@@ -57,12 +57,12 @@ export async function planConfiguration(
     async (transaction) => {
       const migrations = await pendingMigrations(transaction)
       const events = eventsOf(configuration)
-      const { shapes, refused, views } = await compileConfiguration(transaction, configuration)
+      const { before, shapes, refused, views } = await compileConfiguration(
+        transaction,
+        configuration,
+      )
       const bound = await boundEvents(events, shapes)
-      const actual = await introspect(transaction, [
-        ...declaredRelations(configuration),
-        ...shapes.keys(),
-      ])
+      const actual = await introspectAlso(transaction, before, [...shapes.keys()])
       const measures = await measuresOf(transaction, actual, views)
       const desired: Desired = {
         migrations,
@@ -96,6 +96,8 @@ export async function compileConfiguration(
   transaction: Queryable,
   configuration: Configuration,
 ): Promise<{
+  /** What there was of the declared names. */
+  readonly before: Actual
   readonly views: readonly ViewInMaking[]
   readonly shapes: ReadonlyMap<RelationName, SourceShape>
   readonly refused: ReadonlyMap<RelationName, string>
@@ -104,7 +106,8 @@ export async function compileConfiguration(
   const queries = await canonicalQueries(transaction, configuration, before)
   const { shapes, refused } = await shapesOf(transaction, configuration, queries)
   const understood = { queries, before, shapes, refused }
-  return { shapes, refused, views: await compiledViews(transaction, configuration, understood) }
+  const views = await compiledViews(transaction, configuration, understood)
+  return { before, shapes, refused, views }
 }
 
 /** Plans the removal of everything, so that the database is as it was found. */
