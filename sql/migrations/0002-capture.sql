@@ -388,6 +388,7 @@ begin
   from pg_database d where d.datname = current_database();
   update tidemark.source src set fingerprint = tidemark.source_fingerprint(src.name) where src.status = 'captured';
   perform tidemark.renew_caches();
+  perform tidemark.renew_cache_tables();
   -- What was restored has other numbers, and everything is computed anew.
   perform tidemark.note_parts(v.name) from tidemark.view v;
 end $$;

@@ -260,6 +260,7 @@ begin
   asked := tidemark.meet_targets();
   -- Last: whoever polls waits for it to commit.
   perform tidemark.look_after_caches();
+  perform tidemark.look_after_cache_tables();
   return jsonb_build_object('reaped', reaped, 'fired', fired, 'events', taken, 'asked', asked, 'followed', followed,
     'released', released,
     'pending', (select count(*) from tidemark.request q where q.status = 'pending' and q.due <= clock_timestamp()),

@@ -116,6 +116,8 @@ export const declaredTables = [
   'view_input',
   'schedule',
   'event_rule',
+  'cache',
+  'cache_table',
 ] as const
 
 /** The name of a catalogue table that holds declarations. */
@@ -191,6 +193,7 @@ export function catalogDigest(actual: Actual): string {
 }
 
 const movingColumns = new Set([
+  'cleaned_at',
   'captured_at',
   'declared_at',
   'failures',

@@ -9,6 +9,7 @@ import type { IndexProposal } from '../model/index-proposal.ts'
 import type { Feasibility } from '../model/plan.ts'
 import type { CompiledView } from '../model/view.ts'
 import type { Journal } from './journal-program.ts'
+import type { TableCache } from './table-cache.ts'
 
 /** A view as declared and compiled. */
 export interface DesiredView {
@@ -53,6 +54,7 @@ export interface Desired {
   readonly schedules: readonly DesiredSchedule[]
   readonly events: readonly DesiredEvent[]
   readonly caches: readonly Journal[]
+  readonly cacheTables: readonly TableCache[]
   /** Settings that functions in the database read, by name. */
   readonly settings: Readonly<Record<string, string>>
   readonly runtimeRole: string | null
@@ -72,6 +74,7 @@ export const nothingDesired: Desired = {
   schedules: [],
   events: [],
   caches: [],
+  cacheTables: [],
   settings: {},
   runtimeRole: null,
   readerRoles: [],

@@ -9,6 +9,7 @@ import { catalogDigest } from './actual.ts'
 import type { Row } from './catalogue-rows.ts'
 import { differing, upsert } from './catalogue-rows.ts'
 import { cacheSteps, forgetCaches } from './cache-steps.ts'
+import { forgetTableCaches, tableCacheSteps } from './table-cache-steps.ts'
 import type { Desired, DesiredEvent, DesiredSchedule, DesiredView } from './desired.ts'
 import { inOrder, placeViews } from './groups.ts'
 import { grantSteps } from './privileges.ts'
@@ -67,7 +68,9 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
       ...desired.events.flatMap((event) => eventSteps(event, actual)),
       ...desired.caches.flatMap((cache) => cacheSteps(cache, actual)),
       ...grantSteps(desired, actual),
+      ...desired.cacheTables.flatMap((cache) => tableCacheSteps(cache, actual)),
       ...forgetCaches(desired.caches, actual),
+      ...forgetTableCaches(desired.cacheTables, actual),
       ...surplus.schedules.map((row) => forgetStep('schedule', row)),
       ...surplus.events.map((row) => forgetStep('event', row)),
       ...dropSteps(surplus.views, progress),

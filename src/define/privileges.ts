@@ -27,11 +27,15 @@ const rights = {
     relations: ['freshness', 'refresh_log', 'refresh_metrics', 'runs', 'schedules'],
     tables: [],
   },
-  /** Polls and invalidates: the functions that each namespace grants are called by these. */
+  /** Polls, invalidates, fills and cleans: the functions that each cache grants are called by these. */
   cache: {
     routines: [
       'cache_function',
+      'cache_table_named',
+      'clean_stale',
       'fail',
+      'fill_begin',
+      'fill_end',
       'invalidate',
       'invalidations',
       'object_name',
@@ -160,7 +164,7 @@ export function grantSteps(desired: Desired, actual: Actual): readonly PlanStep[
 const grantWords: Readonly<Record<Right, string>> = {
   reader: 'may read status and freshness',
   refresher: 'may ask for refreshes by hand',
-  cache: 'may poll and invalidate the caches that name it',
+  cache: 'may use the caches that name it',
   runtime: 'may run the engine',
 }
 
@@ -175,7 +179,7 @@ function grantingsOf(desired: Desired, actual: Actual): readonly Granting[] {
       : [{ right: 'runtime', role: desired.runtimeRole } as const]),
     ...desired.readerRoles.map((role) => ({ right: 'reader', role }) as const),
     ...[...new Set(refreshers)].sort().map((role) => ({ right: 'refresher', role }) as const),
-    ...[...new Set(desired.caches.flatMap(({ roles }) => roles))]
+    ...[...new Set([...desired.caches, ...desired.cacheTables].flatMap(({ roles }) => roles))]
       .sort()
       .map((role) => ({ right: 'cache', role }) as const),
   ]

@@ -34,6 +34,8 @@ export const errorCatalogue = {
   TIDEMARK_NOT_PARTITIONED: 'The view cannot be maintained partition by partition.',
   TIDEMARK_CACHE_UNKNOWN: 'No cache of this name is declared.',
   TIDEMARK_CACHE_KEY_INVALID: 'A cache cannot tell changes apart by this column.',
+  TIDEMARK_CACHE_RULE_INVALID: 'A rule of a cache table does not fit its tables.',
+  TIDEMARK_FILL_UNFENCED: 'A row of a cache table was written without a fill.',
   TIDEMARK_PLAN_STALE: 'The database has changed since this plan was made.',
   TIDEMARK_PLAN_INVALID: 'This file is not a plan of this version.',
   TIDEMARK_DESTRUCTIVE_REFUSED: 'The plan would drop what a user owns.',
