@@ -167,7 +167,7 @@ const badConfigs: readonly BadConfig[] = [
   inView('budget', '2h', 'at most 1 h'),
   inView('verify', true, "'off' or 'sample' or 'full'"),
   inView('maintain', 'partition', 'is not in this version'),
-  inView('as', 'table', 'is not in this version'),
+  inView('as', 'tables', "Write 'table' instead"),
   inView('fallback', 'live', "'none', 'source'"),
   inView('timeout', '1ms', 'at least 1 s'),
   inView('timeout', '30d', 'too long'),

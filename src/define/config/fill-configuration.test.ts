@@ -48,7 +48,9 @@ describe('defaults', () => {
       verify: 'off',
       group: null,
       key: null,
-      reads: [],
+      primaryKey: null,
+      reads: null,
+      partition: null,
       indexes: [],
       schedules: [],
       events: [],
@@ -114,6 +116,19 @@ describe('names', () => {
       definition: { kind: 'adopt', relation: 'public.mv_x' },
       as: 'matview',
     })
+  })
+
+  test('a primary key identifies rows, and only a table has one', () => {
+    const keyed = { as: 'table', primaryKey: ['day'] } as const
+    expect(fillView(keyed)).toMatchObject({ key: ['day'], primaryKey: ['day'] })
+    expect(fillView({ ...keyed, key: ['day', 'region'] })).toMatchObject({
+      key: ['day', 'region'],
+      primaryKey: ['day'],
+    })
+    expect(() => fillView({ primaryKey: ['day'] })).toThrow(/A view has no primary key/)
+    expect(() => fillView({ as: 'matview', primaryKey: ['day'] })).toThrow(
+      /A materialized view has no primary key/,
+    )
   })
 
   test('schedules and rules that have no name are numbered', () => {
