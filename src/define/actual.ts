@@ -127,7 +127,6 @@ export type DeclaredTable = (typeof declaredTables)[number]
 export interface Actual {
   /** The names that were looked up, whether there is something or not. */
   readonly scope: readonly RelationName[]
-  'cache',
   /** The number of the newest migration; null when Tidemark is not installed. */
   readonly version: number | null
   /** Why the database is not the one that was set up: copied, restored, promoted. */
@@ -193,8 +192,8 @@ export function catalogDigest(actual: Actual): string {
 }
 
 const movingColumns = new Set([
-  'cleaned_at',
   'captured_at',
+  'cleaned_at',
   'declared_at',
   'failures',
   'fingerprint',
