@@ -11,6 +11,7 @@ import {
   renamedCopy,
   resolved,
   tableOf,
+  unreadId,
 } from './bind-scope.ts'
 import { pulledLateral } from './bind-lateral.ts'
 import type { Expressed } from './bind-subquery.ts'
@@ -125,15 +126,16 @@ function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
   if (table.inh !== true) throw new NoRule('ONLY', location ?? null)
   const found = tableOf(binding.facts, schemaname, relname)
   if (found === undefined) throw new NoRule(`${relname} cannot be captured`, location ?? null)
-  const columns = found.columns.map(({ name }) => ({
-    name,
-    id: binding.fresh(`${called}_${name}`),
-  }))
   const { used } = found
+  const isRead = (name: string): boolean => used === null || used.has(name)
+  const columns = found.columns.map(({ name }) => {
+    const id = binding.fresh(`${called}_${name}`)
+    return { name, id: isRead(name) ? id : unreadId(id) }
+  })
   const scan: Relation = {
     kind: 'scan',
     of: found.target,
-    columns: used === null ? columns : columns.filter(({ name }) => used.has(name)),
+    columns: columns.filter(({ name }) => isRead(name)),
   }
   const visible = columns.map(({ name, id }) => ({
     name: renamed[found.allColumns.indexOf(name)] ?? name,

@@ -264,6 +264,14 @@ function rowArgument(node: Node, name: string, scope: Scope): Expression {
   )
 }
 
+/**
+ * The id of a column that no scan gives, since nobody reads it in the end: whoever names it meanwhile, in a select
+ * list below EXISTS, is left out again.
+ */
+export const unreadId = (id: ColumnId): ColumnId => `${id} unread`
+
+const isUnread = (id: ColumnId): boolean => id.endsWith(' unread')
+
 /** The columns that a relation refers to and that nothing within it gives: those of the query around it. */
 export function freeIn(relation: Relation): ReadonlySet<ColumnId> {
   const known = freeMemo.get(relation)
@@ -272,7 +280,9 @@ export function freeIn(relation: Relation): ReadonlySet<ColumnId> {
   for (const each of relationsIn(relation)) for (const id of columnsOf(each)) given.add(id)
   const free = new Set<ColumnId>()
   for (const each of relationsIn(relation)) {
-    for (const id of columnsIn(ownExpressions(each))) if (!given.has(id)) free.add(id)
+    for (const id of columnsIn(ownExpressions(each))) {
+      if (!given.has(id) && !isUnread(id)) free.add(id)
+    }
   }
   freeMemo.set(relation, free)
   return free
