@@ -43,9 +43,32 @@ export interface ViewOutcome {
   readonly refresh: number
 }
 
+/** Statements that must have written in a history for it to count. */
+export const historyStatementsMin = 20
+
+/** What was done in a history, or in several. */
+export interface HistoryFacts {
+  readonly histories: number
+  /** Statements that wrote and succeeded, in all and in the history with fewest. */
+  readonly written: number
+  readonly writtenMin: number
+  /** Those written while another session was within a transaction. */
+  readonly overlapping: number
+  /** Statements that failed, by SQLSTATE. */
+  readonly failed: Readonly<Record<string, number>>
+  readonly refreshes: number
+  /** Refreshes while some session was within a transaction that had written. */
+  readonly refreshesBesideOpen: number
+  /** Most sessions that were within a transaction at once. */
+  readonly openMax: number
+  readonly committed: number
+  readonly rolledBack: number
+  readonly rolledBackTo: number
+  readonly serializable: number
+  readonly repeatableRead: number
+}
+
 export interface BatchOutcome {
   readonly views: readonly ViewOutcome[]
-  /** Statements of the history that wrote, and those that failed. */
-  readonly written: number
-  readonly failed: number
+  readonly facts: HistoryFacts
 }

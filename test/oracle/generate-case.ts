@@ -1,10 +1,14 @@
 import type { CaseView, OracleCase } from './case.ts'
+import { historyStatementsMin } from './case.ts'
+import { constructs } from './constructs.ts'
 import { generateHistory } from './generate-history.ts'
 import type { GeneratedQuery } from './generate-query.ts'
-import { featureNames, generateQuery, rotation } from './generate-query.ts'
+import { generateQuery } from './generate-query.ts'
+import type { Schema } from './generate-schema.ts'
 import { generateSchema } from './generate-schema.ts'
 import type { OracleDatabase } from './oracle-database.ts'
 import type { Readable } from './query-writer.ts'
+import type { Random } from './random.ts'
 import { randomOf } from './random.ts'
 import { buildTables, usableViews } from './run-batch.ts'
 
@@ -12,19 +16,20 @@ export interface CaseOptions {
   readonly seed: number
   readonly queries: number
   readonly histories: number
-  /** Every query shows this construct. */
-  readonly construct?: string
-  /** Some queries read views that are maintained themselves. Default true. */
-  readonly overViews?: boolean
+  /** What each query is to show, one after the other and again from the first; else everything in turn. */
+  readonly featured?: readonly string[]
 }
 
-const statementsMin = 24
-const ordinaryViews = 2
-/** Coprime to the length of the rotation, so that a batch is a mixture and every turn comes. */
+/** Some of them fail. */
+const statementsMin = historyStatementsMin + 6
+const ordinaryViewsMax = 3
+/** A materialized view cannot be captured: whoever reads it is computed in full, and shows nothing else. */
+const materializedShare = 0.06
+/** Coprime to the number of constructs, so that a batch is a mixture and every turn comes. */
 const stride = 67
 
 /**
- * One schema, its queries and one history. The server is asked which queries it takes: what it does not
+ * One schema, its queries and their histories. The server is asked which queries it takes: what it does not
  * take is left out, so that a case that is generated is a case that runs.
  */
 export async function generateCase(
@@ -33,51 +38,9 @@ export async function generateCase(
 ): Promise<OracleCase & { readonly rejected: readonly Rejected[] }> {
   const random = randomOf(options.seed)
   const schema = generateSchema(random.fork())
-  const readables: Readable[] = []
-  const statements = [...schema.statements]
-  const rejected: Rejected[] = []
-  await buildTables(on, { schema: statements, data: schema.data })
-  for (let at = 1; at <= ordinaryViews; at += 1) {
-    const query = generateQuery(
-      { random: random.fork(), schema, readables },
-      random.pick(featureNames),
-    )
-    if (query.choice) continue
-    const view = viewOf(`o.u${at}`, query)
-    const [fault] = await usableViews(on, [view])
-    if (fault !== null) {
-      rejected.push({ view, fault: fault ?? '' })
-      continue
-    }
-    const statement = `create view ${view.name} as ${view.sql}`
-    await on.database.query(statement)
-    statements.push(statement)
-    readables.push({
-      name: view.name,
-      columns: query.columns,
-      rows: 15,
-      construct: 'ordinary view',
-    })
-  }
-  const offset = random.below(rotation.length)
-  const made: { readonly view: CaseView; readonly query: GeneratedQuery }[] = []
-  for (let at = 0; at < options.queries; at += 1) {
-    const featured = options.construct ?? rotation[(offset + at * stride) % rotation.length] ?? ''
-    const inputs = options.overViews !== false && at * 2 >= options.queries ? made.slice(0, 6) : []
-    const maintained = inputs
-      .filter(({ query }) => !query.choice)
-      .map(({ view, query }): Readable => ({
-        name: view.name,
-        columns: query.columns,
-        rows: 15,
-        construct: 'view over view',
-      }))
-    const query = generateQuery(
-      { random: random.fork(), schema, readables: [...readables, ...maintained] },
-      featured,
-    )
-    made.push({ view: viewOf(`o.v${at + 1}`, query), query })
-  }
+  await buildTables(on, { schema: schema.statements, data: schema.data })
+  const given = await generateInputs(on, random, schema)
+  const made = generateQueries(random, { schema, options, readables: given.readables })
   const histories = Array.from({ length: options.histories }, (_, at) =>
     generateHistory({
       random: random.fork(),
@@ -87,14 +50,98 @@ export async function generateCase(
       restoring: at > 0,
     }),
   )
-  const all = made.map(({ view }) => view)
-  const faults = await usableViews(on, all)
-  const views = all.filter((_, at) => faults[at] === null)
-  for (const [at, view] of all.entries()) {
+  const faults = await usableViews(on, made)
+  const rejected = made.flatMap((view, at): Rejected[] => {
     const fault = faults[at] ?? null
-    if (fault !== null) rejected.push({ view, fault })
+    return fault === null ? [] : [{ view, fault }]
+  })
+  return {
+    schema: [...schema.statements, ...given.statements],
+    data: schema.data,
+    views: made.filter((_, at) => faults[at] === null),
+    histories,
+    rejected: [...given.rejected, ...rejected],
   }
-  return { schema: statements, data: schema.data, views, histories, rejected }
+}
+
+interface Inputs {
+  readonly readables: readonly Readable[]
+  readonly statements: readonly string[]
+  readonly rejected: readonly Rejected[]
+}
+
+/** Ordinary views, of one another too, and now and then a materialized one. */
+async function generateInputs(on: OracleDatabase, random: Random, schema: Schema): Promise<Inputs> {
+  const readables: Readable[] = []
+  const statements: string[] = []
+  const rejected: Rejected[] = []
+  const make = async (kind: 'view' | 'materialized view', name: string): Promise<void> => {
+    const featured =
+      readables.length > 0 && random.chance(0.7) ? 'ordinary view' : random.pick(constructs)
+    const query = generateQuery({ random: random.fork(), schema, readables }, featured)
+    if (query.choice) return
+    const view = viewOf(name, query)
+    const [fault] = await usableViews(on, [view])
+    if (fault !== null) {
+      rejected.push({ view, fault: fault ?? '' })
+      return
+    }
+    const statement = `create ${kind} ${view.name} as ${view.sql}`
+    await on.database.query(statement)
+    statements.push(statement)
+    // Who reads an ordinary view shows whatever it holds; a materialized one is a table.
+    const nested = query.constructs.includes('ordinary view') ? ['nested ordinary view'] : []
+    readables.push({
+      name: view.name,
+      columns: query.columns,
+      rows: 15,
+      constructs: kind === 'view' ? ['ordinary view', ...nested, ...query.constructs] : [kind],
+    })
+  }
+  for (let at = 1; at <= ordinaryViewsMax; at += 1) await make('view', `o.u${at}`)
+  if (random.chance(materializedShare)) await make('materialized view', 'o.m1')
+  return { readables, statements, rejected }
+}
+
+/** The maintained views that others may read: the first ones, so that inputs come first. */
+const inputsMax = 6
+
+function generateQueries(
+  random: Random,
+  given: {
+    readonly schema: Schema
+    readonly options: CaseOptions
+    readonly readables: readonly Readable[]
+  },
+): readonly CaseView[] {
+  const { schema, options, readables } = given
+  const wanted = options.featured ?? constructs
+  const offset = options.featured === undefined ? random.below(constructs.length) : 0
+  const made: CaseView[] = []
+  const maintained: Readable[] = []
+  for (let at = 0; at < options.queries; at += 1) {
+    const step = options.featured === undefined ? stride : 1
+    const featured = wanted[(offset + at * step) % wanted.length] ?? ''
+    const readsViews = featured === 'view over view' || at * 2 >= options.queries
+    const query = generateQuery(
+      {
+        random: random.fork(),
+        schema,
+        readables: readsViews ? [...readables, ...maintained] : readables,
+      },
+      featured,
+    )
+    const view = viewOf(`o.v${at + 1}`, query)
+    made.push(view)
+    if (query.choice || maintained.length >= inputsMax) continue
+    maintained.push({
+      name: view.name,
+      columns: query.columns,
+      rows: 15,
+      constructs: ['view over view'],
+    })
+  }
+  return made
 }
 
 /** A query that the server does not take, and what it says. */
@@ -103,10 +150,7 @@ export interface Rejected {
   readonly fault: string
 }
 
-const viewOf = (name: string, { sql, choice, featured, constructs }: GeneratedQuery): CaseView => ({
-  name,
-  sql,
-  choice,
-  featured,
-  constructs: [...constructs],
-})
+const viewOf = (name: string, query: GeneratedQuery): CaseView => {
+  const { sql, choice, featured } = query
+  return { name, sql, choice, featured, constructs: [...query.constructs] }
+}

@@ -9,6 +9,10 @@ export type Step = { readonly session: number; readonly sql: string } | { readon
 
 export const isRefresh = (step: Step): step is { readonly refresh: true } => 'refresh' in step
 
+/** Whether a statement begins, ends or marks a place in a transaction. */
+export const isTransactional = (sql: string): boolean =>
+  /^(begin|commit|rollback|savepoint|release)/.test(sql)
+
 /** What the history may use beside the tables. */
 export interface HistoryInput {
   readonly random: Random

@@ -638,7 +638,17 @@ const aggregateOverWindow: Feature = (writer, depth) => {
   return grouped(writer, writer.source(0), { keys: 1 })
 }
 
-const setKinds: readonly Kind[] = ['int', 'text', 'bool', 'mood', 'date', 'money2', 'bigint']
+const setKinds: readonly Kind[] = [
+  'int',
+  'text',
+  'bool',
+  'mood',
+  'date',
+  'money2',
+  'bigint',
+  'bytewise',
+  'caseless',
+]
 
 function shaped(writer: QueryWriter, wanted: readonly Kind[], depth: number, table?: Table): Query {
   const from = table === undefined ? writer.source(depth) : writer.table(table)
@@ -659,7 +669,10 @@ const setOperation =
       [2, 2],
       [1, 3],
     ] as const)
-    const wanted = writer.random.sample(setKinds.slice(0, writer.random.chance(0.6) ? 2 : 7), count)
+    const wanted = writer.random.sample(
+      setKinds.slice(0, writer.random.chance(0.6) ? 2 : setKinds.length),
+      count,
+    )
     // Arms over one table have rows in common.
     const common =
       writer.pending === null && writer.random.chance(0.5)
@@ -815,12 +828,22 @@ const cte =
       'cte not materialized': 'not materialized ',
       'cte used many times': writer.random.pick(['', 'materialized ']),
     }[construct]
-    const readable: Readable = { name, columns: body.columns, rows: body.rows, construct }
+    const readable: Readable = {
+      name,
+      columns: body.columns,
+      rows: body.rows,
+      constructs: [construct],
+    }
     let heads = `${name} as ${hint}(${body.sql})`
     let read = readable
     if (writer.random.chance(0.3)) {
       const next = over(writer, readable, 1)
-      read = { name: writer.fresh('w'), columns: next.columns, rows: next.rows, construct: 'cte' }
+      read = {
+        name: writer.fresh('w'),
+        columns: next.columns,
+        rows: next.rows,
+        constructs: ['cte'],
+      }
       heads = `${heads}, ${read.name} as (${next.sql})`
       writer.mark('cte over cte')
     }
@@ -1123,10 +1146,10 @@ const onKind =
     }
   }
 
-const ofShape =
-  (shape: 'partitioned' | 'inherited'): Feature =>
+const ofTable =
+  (fit: (table: Table) => boolean): Feature =>
   (writer, depth) => {
-    const tables = writer.schema.tables.filter((table) => table.shape === shape)
+    const tables = writer.schema.tables.filter(fit)
     if (tables.length === 0) return projection(writer, depth)
     const table = writer.random.pick(tables)
     const from = writer.table(table)
@@ -1156,7 +1179,7 @@ const ofShape =
 const ofReadable =
   (construct: string): Feature =>
   (writer, depth) => {
-    const found = writer.readables.filter((each) => each.construct === construct)
+    const found = writer.readables.filter(({ constructs }) => constructs.includes(construct))
     if (found.length === 0) return projection(writer, depth)
     const from = writer.readable(writer.random.pick(found))
     if (writer.random.chance(0.4)) return grouped(writer, from, { keys: 1 })
@@ -1485,8 +1508,11 @@ const features: Readonly<Record<string, Feature>> = {
   'set-returning function in select': setReturningInSelect,
   'ordinary view': ofReadable('ordinary view'),
   'view over view': ofReadable('view over view'),
-  'partitioned table': ofShape('partitioned'),
-  'inherited table': ofShape('inherited'),
+  'nested ordinary view': ofReadable('nested ordinary view'),
+  'materialized view': ofReadable('materialized view'),
+  'partitioned table': ofTable(({ shape }) => shape === 'partitioned'),
+  'inherited table': ofTable(({ shape }) => shape === 'inherited'),
+  'row-level security': ofTable(({ secured }) => secured),
   'group by primary key': groupByKey,
   'whole row': wholeRow,
   'natural join': naturalJoin,
@@ -1502,6 +1528,9 @@ const features: Readonly<Record<string, Feature>> = {
   enum: onKind(['mood']),
   range: onKind(['span']),
   citext: onKind(['citext']),
+  collation: onKind(['bytewise', 'caseless']),
+  'nondeterministic collation': onKind(['caseless']),
+  NaN: onKind(['numeric', 'float8']),
   'numeric of any scale': onKind(['numeric']),
   composite: onKind(['pair']),
   'array column': onKind(['ints', 'texts']),
@@ -1511,116 +1540,28 @@ const features: Readonly<Record<string, Feature>> = {
   'now in a predicate': nowInPredicate,
 }
 
-export const featureNames: readonly string[] = Object.keys(features)
+const featureNames: readonly string[] = Object.keys(features)
 
-const feature = (name: string): Feature => features[name] ?? projection
-
-/** What is rare beneath other constructs, or often has no rows, is asked for more often. */
-const seldom: Readonly<Record<string, number>> = {
-  ...Object.fromEntries(
-    [
-      'group by primary key',
-      'natural join',
-      'subquery in having',
-      'subquery in join condition',
-      'subquery in aggregate',
-      'subquery in grouping',
-      'subquery in a subquery',
-      'all clauses at once',
-      'without from',
-      'sum of any scale',
-      'whole row',
-      'having',
-      'using',
-      'non-equi join',
-      'intersect',
-      'intersect all',
-      'except all',
-      'self join',
-      'values',
-      'with recursive',
-      'scalar subquery in a predicate',
-      'bool_and',
-      'bool_or',
-      'every',
-      'string_agg',
-      'subquery in case',
-      'array subquery',
-      'user-defined aggregate',
-      'subquery under or',
-      'not in without nulls',
-      'not in with nulls',
-      'all subquery',
-      'now in an output',
-      'lateral',
-      'cross join',
-      'any subquery',
-      'not exists',
-      'cte materialized',
-      'cte not materialized',
-      'distinct',
-      'distinct on',
-      'limit in a subquery',
-      'offset',
-      'grouping sets',
-      'window over aggregate',
-      'aggregate over window',
-    ].map((name) => [name, 3]),
-  ),
-  ...Object.fromEntries(
-    [
-      'cube',
-      'rollup',
-      'float',
-      'citext',
-      'lead',
-      'ntile',
-      'with ties',
-      'percent_rank',
-      'row_number',
-      'nth_value',
-      'union',
-      'scalar subquery, order by limit 1',
-      'scalar subquery, correlated',
-      'set-returning function in select',
-      'limit per group',
-      'in subquery',
-      'except',
-      'window filter',
-      'set operation of aggregates',
-      'unnest',
-      'generate_series',
-      'bit_or',
-      'dense_rank',
-      'cume_dist',
-      'last_value',
-      'aggregate without group by',
-      'mode',
-      'sum',
-      'percentile_cont',
-      'cte',
-      'cte used many times',
-      'exists',
-      'min',
-      'max',
-      'count',
-      'avg',
-      'count(distinct)',
-    ].map((name) => [name, 2]),
-  ),
-}
-
-/** The constructs in the order in which queries are made for them. */
-export const rotation: readonly string[] = [1, 2, 3].flatMap((turn) =>
-  featureNames.filter((name) => (seldom[name] ?? 1) >= turn),
-)
+/** What is part of an expression, rather than of a query, is looked for in conditions and select lists. */
+const feature = (name: string): Feature =>
+  features[name] ?? ((writer, depth) => writer.random.pick([projection, where])(writer, depth))
 
 /** What may stand in parentheses in FROM: anything. */
 const anything = (writer: QueryWriter, depth: number): Query =>
   feature(writer.random.pick(featureNames))(writer, depth)
 
-/** A query that shows a construct, often beneath or above others. */
+/** What is asked for may need a column that the tables do not have. */
+const attemptsMax = 40
+
+/** A query that shows a construct, often beneath or above others; another one where none could be made. */
 export function generateQuery(input: WriterInput, featured: string): GeneratedQuery {
+  for (let attempt = 1; ; attempt += 1) {
+    const made = attemptQuery({ ...input, random: input.random.fork() }, featured)
+    if (attempt === attemptsMax || made.constructs.includes(featured)) return made
+  }
+}
+
+function attemptQuery(input: WriterInput, featured: string): GeneratedQuery {
   const writer = new QueryWriter(input, anything)
   const depth = writer.random.weighted([
     [4, 0],

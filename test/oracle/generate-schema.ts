@@ -20,6 +20,8 @@ export interface Table extends Writable {
   /** The primary key, a column of kind int. */
   readonly key: string | null
   readonly parts: readonly Writable[]
+  /** Has row-level security, which does not bind its owner. */
+  readonly secured: boolean
 }
 
 export interface Schema {
@@ -39,6 +41,8 @@ const pool: readonly (readonly [number, string, Kind])[] = [
   [3, 'q', 'numeric'],
   [2, 'f', 'float8'],
   [2, 'c', 'citext'],
+  [2, 'kb', 'bytewise'],
+  [2, 'kc', 'caseless'],
   [4, 'd', 'date'],
   [3, 'ts', 'timestamptz'],
   [4, 'y', 'bool'],
@@ -57,6 +61,7 @@ const pool: readonly (readonly [number, string, Kind])[] = [
 
 const preamble: readonly string[] = [
   'create schema o',
+  `create collation o.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
   `create type o.mood as enum ('sad', 'ok', 'glad')`,
   'create domain o.pos as int check (value > 0)',
   'create type o.pair as (x int, z text)',
@@ -84,12 +89,15 @@ export function generateSchema(random: Random): Schema {
   const tables: Table[] = []
   for (const [at, shape] of shapes.entries()) {
     const name = random.chance(0.1) ? `o."T ${at + 1}"` : `o.t${at + 1}`
-    const made = makeTable(random, { name, shape, parent: tables[0] })
+    const secured = random.chance(0.12)
+    const made = makeTable(random, { name, shape, secured, parent: tables[0] })
     statements.push(...made.statements)
     tables.push(made.table)
     for (let row = random.between(7, 14), id = 1; row > 0; row -= 1, id += 1) {
       data.push(insertRow(random, made.table, id))
     }
+    if (hasNumbers(made.table)) data.push(insertNaN(random, made.table))
+    if (made.table.secured) statements.push(`alter table ${name} enable row level security`)
   }
   return { statements, data, tables }
 }
@@ -98,6 +106,7 @@ interface Wanted {
   readonly name: string
   readonly shape: Table['shape']
   readonly parent: Table | undefined
+  readonly secured: boolean
 }
 
 interface Made {
@@ -127,19 +136,33 @@ function makeTable(random: Random, wanted: Wanted): Made {
   }
 }
 
+const isNumber = ({ kind }: Column): boolean => kind === 'numeric' || kind === 'float8'
+
+const hasNumbers = ({ columns }: Table): boolean => columns.some(isNumber)
+
+/** A row with NaN in every column that can hold it. */
+function insertNaN(random: Random, { name, columns }: Table): string {
+  const values = columns.map((column) => {
+    if (isNumber(column)) return `'NaN'`
+    return column.name === 'id' ? '15' : valueOf(random, column)
+  })
+  return `insert into ${name} (${namesOf(columns)}) values (${values.join(', ')})`
+}
+
 const define = ({ name, kind, notNull }: Column): string =>
   `${name} ${kinds[kind].type}${notNull ? ' not null' : ''}`
 
 const list = (columns: readonly Column[]): string => columns.map(define).join(', ')
 
-function simple({ name, shape }: Wanted, columns: readonly Column[]): Made {
+function simple({ name, shape, secured }: Wanted, columns: readonly Column[]): Made {
   return {
-    table: { name, shape, columns, key: null, parts: [] },
+    table: { name, shape, columns, key: null, parts: [], secured },
     statements: [`create table ${name} (${list(columns)})`],
   }
 }
 
-function keyed(random: Random, { name, shape, parent }: Wanted, columns: readonly Column[]): Made {
+function keyed(random: Random, wanted: Wanted, columns: readonly Column[]): Made {
+  const { name, shape, parent, secured } = wanted
   const id: Column = { name: 'id', kind: 'int', notNull: true }
   const all = [id, ...columns]
   const statements = [`create table ${name} (${list(all)}, primary key (id))`]
@@ -149,10 +172,11 @@ function keyed(random: Random, { name, shape, parent }: Wanted, columns: readonl
     const rule = reference.notNull ? ['cascade'] : ['cascade', 'set null']
     statements[0] = `create table ${name} (${list(all)}, primary key (id), foreign key (up) references ${parent.name} on update cascade on delete ${random.pick(rule)})`
   }
-  return { table: { name, shape, columns: all, key: 'id', parts: [] }, statements }
+  return { table: { name, shape, columns: all, key: 'id', parts: [], secured }, statements }
 }
 
-function partitioned(random: Random, { name, shape }: Wanted, columns: readonly Column[]): Made {
+function partitioned(random: Random, wanted: Wanted, columns: readonly Column[]): Made {
+  const { name, shape, secured } = wanted
   const parts = ['lo', 'hi', 'etc'].map((part): Writable => ({
     name: partName(name, part),
     columns,
@@ -169,10 +193,10 @@ function partitioned(random: Random, { name, shape }: Wanted, columns: readonly 
     )
   } else statements.push(`create table ${high} partition of ${name} for values from (2) to (4)`)
   statements.push(`create table ${rest} partition of ${name} default`)
-  return { table: { name, shape, columns, key: null, parts }, statements }
+  return { table: { name, shape, columns, key: null, parts, secured }, statements }
 }
 
-function inherited({ name, shape }: Wanted, columns: readonly Column[]): Made {
+function inherited({ name, shape, secured }: Wanted, columns: readonly Column[]): Made {
   const heir = partName(name, 'heir')
   const extra: Column = { name: 'extra', kind: 'int', notNull: false }
   return {
@@ -181,6 +205,7 @@ function inherited({ name, shape }: Wanted, columns: readonly Column[]): Made {
       shape,
       columns,
       key: null,
+      secured,
       parts: [{ name: heir, columns: [...columns, extra] }],
     },
     statements: [

@@ -1,4 +1,4 @@
-import type { ViewOutcome } from './case.ts'
+import type { HistoryFacts, ViewOutcome } from './case.ts'
 
 /** What a worker of a hunt is to do. */
 export interface HuntOrder {
@@ -25,10 +25,10 @@ export interface BatchReport {
   readonly kind: 'batch'
   readonly seed: number
   readonly ms: number
-  readonly written: number
-  readonly failed: number
+  readonly facts: HistoryFacts
   readonly rejected: readonly { readonly sql: string; readonly fault: string }[]
   readonly views: readonly (Omit<ViewOutcome, 'view'> & {
+    readonly sql: string
     readonly featured: string
     readonly constructs: readonly string[]
     readonly choice: boolean

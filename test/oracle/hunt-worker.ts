@@ -1,52 +1,51 @@
 /** One of the processes of a hunt: runs batch after batch until it is told to end. */
-import type { CaseView, OracleCase, ViewOutcome } from './case.ts'
+import type { BatchOutcome, CaseView, OracleCase, ViewOutcome } from './case.ts'
+import type { Rejected } from './generate-case.ts'
 import { generateCase } from './generate-case.ts'
-import type { FoundFailure, HuntMessage, HuntOrder } from './hunt-messages.ts'
+import type { BatchReport, FoundFailure, HuntMessage, HuntOrder } from './hunt-messages.ts'
 import { brokenCompiler, maintainDirectly } from './maintain-directly.ts'
 import type { Maintainer } from './maintainer.ts'
 import { maintainByPlan } from './maintain-by-plan.ts'
 import { createOracleDatabase } from './oracle-database.ts'
+import { randomOf } from './random.ts'
 import { writeRegression } from './regression.ts'
 import type { Bench } from './run-batch.ts'
 import { runCase } from './run-batch.ts'
 import { kindOf, shrink } from './shrink.ts'
+import { Steering } from './steering.ts'
 
 const tell = (message: HuntMessage): void => {
   process.send?.(message)
 }
 
-const maintainerOf = ({ maintain, through }: HuntOrder): Maintainer =>
-  maintain === 'incremental' && through === 'programs'
-    ? maintainDirectly()
-    : maintainByPlan(maintain)
+/** One batch in so many is planned as the product plans; the others cost half. */
+const customPlansEvery = 4
+
+function maintainersOf({ maintain, through }: HuntOrder): (seed: number) => Maintainer {
+  if (maintain === 'full' || through === 'plan') {
+    const byPlan = maintainByPlan(maintain)
+    return () => byPlan
+  }
+  const custom = maintainDirectly('custom')
+  const generic = maintainDirectly('generic')
+  return (seed) => (seed % customPlansEvery === 0 ? custom : generic)
+}
 
 async function hunt(order: HuntOrder): Promise<void> {
   const on = await createOracleDatabase(order.adminUrl, order.database)
-  const bench: Bench = { on, maintainer: maintainerOf(order) }
+  const maintainerFor = maintainersOf(order)
+  const steering = new Steering(randomOf(order.seed))
   const shrunk = new Set<string>()
-  for (let seed = order.seed; Date.now() < order.until; seed += order.stride) {
+  for (let seed = order.seed, turn = 0; Date.now() < order.until; seed += order.stride, turn += 1) {
     const started = performance.now()
-    const made = await generateCase(on, {
-      ...order,
-      seed,
-      overViews: order.maintain === 'full' || order.through === 'plan',
-    })
+    const { construct, queries, histories } = order
+    const featured = construct === undefined ? steering.next(queries, histories) : [construct]
+    const made = await generateCase(on, { seed, queries, histories, featured })
     const given = order.skip === undefined ? made : without(made, new RegExp(order.skip))
+    const bench: Bench = { on, maintainer: maintainerFor(turn) }
     const result = await runCase(bench, given)
-    tell({
-      kind: 'batch',
-      seed,
-      ms: performance.now() - started,
-      written: result.written,
-      failed: result.failed,
-      rejected: made.rejected.map(({ view, fault }) => ({ sql: view.sql, fault })),
-      views: result.views.map(({ view, ...rest }) => ({
-        ...rest,
-        featured: view.featured,
-        constructs: view.constructs,
-        choice: view.choice,
-      })),
-    })
+    steering.learn(result.views)
+    tell(reportOf(seed, performance.now() - started, { made, result }))
     for (const outcome of result.views) {
       const broken = outcome.outcome === 'refused' && outcome.detail.startsWith(brokenCompiler)
       if (outcome.outcome !== 'mismatch' && outcome.outcome !== 'failed' && !broken) continue
@@ -55,6 +54,28 @@ async function hunt(order: HuntOrder): Promise<void> {
   }
   await on.close()
 }
+
+const reportOf = (
+  seed: number,
+  ms: number,
+  {
+    made,
+    result,
+  }: { readonly made: { readonly rejected: readonly Rejected[] }; readonly result: BatchOutcome },
+): BatchReport => ({
+  kind: 'batch',
+  seed,
+  ms,
+  facts: result.facts,
+  rejected: made.rejected.map(({ view, fault }) => ({ sql: view.sql, fault })),
+  views: result.views.map(({ view, ...rest }) => ({
+    ...rest,
+    sql: view.sql,
+    featured: view.featured,
+    constructs: view.constructs,
+    choice: view.choice,
+  })),
+})
 
 /** Without the views that show what is known already. */
 const without = (given: OracleCase, known: RegExp): OracleCase => {

@@ -1,32 +1,34 @@
-/** npm run oracle: random cases in two processes until the time is over. */
+/** npm run oracle: random cases in some processes until the time is over. */
 import type { ChildProcess } from 'node:child_process'
-import { fork } from 'node:child_process'
+import { fork, spawnSync } from 'node:child_process'
+import { appendFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { ServerName } from '../support/servers.ts'
 import { Servers, serverNames, sweepServers } from '../support/servers.ts'
-import { featureNames } from './generate-query.ts'
+import { constructs } from './constructs.ts'
 import type { HuntMessage, HuntOrder } from './hunt-messages.ts'
 import { Tally } from './tally.ts'
 
 const usage = `npm run oracle -- --minutes N --seed S [--queries N] [--histories N] [--construct NAME] [--skip REGEXP]
-  [--server ${serverNames.join('|')}] [--processes N] [--maintain incremental|full] [--through plan|programs]
-  [--shrinks N] [--json]`
+  [--server ${serverNames.join('|')}] [--workers N] [--maintain incremental|full] [--through plan|programs]
+  [--shrinks N] [--log FILE] [--json]`
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '1' },
     seed: { type: 'string', default: '20261122' },
     queries: { type: 'string', default: '40' },
-    histories: { type: 'string', default: '4' },
+    histories: { type: 'string', default: '8' },
     construct: { type: 'string' },
     skip: { type: 'string' },
     server: { type: 'string', default: '18' },
     url: { type: 'string' },
-    processes: { type: 'string', default: '2' },
+    workers: { type: 'string', default: '2' },
     maintain: { type: 'string', default: 'incremental' },
     through: { type: 'string', default: 'programs' },
     shrinks: { type: 'string', default: '5' },
+    log: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -48,11 +50,11 @@ async function main(): Promise<number> {
     return 0
   }
   const minutes = number(values.minutes, 'minutes')
-  const processes = number(values.processes, 'processes')
+  const workers = number(values.workers, 'workers')
   const server = serverNames.find((name) => name === values.server)
   if (server === undefined) throw new Error(usage)
-  if (values.construct !== undefined && !featureNames.includes(values.construct)) {
-    throw new Error(`--construct is one of: ${featureNames.join(', ')}`)
+  if (values.construct !== undefined && !constructs.includes(values.construct)) {
+    throw new Error(`--construct is one of: ${constructs.join(', ')}`)
   }
   const maintain = values.maintain === 'full' ? 'full' : 'incremental'
   const { url, stop } = await provideServer(server)
@@ -63,13 +65,13 @@ async function main(): Promise<number> {
     const progress = setInterval(() => {
       say(`${((Date.now() - started) / 60_000).toFixed(1)} min: ${tally.line()}`)
     }, 30_000)
-    const orders = Array.from({ length: processes }, (_, at): HuntOrder => ({
+    const orders = Array.from({ length: workers }, (_, at): HuntOrder => ({
       adminUrl: url,
       database: `oracle_${process.pid}_${at}`,
       maintain,
       through: values.through === 'plan' ? 'plan' : 'programs',
       seed: number(values.seed, 'seed') + at,
-      stride: processes,
+      stride: workers,
       until,
       queries: number(values.queries, 'queries'),
       histories: number(values.histories, 'histories'),
@@ -80,8 +82,11 @@ async function main(): Promise<number> {
     }))
     const ended = await Promise.all(orders.map((order) => run(order, tally)))
     clearInterval(progress)
-    report(tally, (Date.now() - started) / 60_000)
-    return ended.every((code) => code === 0) && tally.mismatches === 0 ? 0 : 1
+    const took = (Date.now() - started) / 60_000
+    report(tally, took)
+    if (values.log !== undefined) await appendFile(values.log, `${logLine(tally, took)}\n`)
+    const held = tally.mismatches === 0 && tally.wrongFallbacks === 0
+    return ended.every((code) => code === 0) && held ? 0 : 1
   } finally {
     await stop()
   }
@@ -123,16 +128,40 @@ function hear(message: HuntMessage, tally: Tally): void {
   }
 }
 
+/** A row of the table of runs in docs/oracle.md. */
+function logLine(tally: Tally, minutes: number): string {
+  const commit = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' })
+  const through = values.through === 'plan' ? 'plan' : 'programs'
+  const cells = [
+    new Date().toISOString().slice(0, 16).replace('T', ' '),
+    commit.stdout.trim(),
+    values.seed,
+    through,
+    minutes.toFixed(1),
+    tally.views,
+    tally.cases,
+    tally.compared,
+    tally.mismatches,
+    tally.wrongFallbacks,
+    tally.rare.length,
+  ]
+  return `| ${cells.join(' | ')} |`
+}
+
 function report(tally: Tally, minutes: number): void {
   if (values.json) {
     process.stdout.write(`${tally.json(minutes)}\n`)
     return
   }
-  const rare = tally.rare()
-  say(`\nconstruct                              cases  with rows\n${tally.table()}`)
-  if (tally.fallenBack > 0) say(`\nFallbacks, by reason and construct:\n${tally.fallbackTable()}`)
+  const { rare } = tally
+  say(`\n${'construct'.padEnd(36)}   cases     share with rows\n${tally.table()}`)
+  if (tally.fallenBack > 0) {
+    say(
+      `\nFallbacks, by reason and construct (! where none is meant to be):\n${tally.fallbackTable()}`,
+    )
+  }
   say(
-    `\n${minutes.toFixed(1)} min, seed ${values.seed}: ${tally.line()}; ${tally.discarded} views discarded, ${tally.rejected} queries not taken by the server, ${tally.choices} cases compared with a determinised query; ${tally.written} statements, ${tally.failedStatements} of them failed.`,
+    `\n${tally.historyLine()}\n${minutes.toFixed(1)} min, seed ${values.seed}: ${tally.line()}; ${tally.discarded} views discarded, ${tally.rejected} queries not taken by the server, ${tally.choices} cases compared with a determinised query.`,
   )
   say(
     rare.length === 0

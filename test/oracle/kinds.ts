@@ -7,6 +7,10 @@ export type Kind =
   | 'float8'
   | 'text'
   | 'citext'
+  /** Compared byte by byte. */
+  | 'bytewise'
+  /** Of a nondeterministic collation: 'a' and 'A' are equal. */
+  | 'caseless'
   | 'date'
   | 'timestamptz'
   | 'bool'
@@ -53,6 +57,8 @@ export const kinds: Readonly<Record<Kind, KindFacts>> = {
   },
   text: { ...plain, type: 'text', values: ['', 'a', 'A', 'b', 'bb', 'ñ', 'a,b"c'] },
   citext: { ...plain, type: 'public.citext', values: ['a', 'A', 'b', 'B'], blurred: true },
+  bytewise: { ...plain, type: 'text collate "C"', values: ['a', 'A', 'b', 'B', 'ñ', ''] },
+  caseless: { ...plain, type: 'text collate o.ci', values: ['a', 'A', 'b', 'B'], blurred: true },
   date: {
     ...plain,
     type: 'date',

@@ -6,6 +6,7 @@ import { TidemarkError } from '../../src/model/errors.ts'
 import type { Database } from '../../src/postgres/connection.ts'
 import type { CaseView } from './case.ts'
 import type { Installation, InstalledView, Maintainer, Refreshed } from './maintainer.ts'
+import { inputRefused, reads } from './maintainer.ts'
 
 /** Views through the product itself: plan, apply, requests, work. Each is a group of its own. */
 export function maintainByPlan(maintain: 'full' | 'incremental'): Maintainer {
@@ -20,21 +21,21 @@ export function maintainByPlan(maintain: 'full' | 'incremental'): Maintainer {
         refused.set(view.name, message)
         left = left.filter((each) => each !== view && !reads(each, view))
         for (const other of views) {
-          if (reads(other, view) && !refused.has(other.name))
-            refused.set(other.name, 'its input was refused')
+          if (reads(other, view) && !refused.has(other.name)) refused.set(other.name, inputRefused)
         }
       }
       return { installed: await installedOf(database, left), refused } satisfies Installation
     },
-    refresh: refreshAll,
+    async refresh(database, look) {
+      const refreshed = await refreshAll(database)
+      await look(database)
+      return refreshed
+    },
     async remove(database) {
       await tryInstall(database, configurationOf([], maintain))
     },
   }
 }
-
-const reads = (reader: CaseView, view: CaseView): boolean =>
-  new RegExp(`${view.name.replace('.', '\\.')}\\b`).test(reader.sql)
 
 function configurationOf(
   views: readonly CaseView[],

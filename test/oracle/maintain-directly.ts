@@ -1,5 +1,6 @@
 import { captureProgram } from '../../src/capture/program.ts'
 import { readSourceShape } from '../../src/capture/shape.ts'
+import type { ReadView } from '../../src/compile/emit-inputs.ts'
 import type { IncrementalProgram } from '../../src/compile/emit-incremental.ts'
 import { draftIncremental, finishIncremental } from '../../src/compile/incremental.ts'
 import { canonicalise } from '../../src/define/canonicalise.ts'
@@ -10,9 +11,10 @@ import { partsOf, relationName } from '../../src/model/ids.ts'
 import { viewNames } from '../../src/model/names.ts'
 import type { CanonicalQuery } from '../../src/model/view.ts'
 import type { Database, Queryable } from '../../src/postgres/connection.ts'
-import { identifier, qualified } from '../../src/postgres/identifier.ts'
+import { identifier, literal, qualified } from '../../src/postgres/identifier.ts'
 import type { CaseView } from './case.ts'
 import type { InstalledView, Maintainer, Refreshed } from './maintainer.ts'
+import { inputRefused, reads } from './maintainer.ts'
 
 const catalogs = [
   'pg_attribute',
@@ -33,36 +35,45 @@ interface Compiled {
   readonly program: IncrementalProgram
   /** Parts for which there is no rule. */
   readonly wholes: readonly string[]
+  /** Others read it. */
+  readonly publishes: boolean
 }
 
 /**
- * Incremental views by the compiler's own programs, without plan, catalogue, requests and runs around
- * them: a tenth of the time, and what one of them raises harms no other.
+ * How the statements of programs are planned. The product plans each anew, for the numbers of rows at hand; to plan
+ * them once takes half the time, and other plans must give the same rows.
  */
-export function maintainDirectly(): Maintainer {
+export type Plans = 'custom' | 'generic'
+
+/**
+ * Incremental views by the compiler's own programs, without plan, requests and runs around them: a tenth of the
+ * time, and what one of them raises harms no other.
+ */
+export function maintainDirectly(plans: Plans): Maintainer {
   let captured: CaptureProgram[] = []
   const kept = new Map<string, Reflected | null>()
   return {
     async install(database, views) {
       const refused = new Map<string, string>()
-      const { compiled, shapes } = await compileAll(database, views, refused)
-      captured = await captureAll(database, compiled, shapes)
-      const installed: InstalledView[] = []
+      const shapes = new Map<RelationName, SourceShape>()
+      const compiled: Compiled[] = []
       kept.clear()
-      for (const each of compiled) {
-        const fault = await createView(database, each)
-        if (fault !== null) refused.set(each.view.name, `not installed: ${fault}`)
+      for (const view of views) {
+        const made = await installOne(database, { view, views, compiled, shapes, plans })
+        if (typeof made === 'string') refused.set(view.name, made)
         else {
-          kept.set(each.view.name, null)
-          installed.push(installedOf(each))
+          compiled.push(made)
+          kept.set(view.name, null)
         }
       }
-      return { installed, refused }
+      captured = await captureAll(database, compiled, shapes)
+      return { installed: compiled.map(installedOf), refused }
     },
-    refresh: (database) => refreshAll(database, kept),
+    refresh: (database, look) => refreshAll(database, kept, look),
     async remove(database) {
       await database.query(
-        'drop schema if exists o cascade; drop schema tidemark_state cascade; create schema tidemark_state',
+        `drop schema if exists o cascade; drop schema tidemark_state cascade; create schema tidemark_state;
+         delete from tidemark.view_input; delete from tidemark.view where group_name = 'oracle'`,
       )
       for (const { uninstall } of captured) await database.query(uninstall.join(';\n'))
       captured = []
@@ -79,46 +90,53 @@ const installedOf = ({ view, program, wholes }: Compiled): InstalledView => ({
   refusedBecause: wholes.length === 0 ? null : wholes.join('; '),
 })
 
-async function compileAll(
-  database: Database,
-  views: readonly CaseView[],
-  refused: Map<string, string>,
-): Promise<{
-  readonly compiled: readonly Compiled[]
-  readonly shapes: ReadonlyMap<RelationName, SourceShape>
-}> {
-  const shapes = new Map<RelationName, SourceShape>()
-  const compiled: Compiled[] = []
-  for (const view of views) {
-    // A transaction for each: what one leaves behind in the catalog does not slow down the next.
-    try {
-      const result = await database.transaction((transaction) => compile(transaction, view, shapes))
-      if (typeof result === 'string') refused.set(view.name, result)
-      else compiled.push(result)
-    } catch (error) {
-      // The compiler broke, or PostgreSQL refuses what it wrote: no fallback but a fault.
-      refused.set(view.name, `${brokenCompiler}${String(error)}`)
-    }
-  }
-  return { compiled, shapes }
-}
-
 /** How the detail of a refusal begins that nobody has meant. */
 export const brokenCompiler = 'the compiler broke: '
 
-/** A view compiled, or why it is not. */
+interface Installing {
+  readonly view: CaseView
+  readonly views: readonly CaseView[]
+  /** Those before it. */
+  readonly compiled: readonly Compiled[]
+  readonly shapes: Map<RelationName, SourceShape>
+  readonly plans: Plans
+}
+
+/** A view compiled and made, or why it is not. */
+async function installOne(database: Database, installing: Installing): Promise<Compiled | string> {
+  const { view, views, compiled, plans } = installing
+  const inputs = views.filter((each) => each.name !== view.name && reads(view, each))
+  if (inputs.some(({ name }) => !compiled.some((each) => each.view.name === name)))
+    return inputRefused
+  // A transaction for each: what one leaves behind in the catalog does not slow down the next.
+  try {
+    const made = await database.transaction((transaction) => compile(transaction, installing))
+    if (typeof made === 'string') return made
+    await database.query(installation(made, plans).join(';\n'))
+    return made
+  } catch (error) {
+    // The compiler broke, or PostgreSQL refuses what it wrote: no fallback but a fault.
+    return `${brokenCompiler}${String(error)}`
+  }
+}
+
 async function compile(
   transaction: Queryable,
-  view: CaseView,
-  shapes: Map<RelationName, SourceShape>,
+  { view, views, compiled, shapes }: Installing,
 ): Promise<Compiled | string> {
   const [schema = '', relation = ''] = view.name.split('.')
   const name = relationName(schema, relation)
-  const query = await canonicalise(transaction, { name, sql: view.sql }, [])
+  const readable = compiled.filter((each) => reads(view, each.view))
+  const query = await canonicalise(
+    transaction,
+    { name, sql: view.sql },
+    readable.map((each) => each.name),
+  )
   for (const source of query.sources) {
     if (shapes.has(source.relation)) continue
     shapes.set(source.relation, await readSourceShape(transaction, source.relation))
   }
+  const publishes = views.some((reader) => reads(reader, view))
   const draft = await draftIncremental({
     view: name,
     query,
@@ -126,6 +144,8 @@ async function compile(
     timeZone: 'UTC',
     uniqueIndexes: false,
     key: null,
+    inputs: readable.map((each): ReadView => ({ name: each.name, columns: each.query.columns })),
+    publishes,
   })
   if (!('stages' in draft)) return draft.map(({ reason }) => reason).join('; ')
   const types = await probeTypes(
@@ -134,7 +154,8 @@ async function compile(
   )
   const program = finishIncremental(draft, types)
   if (!('maintainSql' in program)) return program.map(({ reason }) => reason).join('; ')
-  return { view, name, query, program, wholes: draft.obstacles.map(({ reason }) => reason) }
+  const wholes = draft.obstacles.map(({ reason }) => reason)
+  return { view, name, query, program, wholes, publishes }
 }
 
 /** Captures every source that is read, with every column that some view reads. */
@@ -159,24 +180,34 @@ async function captureAll(
   return programs
 }
 
-async function createView(
-  database: Database,
-  { name, query, program }: Compiled,
-): Promise<string | null> {
+function installation(
+  { name, query, program, publishes }: Compiled,
+  plans: Plans,
+): readonly string[] {
   const state = qualified('tidemark_state', viewNames.state(name))
   const { schema, name: relation } = partsOf(name)
   const columns = query.columns.map((column) => identifier(column.name)).join(', ')
-  const statements = [
+  const maintain = program.maintainSql.trimEnd().replace(/;$/, '')
+  return [
     `create table ${state} as ${query.sql} with no data`,
     ...program.install,
-    program.maintainSql.trimEnd().replace(/;$/, ''),
+    plans === 'custom' ? maintain : maintain.replace('force_custom_plan', 'force_generic_plan'),
     `create view ${qualified(schema, relation)} as select ${columns} from ${state}`,
+    ...(publishes || query.inputs.length > 0 ? catalogued(name, query.inputs) : []),
   ]
-  return database.query(statements.join(';\n')).then(
-    () => null,
-    (error: unknown) => String(error),
-  )
 }
+
+/** What the catalogue has to say of a view so that it may read others, or be read. */
+const catalogued = (view: RelationName, inputs: readonly RelationName[]): readonly string[] => [
+  `insert into tidemark.refresh_group (name) values ('oracle') on conflict do nothing`,
+  `insert into tidemark.view (name, group_name, presentation, strategy, method, query, digest, relation, state, maintain, target_ms, very_stale_ms)
+   values (${literal(view)}, 'oracle', 'view', 'incremental', 'diff', '', '', '', '', '', 1, 1)`,
+  `insert into tidemark.view_state (view) values (${literal(view)})`,
+  ...inputs.map(
+    (input) =>
+      `insert into tidemark.view_input (view, input) values (${literal(view)}, ${literal(input)})`,
+  ),
+]
 
 /** What a view reflects. */
 interface Reflected {
@@ -196,6 +227,7 @@ interface RefreshRow {
 async function refreshAll(
   database: Database,
   kept: Map<string, Reflected | null>,
+  look: (queryable: Queryable) => Promise<void>,
 ): Promise<Refreshed> {
   const failures = new Map<string, string>()
   const methods = new Map<string, string>()
@@ -204,16 +236,17 @@ async function refreshAll(
     async (transaction) => {
       const calls = [...kept].map(([name, since]) => {
         const maintain = qualified('tidemark_state', viewNames.maintain(name as RelationName))
-        return `('${name}', '${maintain.replaceAll("'", "''")}', ${since === null ? 'null, null' : `'${since.snapshot}', '${since.asOf}'`})`
+        const reflects = since === null ? 'null, null' : `'${since.snapshot}', '${since.asOf}'`
+        return `(${literal(name)}, ${literal(maintain)}, ${reflects})`
       })
-      await transaction.query(refreshFunction)
       const done = await transaction.query<RefreshRow>(
         `select v.name, r.* from (values ${calls.join(', ')}) as v (name, maintain, since, as_of),
-           pg_temp.oracle_refresh(v.maintain, v.since::pg_snapshot, v.as_of::timestamptz) r`,
+           oracle.refresh(v.name, v.maintain, v.since::pg_snapshot, v.as_of::timestamptz) r`,
       )
       const [row] = await transaction.query<Reflected>(
         'select tidemark.snapshot_now()::text as snapshot, now()::text as "asOf"',
       )
+      await look(transaction)
       return { rows: done, reflected: row ?? null }
     },
     { isolation: 'repeatable read' },
@@ -228,16 +261,3 @@ async function refreshAll(
   }
   return { failures, methods }
 }
-
-const refreshFunction = `
-create or replace function pg_temp.oracle_refresh(maintain text, since pg_snapshot, as_of timestamptz,
-  out fault text, out method text, out differing int)
-language plpgsql as $$
-declare result record;
-begin
-  execute format('select * from %s(false, $1, $2)', maintain) into result using since, as_of;
-  method := result.method;
-  differing := result.differing;
-exception when others then
-  fault := sqlstate || ' ' || sqlerrm;
-end $$`

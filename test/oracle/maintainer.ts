@@ -1,4 +1,4 @@
-import type { Database } from '../../src/postgres/connection.ts'
+import type { Database, Queryable } from '../../src/postgres/connection.ts'
 import type { CaseView } from './case.ts'
 
 /** A view as it was installed. */
@@ -18,8 +18,14 @@ export interface InstalledView {
 export interface Maintainer {
   /** A view that cannot be planned is left out, with the reason. */
   readonly install: (database: Database, views: readonly CaseView[]) => Promise<Installation>
-  /** Refreshes every view that is installed and has not failed before. */
-  readonly refresh: (database: Database) => Promise<Refreshed>
+  /**
+   * Refreshes every view that is installed and has not failed before, then looks at them: at the snapshot and the
+   * now() of the refresh, where there is one for all.
+   */
+  readonly refresh: (
+    database: Database,
+    look: (queryable: Queryable) => Promise<void>,
+  ) => Promise<Refreshed>
   readonly remove: (database: Database) => Promise<void>
 }
 
@@ -34,3 +40,10 @@ export interface Refreshed {
   /** By name: `incremental`, `diff`, or `first` where there was nothing to keep up. */
   readonly methods: ReadonlyMap<string, string>
 }
+
+/** Why a view is left out when it is another one that was refused. */
+export const inputRefused = 'its input was refused'
+
+/** Whether a view reads another. */
+export const reads = (reader: Pick<CaseView, 'sql'>, { name }: Pick<CaseView, 'name'>): boolean =>
+  new RegExp(`${name.replace('.', '\\.')}\\b`).test(reader.sql)

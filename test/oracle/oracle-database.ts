@@ -4,6 +4,50 @@ import { openDatabase, openSession, serverVersion } from '../../src/postgres/con
 import { identifier } from '../../src/postgres/identifier.ts'
 import { sessionsMax } from './generate-history.ts'
 
+/**
+ * Refreshes a view by its program, as a run does, and compares it with its query; what either raises is told. A query
+ * that is null is not compared with: that the view can be read is all that is seen.
+ */
+const functions = `
+create schema if not exists oracle;
+create or replace function oracle.refresh(name text, maintain text, since pg_snapshot, as_of timestamptz,
+  out fault text, out method text, out differing int)
+language plpgsql as $$
+declare result record;
+begin
+  execute format('select * from %s(false, $1, $2)', maintain) into result using since, as_of;
+  method := result.method;
+  differing := result.differing;
+  perform tidemark.move_cursors(name);
+  update tidemark.view_state s
+  set refreshes = s.refreshes + 1,
+      row_count = coalesce(result.rows_total, s.row_count + result.rows_inserted - result.rows_deleted)
+  where s.view = name;
+exception when others then
+  fault := sqlstate || ' ' || sqlerrm;
+end $$;
+create or replace function oracle.compare(query text, relation text,
+  out own_fault text, out fault text, out rows int, out differing int, out examples text)
+language plpgsql set timezone = 'UTC' set jit = off set max_parallel_workers_per_gather = 0 as $$
+begin
+  if query is null then query := 'select * from ' || relation; end if;
+  execute format(
+    'select coalesce(sum(n), 0), count(*) filter (where w <> 0),
+            string_agg(case when w > 0 then ''+'' else '''' end || w || '' '' || t, e''\\n'') filter (where w <> 0 and nr <= 6)
+     from (select t, sum(w) as w, count(*) filter (where w < 0) as n, row_number() over (order by sum(w) = 0, t) as nr
+           from (select row(q.*)::text as t, -1 as w from (%s) q
+                 union all select row(v.*)::text, 1 from %s v) x
+           group by t) y', query, relation)
+  into rows, differing, examples;
+exception when others then
+  fault := sqlerrm;
+  begin
+    execute format('select count(*) from (select row(q.*)::text from (%s) q) x', query) into rows;
+  exception when others then
+    own_fault := sqlerrm;
+  end;
+end $$`
+
 /** A database with Tidemark in it and the sessions of a history. */
 export interface OracleDatabase {
   readonly database: Database
@@ -46,6 +90,7 @@ export async function openOracleDatabase(url: string, database: Database): Promi
     )
   }
   const reader = await openSession(url)
+  await reader.query(functions)
   await reader.query(`set timezone = 'UTC'; set jit = off; set max_parallel_workers_per_gather = 0;
     set client_min_messages = error`)
   const closeSessions = async (): Promise<void> => {

@@ -62,8 +62,8 @@ const one = (
 })
 
 /** Sums of squares of floats depend on their order in the last digit: exact numbers only. */
-const spread = (name: string): Shape => ({
-  construct: 'stddev and variance',
+const spread = (name: string, construct: string): Shape => ({
+  construct,
   make(writer, scope) {
     const column = argument(writer, scope, exactNumbers)
     return column === undefined ? null : { sql: `${name}(${writer.use(column)})`, kind: 'numeric' }
@@ -71,8 +71,8 @@ const spread = (name: string): Shape => ({
 })
 
 /** Their running sums are floats: what is exact is all but the last digits. */
-const correlationOf = (name: string): Shape => ({
-  construct: 'corr, covar and regr',
+const correlationOf = (name: string, construct: string): Shape => ({
+  construct,
   make(writer, scope) {
     const left = argument(writer, scope, ['int', 'bigint', 'money2'])
     const right = argument(writer, scope, ['int', 'money2'])
@@ -150,7 +150,16 @@ const objects = (name: string, result: Kind): Shape => ({
   },
 })
 
-const clear: readonly Kind[] = ['int', 'bigint', 'money2', 'text', 'date', 'bool', 'mood']
+const clear: readonly Kind[] = [
+  'int',
+  'bigint',
+  'money2',
+  'text',
+  'bytewise',
+  'date',
+  'bool',
+  'mood',
+]
 const same = (kind: Kind): Kind => kind
 const arrayOf = (kind: Kind): Kind =>
   kind === 'int' ? 'ints' : kind === 'text' ? 'texts' : 'opaque'
@@ -161,7 +170,7 @@ const within = (
   fraction: string,
   result: (kind: Kind) => Kind,
 ): Shape => ({
-  construct: name.replace(/\(.*/, ''),
+  construct: name === 'rank' ? 'rank within group' : name,
   make(writer, scope) {
     const column = argument(writer, scope, among)
     if (column === undefined) return null
@@ -180,7 +189,11 @@ const averageKind = (kind: Kind): Kind => (kind === 'float8' ? 'float8' : 'numer
 /** All the aggregates that item 2 names, and some. */
 export const aggregateShapes: readonly Shape[] = [
   { construct: 'count(*)', make: () => ({ sql: 'count(*)', kind: 'bigint' }) },
-  one('count', [...clear, 'jsonb', 'span', 'pair', 'citext', 'numeric'], () => 'bigint'),
+  one(
+    'count',
+    [...clear, 'jsonb', 'span', 'pair', 'citext', 'caseless', 'numeric'],
+    () => 'bigint',
+  ),
   {
     construct: 'count(distinct)',
     make(writer, scope) {
@@ -199,14 +212,14 @@ export const aggregateShapes: readonly Shape[] = [
   one('every', ['bool'], same),
   one('bit_and', ['int', 'bigint'], same),
   one('bit_or', ['int'], same),
-  spread('stddev'),
-  spread('stddev_pop'),
-  spread('variance'),
-  spread('var_pop'),
-  correlationOf('corr'),
-  correlationOf('covar_pop'),
-  correlationOf('regr_slope'),
-  correlationOf('regr_count'),
+  spread('stddev', 'stddev'),
+  spread('stddev_pop', 'stddev'),
+  spread('variance', 'variance'),
+  spread('var_pop', 'variance'),
+  correlationOf('corr', 'corr'),
+  correlationOf('covar_pop', 'covar'),
+  correlationOf('regr_slope', 'regr'),
+  correlationOf('regr_count', 'regr'),
   collecting('string_agg', ['text'], (x) => `${x}, ','`, same),
   collecting('array_agg', [...clear, 'citext', 'jsonb', 'pair', 'span'], (x) => x, arrayOf),
   collecting(
@@ -265,7 +278,7 @@ function finished(
     writer.mark('filter')
     sql = `${sql} filter (where ${plainPredicate(writer, scope)})`
   }
-  if (call.construct === 'corr, covar and regr')
+  if (['corr', 'covar', 'regr'].includes(call.construct))
     return { sql: `round((${sql})::numeric, 6)`, kind: 'numeric' }
   if (call.kind === 'numeric' && writer.random.chance(0.2)) {
     return { sql: `coalesce(round(${sql}, 2), 0)`, kind: 'numeric' }

@@ -325,6 +325,8 @@ export const simplyOrdered: readonly Kind[] = [
   'money2',
   'float8',
   'text',
+  'bytewise',
+  'caseless',
   'citext',
   'date',
   'timestamptz',

@@ -79,6 +79,7 @@ const clearKinds: readonly Kind[] = [
   'bool',
   'mood',
   'pos',
+  'bytewise',
 ]
 
 const via =
@@ -154,6 +155,8 @@ const byKind: Readonly<Record<Kind, readonly Make[]>> = {
     via('money2', (x) => `${x}::text`, 'cast'),
   ],
   citext: [via('text', (x) => `${x}::public.citext`, 'cast', 'citext')],
+  bytewise: [via('bytewise', (x) => `upper(${x})`)],
+  caseless: [via('caseless', (x) => `(${x} || '!')`)],
   date: [
     via('date', (x, w) => `(${x} + ${w.random.between(0, 3)})`),
     via('timestamptz', (x) => `${x}::date`, 'stable function', 'cast'),

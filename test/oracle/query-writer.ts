@@ -40,7 +40,8 @@ export interface Readable {
   readonly name: string
   readonly columns: readonly OutputColumn[]
   readonly rows: number
-  readonly construct: string
+  /** What it is, and what reading it shows. */
+  readonly constructs: readonly string[]
 }
 
 /** Where a writer reads from, and what it may read. */
@@ -134,8 +135,8 @@ export class QueryWriter {
     return this.table(this.random.pick(this.schema.tables))
   }
 
-  readable({ name, columns, rows, construct }: Readable): FromItem {
-    this.mark(construct)
+  readable({ name, columns, rows, constructs }: Readable): FromItem {
+    this.mark(...constructs)
     return this.aliased(name, columns, rows)
   }
 
@@ -155,11 +156,12 @@ export class QueryWriter {
   }
 
   table(table: Table): FromItem {
-    const only = table.shape === 'inherited' && this.random.chance(0.15)
-    const part = table.parts.length > 0 && !only && this.random.chance(0.06)
+    const only = table.shape === 'inherited' && this.random.chance(0.01)
+    const part = table.parts.length > 0 && !only && this.random.chance(0.01)
     const read = part ? this.random.pick(table.parts) : table
     if (table.shape === 'partitioned') this.mark(part ? 'partition by name' : 'partitioned table')
     if (table.shape === 'inherited') this.mark(only ? 'only' : 'inherited table')
+    if (table.secured) this.mark('row-level security')
     return this.aliased(`${only ? 'only ' : ''}${read.name}`, read.columns, 12)
   }
 
@@ -196,6 +198,8 @@ const kindConstructs: Partial<Readonly<Record<Kind, readonly string[]>>> = {
   numeric: ['numeric of any scale', 'NaN'],
   float8: ['float', 'NaN'],
   citext: ['citext'],
+  bytewise: ['collation'],
+  caseless: ['collation', 'nondeterministic collation'],
   mood: ['enum'],
   pos: ['domain'],
   ints: ['array column'],

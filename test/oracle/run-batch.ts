@@ -1,10 +1,11 @@
-import type { Queryable, Session } from '../../src/postgres/connection.ts'
+import type { Queryable } from '../../src/postgres/connection.ts'
 import { literal } from '../../src/postgres/identifier.ts'
-import type { BatchOutcome, CaseView, OracleCase, ViewOutcome } from './case.ts'
-import type { Step } from './generate-history.ts'
-import { isRefresh } from './generate-history.ts'
+import type { BatchOutcome, CaseView, HistoryFacts, OracleCase, ViewOutcome } from './case.ts'
+import { historyStatementsMin } from './case.ts'
 import type { InstalledView, Maintainer } from './maintainer.ts'
+import { inputRefused, reads } from './maintainer.ts'
 import type { OracleDatabase } from './oracle-database.ts'
+import { runHistory, togetherOf } from './run-history.ts'
 
 /** A query that returns more would make the run slow and show no more. */
 const rowsMax = 2_000
@@ -68,8 +69,7 @@ interface Watched {
 
 /**
  * Runs a case: tables, views, then the histories; after each refresh every view is compared with its
- * query, both ways, as a bag of row texts. Nobody commits between a refresh and its comparison, so
- * that both see the same commits.
+ * query, both ways, as a bag of row texts, at the snapshot of the refresh or before anybody commits again.
  */
 export async function runCase(bench: Bench, given: OracleCase): Promise<BatchOutcome> {
   const { on, maintainer } = bench
@@ -80,14 +80,26 @@ export async function runCase(bench: Bench, given: OracleCase): Promise<BatchOut
     return view === undefined ? [] : [watch(view, each)]
   })
   try {
-    const counts = { written: 0, failed: 0 }
     await refreshAndCompare(bench, watched, 0)
-    for (const history of given.histories) await runHistory({ bench, watched, counts }, history)
-    return { ...counts, views: [...watched.map(outcomeOf), ...refusals(given.views, refused)] }
+    const runs: HistoryFacts[] = []
+    const refresh = (number: number): Promise<void> => refreshAndCompare(bench, watched, number)
+    for (const history of given.histories) {
+      const done = await runHistory({ sessions: on.sessions, refresh }, history)
+      runs.push(done)
+      if (done.written >= historyStatementsMin) countHistory(watched)
+    }
+    return {
+      facts: togetherOf(runs),
+      views: [...watched.map(outcomeOf), ...refusals(given.views, refused)],
+    }
   } finally {
     for (const session of on.sessions) await session.query('rollback').catch(() => undefined)
     await maintainer.remove(on.database)
   }
+}
+
+function countHistory(watched: readonly Watched[]): void {
+  for (const each of watched) if (each.outcome === null) each.histories += 1
 }
 
 const watch = (view: CaseView, installed: InstalledView): Watched => ({
@@ -102,56 +114,6 @@ const watch = (view: CaseView, installed: InstalledView): Watched => ({
   refresh: 0,
 })
 
-interface Run {
-  readonly bench: Bench
-  readonly watched: readonly Watched[]
-  readonly counts: { written: number; failed: number }
-}
-
-async function runHistory(
-  { bench, watched, counts }: Run,
-  history: readonly Step[],
-): Promise<void> {
-  const { sessions } = bench.on
-  const open = sessions.map(() => false)
-  let refreshes = 0
-  for (const step of history) {
-    if (isRefresh(step)) {
-      refreshes += 1
-      await refreshAndCompare(bench, watched, refreshes)
-      continue
-    }
-    const session = sessions[step.session]
-    if (session === undefined) continue
-    const writes = !/^(begin|commit|rollback|savepoint|release)/.test(step.sql)
-    if (writes) counts.written += 1
-    if (step.sql.startsWith('begin')) open[step.session] = true
-    const succeeded = await session.query(step.sql).then(
-      () => true,
-      () => false,
-    )
-    if (step.sql === 'commit' || step.sql === 'rollback') open[step.session] = false
-    if (succeeded) continue
-    if (writes) counts.failed += 1
-    await takeBack(session, open, step.session)
-  }
-  for (const each of watched) if (each.outcome === null) each.histories += 1
-}
-
-/** After a failure: back to the innermost savepoint that there is, else out of the transaction. */
-async function takeBack(session: Session, open: boolean[], at: number): Promise<void> {
-  if (open[at] !== true) return
-  for (const name of ['s3', 's2', 's1']) {
-    const back = await session.query(`rollback to ${name}`).then(
-      () => true,
-      () => false,
-    )
-    if (back) return
-  }
-  await session.query('rollback')
-  open[at] = false
-}
-
 async function refreshAndCompare(
   bench: Bench,
   watched: readonly Watched[],
@@ -160,14 +122,14 @@ async function refreshAndCompare(
   const { on, maintainer } = bench
   const live = watched.filter(({ outcome }) => outcome === null)
   if (live.length === 0) return
-  const { failures, methods } = await maintainer.refresh(on.database)
-  if (bench.spoil !== undefined) {
+  let seen: readonly Comparison[] = []
+  const { failures, methods } = await maintainer.refresh(on.database, async (queryable) => {
     for (const { installed } of live) {
-      const sql = bench.spoil(installed)
-      if (sql !== null) await on.database.query(sql)
+      const sql = bench.spoil?.(installed) ?? null
+      if (sql !== null) await queryable.query(sql)
     }
-  }
-  const seen = await compare(on.reader, live)
+    seen = await compare(queryable, live)
+  })
   for (const [at, each] of live.entries()) {
     const result = seen[at]
     each.refresh = refresh
@@ -176,6 +138,7 @@ async function refreshAndCompare(
     each.rowsMax = Math.max(each.rowsMax, result.rows ?? 0)
     judge(each, result, failures.get(each.installed.name))
   }
+  discardReaders(watched)
 }
 
 function judge(each: Watched, result: Comparison, failure: string | undefined): void {
@@ -192,6 +155,18 @@ function judge(each: Watched, result: Comparison, failure: string | undefined): 
   } else each.comparisons += 1
 }
 
+/** What reads a view that is kept up no longer has nothing to be kept up from. */
+function discardReaders(watched: readonly Watched[]): void {
+  for (const each of watched) {
+    const lost = watched.some(
+      (input) => input !== each && input.outcome !== null && reads(each.view, input.view),
+    )
+    if (each.outcome !== null || !lost) continue
+    each.outcome = 'discarded'
+    each.detail = 'a view that it reads is kept up no longer'
+  }
+}
+
 interface Comparison {
   /** The query itself raises on these rows. */
   readonly own_fault: string | null
@@ -203,44 +178,16 @@ interface Comparison {
 }
 
 /** One round trip for all views; what one raises is told of that one alone. */
-async function compare(reader: Queryable, live: readonly Watched[]): Promise<Comparison[]> {
-  await reader.query(compareFunction)
+async function compare(queryable: Queryable, live: readonly Watched[]): Promise<Comparison[]> {
   const calls = live.map(({ view, installed }, at) => {
-    const query = view.choice ? (installed.sqlToCompare ?? 'null') : view.sql
-    return `(${at}, ${query === 'null' ? 'null' : literal(query)}, ${literal(installed.name)})`
+    const query = view.choice ? installed.sqlToCompare : view.sql
+    return `(${at}, ${query === null ? 'null' : literal(query)}, ${literal(installed.name)})`
   })
-  return reader.query<Comparison>(
+  return queryable.query<Comparison>(
     `select c.* from (values ${calls.join(', ')}) as v (at, query, relation),
-       pg_temp.oracle_compare(v.query::text, v.relation) c order by v.at`,
+       oracle.compare(v.query::text, v.relation) c order by v.at`,
   )
 }
-
-/** Without a query to compare with, only that the view can be read is seen. */
-const compareFunction = `
-create or replace function pg_temp.oracle_compare(query text, relation text,
-  out own_fault text, out fault text, out rows int, out differing int, out examples text)
-language plpgsql as $$
-begin
-  begin
-    execute format('select count(*) from (select row(q.*)::text from (%s) q) x',
-                   coalesce(query, 'select from ' || relation)) into rows;
-  exception when others then
-    own_fault := sqlerrm;
-    return;
-  end;
-  if query is null then return; end if;
-  begin
-    execute format(
-      'select count(*), string_agg(case when w > 0 then ''+'' else '''' end || w || '' '' || t, e''\\n'') filter (where n <= 6)
-       from (select t, sum(w) as w, row_number() over (order by t) as n
-             from (select row(q.*)::text as t, -1 as w from (%s) q
-                   union all select row(v.*)::text, 1 from %s v) x
-             group by t having sum(w) <> 0) y', query, relation)
-    into differing, examples;
-  exception when others then
-    fault := sqlerrm;
-  end;
-end $$`
 
 function outcomeOf(each: Watched): ViewOutcome {
   const { view, installed, outcome, comparisons, histories, refresh } = each
@@ -267,7 +214,7 @@ const refusals = (
     return [
       {
         view,
-        outcome: 'refused',
+        outcome: detail === inputRefused ? 'discarded' : 'refused',
         strategy: 'none',
         detail,
         rowsMax: 0,

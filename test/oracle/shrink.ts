@@ -1,6 +1,5 @@
 import type { CaseView, OracleCase, ViewOutcome } from './case.ts'
-import type { Step } from './generate-history.ts'
-import { isRefresh } from './generate-history.ts'
+import { isRefresh, isTransactional } from './generate-history.ts'
 import type { Bench } from './run-batch.ts'
 import { buildTables, runCase, usableViews } from './run-batch.ts'
 import { simplerQueries } from './shrink-query.ts'
@@ -102,7 +101,7 @@ class Shrinker {
     const [steps = []] = given.histories
     const kept = await this.#fewer(steps, (left) => this.#fails({ ...given, histories: [left] }))
     const flat = kept
-      .filter((step) => isRefresh(step) || !transactional(step))
+      .filter((step) => isRefresh(step) || !isTransactional(step.sql))
       .map((step) => (isRefresh(step) ? step : { ...step, session: 0 }))
     const simple = { ...given, histories: [flat] }
     if (flat.length < kept.length && (await this.#fails(simple))) return simple
@@ -172,9 +171,6 @@ class Shrinker {
     return left
   }
 }
-
-const transactional = (step: Step): boolean =>
-  !isRefresh(step) && /^(begin|commit|rollback|savepoint|release)/.test(step.sql)
 
 const withLast = (given: OracleCase, last: CaseView): OracleCase => ({
   ...given,
