@@ -147,6 +147,8 @@ function groupBy(binding: Binding, { relation, expressions, keys, all, scope }: 
       return undefined
     }),
   )
+  // `select 1 from t having …` asks nothing of its one group, which has to be something all the same.
+  if (outputs.size + calls.size === 0) callOf(rowCount, 'rows')
   const aggregate: Relation = {
     kind: 'aggregate',
     input: relation,
@@ -154,6 +156,14 @@ function groupBy(binding: Binding, { relation, expressions, keys, all, scope }: 
     calls: [...calls.values()],
   }
   return { relation: aggregate, expressions: over, scope: groupedScope(scope, outputs) }
+}
+
+const rowCount: Expression = {
+  FuncCall: {
+    funcname: [{ String: { sval: 'count' } }],
+    agg_star: true,
+    funcformat: 'COERCE_EXPLICIT_CALL',
+  },
 }
 
 interface GroupedBy extends Expressed {
