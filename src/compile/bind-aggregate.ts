@@ -1,5 +1,5 @@
 import type { FuncCall, Node, SelectStmt } from 'libpg-query'
-import type { Binding, Scope } from './bind-scope.ts'
+import type { BindFacts, Binding, Scope } from './bind-scope.ts'
 import { NoRule, resolved } from './bind-scope.ts'
 import type { Expressed } from './bind-subquery.ts'
 import { joinSubqueries } from './bind-subquery.ts'
@@ -8,7 +8,7 @@ import { columnOf, columnsIn, conjuncts, replaced } from './expression.ts'
 import { functionName } from './functions.ts'
 import { productOf } from './product.ts'
 import type { Output, Relation } from './relation.ts'
-import { columnsOf } from './relation.ts'
+import { columnsOf, scansIn } from './relation.ts'
 import { hasSubquery, nodesOf, treeText } from './walk.ts'
 
 interface Grouped extends Expressed {
@@ -142,8 +142,12 @@ function groupBy(binding: Binding, { relation, expressions, keys, all, scope }: 
       }
       // A column that the keys determine (GROUP BY a primary key): as a key more it makes no more groups.
       const [id, another] = 'ColumnRef' in node ? [...columnsIn(node)] : []
-      if (id !== undefined && another === undefined && given.has(id))
-        return columnOf(keyOf(node, hintOf(node)).id)
+      if (id !== undefined && another === undefined && given.has(id)) {
+        // Of a type that cannot be a key it is the value of any row of the group: all have the same.
+        return cannotBeKey.test(scannedType(relation, id, binding.facts))
+          ? callOf(firstOf(node), hintOf(node))
+          : columnOf(keyOf(node, hintOf(node)).id)
+      }
       return undefined
     }),
   )
@@ -198,14 +202,31 @@ function refuseNested(binding: Binding, call: FuncCall): void {
   }
 }
 
-/** NULL of the type of an expression: nothing of it is ever looked at. */
-const typedNull = (of: Expression): Expression => ({
+/** Types without equality, or without a hash of it. */
+const cannotBeKey =
+  /^(json|xml|point|line|lseg|box|path|polygon|circle|tsvector|tsquery|money|bit|bit varying|txid_snapshot|pg_snapshot)\b/
+
+/** The type of a column that is one of a table's; nothing where it is not. */
+function scannedType(relation: Relation, id: ColumnId, facts: BindFacts): string {
+  for (const { of, columns } of scansIn(relation)) {
+    const name = columns.find((column) => column.id === id)?.name
+    if (name === undefined || of.kind === 'stage') continue
+    return facts.tables.get(of.name)?.columns.find((column) => column.name === name)?.type ?? ''
+  }
+  return ''
+}
+
+const firstOf = (of: Expression): Extract<Expression, { FuncCall: unknown }> => ({
   FuncCall: {
     funcname: [{ String: { sval: 'tidemark' } }, { String: { sval: 'first' } }],
     args: [of],
-    agg_filter: { A_Const: { boolval: {} } },
     funcformat: 'COERCE_EXPLICIT_CALL',
   },
+})
+
+/** NULL of the type of an expression: nothing of it is ever looked at. */
+const typedNull = (of: Expression): Expression => ({
+  FuncCall: { ...firstOf(of).FuncCall, agg_filter: { A_Const: { boolval: {} } } },
 })
 
 /** GROUPING(a, b): a bit for each argument that is no key of this grouping. */

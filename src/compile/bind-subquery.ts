@@ -389,22 +389,23 @@ function scalarOf(
 ): Joined {
   const [value] = columnsOf(right)
   if (value === undefined) throw new NoRule('a scalar subquery without a column')
-  const free = freeIn(right)
-  if (givesOneRow(right, binding)) {
-    const relation =
-      free.size === 0
-        ? productOf([left, right], [])
-        : pulledLateral(binding, { left, right, outer: true })
-    return { relation, value: columnOf(value) }
-  }
+  if (isOneAtMost(right, binding))
+    return { relation: besides(binding, left, right), value: columnOf(value) }
   if (givesAtMostOne(right, binding)) return leftJoin(left, right, value)
   const only = onlyOf(binding, right, value)
   const [result] = columnsOf(only)
-  const relation =
-    free.size === 0
-      ? productOf([left, only], [])
-      : pulledLateral(binding, { left, right: only, outer: true })
-  return { relation, value: columnOf(must(result, 'one column')) }
+  return {
+    relation: besides(binding, left, only),
+    value: columnOf(must(result, 'one column')),
+  }
+}
+
+/** Each row of the left beside the only row of the right, or NULLs where there is none. */
+function besides(binding: Binding, left: Relation, right: Relation): Relation {
+  if (freeIn(right).size > 0) return pulledLateral(binding, { left, right, outer: true })
+  return givesOneRow(right, binding)
+    ? productOf([left, right], [])
+    : { kind: 'outer', full: false, left, right, on: [] }
 }
 
 /** A partner or none; columns of the right that are nothing but columns can be looked up by ON. */
@@ -453,7 +454,15 @@ function givesOneRow(relation: Relation, { facts }: Binding): boolean {
   return core.kind === 'aggregate' && core.keys.length === 0 && having.length === 0
 }
 
-/** At most one row: LIMIT 1, or a table of which every column of a key is compared with something from outside. */
+/** One row or none, as the query says itself: an aggregate without keys, of which HAVING asks something, or LIMIT 1. */
+function isOneAtMost(relation: Relation, { facts }: Binding): boolean {
+  const { core } = peel(relation, facts.setReturning)
+  if (core.kind === 'aggregate') return core.keys.length === 0
+  if (core.kind !== 'top' || core.per.length > 0 || core.ties) return false
+  return core.limit !== null && 'A_Const' in core.limit && core.limit.A_Const.ival?.ival === 1
+}
+
+/** At most one row: a table of which every column of a key is compared with something from outside. */
 function givesAtMostOne(relation: Relation, { facts }: Pick<Binding, 'facts'>): boolean {
   if (relation.kind === 'project') {
     const calls = relation.columns.some(({ expression }) =>
