@@ -63,7 +63,7 @@ async function heardOf(step: () => Promise<unknown>): Promise<readonly string[]>
   await db.sql('select pg_create_logical_replication_slot($1, $2)', [slot, 'pgoutput'])
   try {
     await step()
-    const told = await toldBy(db.database, { slot, publication: 'told', table: 'sales' })
+    const told = await toldBy(db.database, slot, 'told')
     return told.map(({ sign, values }) => `${sign} ${values.join(' ')}`.trim()).sort()
   } finally {
     await db.sql('select pg_drop_replication_slot($1)', [slot])

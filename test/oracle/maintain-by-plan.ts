@@ -6,44 +6,46 @@ import { TidemarkError } from '../../src/model/errors.ts'
 import type { Database } from '../../src/postgres/connection.ts'
 import type { CaseView } from './case.ts'
 import type { Installation, InstalledView, Maintainer, Refreshed } from './maintainer.ts'
-import { inputRefused, reads } from './maintainer.ts'
+
+type Kept = Pick<ViewConfig, 'maintain' | 'as'>
 
 /** Views through the product itself: plan, apply, requests, work. Each is a group of its own. */
-export function maintainByPlan(maintain: 'full' | 'incremental'): Maintainer {
+export function maintainByPlan(
+  maintain: 'full' | 'incremental',
+  as: 'view' | 'table' = 'view',
+): Maintainer {
+  const kept = { maintain, as }
   return {
     async install(database, views) {
       const refused = new Map<string, string>()
       let left = [...views]
       for (;;) {
-        const fault = await tryInstall(database, configurationOf(left, maintain))
+        const fault = await tryInstall(database, configurationOf(left, kept))
         if (fault === null) break
         const { view, message } = blamed(fault, left)
         refused.set(view.name, message)
         left = left.filter((each) => each !== view && !reads(each, view))
         for (const other of views) {
-          if (reads(other, view) && !refused.has(other.name)) refused.set(other.name, inputRefused)
+          if (reads(other, view) && !refused.has(other.name))
+            refused.set(other.name, 'its input was refused')
         }
       }
       return { installed: await installedOf(database, left), refused } satisfies Installation
     },
-    async refresh(database, look) {
-      const refreshed = await refreshAll(database)
-      await look(database)
-      return refreshed
-    },
+    refresh: refreshAll,
     async remove(database) {
-      await tryInstall(database, configurationOf([], maintain))
+      await tryInstall(database, configurationOf([], kept))
     },
   }
 }
 
-function configurationOf(
-  views: readonly CaseView[],
-  maintain: 'full' | 'incremental',
-): Configuration {
+const reads = (reader: CaseView, view: CaseView): boolean =>
+  new RegExp(`${view.name.replace('.', '\\.')}\\b`).test(reader.sql)
+
+function configurationOf(views: readonly CaseView[], kept: Kept): Configuration {
   const configs = views.map(({ name, sql }): [string, ViewConfig] => [
     name,
-    { sql, maintain, target: '1h', group: 'oracle' },
+    { sql, ...kept, target: '1h', group: 'oracle' },
   ])
   return fillConfiguration(
     { views: Object.fromEntries(configs), defaults: {} },
