@@ -111,20 +111,29 @@ export function intervalSlots(expression: string, span: Span, stepMs: number): n
 export function fixedSlots(expression: string, span: Span): number[] {
   const matches = matcher(expression)
   const times = Array.from({ length: 86_400 }, (_, second) => second).filter(matches.time)
+  const days = 3 * 86_400_000
+  const offsets = spansOf(span.zone, span.from - days, span.until + days)
   const slots = new Set<number>()
-  const zoned = (at: number): Temporal.PlainDate =>
-    Temporal.Instant.fromEpochMilliseconds(at).toZonedDateTimeISO(span.zone).toPlainDate()
-  const last = zoned(span.until).add({ days: 1 })
-  let date = zoned(span.from).subtract({ days: 2 })
-  for (; Temporal.PlainDate.compare(date, last) <= 0; date = date.add({ days: 1 })) {
-    if (!matches.day(new Date(`${date.toString()}T00:00:00Z`))) continue
+  const first = Math.floor((span.from - days) / 86_400_000) * 86_400_000
+  for (let day = first; day <= span.until + days; day += 86_400_000) {
+    if (!matches.day(new Date(day))) continue
     for (const second of times) {
-      const wall = date.toPlainDateTime().add({ seconds: second })
-      const at = firstShown(span.zone, wall)
+      const at = firstWithin(offsets, day + second * 1000)
       if (at >= span.from && at < span.until) slots.add(at)
     }
   }
   return [...slots].sort((a, b) => a - b)
+}
+
+/** The first instant at which clocks with these offsets show a wall time; the jump when they jump over it. */
+function firstWithin(offsets: ReturnType<typeof spansOf>, wall: number): number {
+  let begins = Number.NEGATIVE_INFINITY
+  for (const { endsAt, offset } of offsets) {
+    const at = wall - offset
+    if (at < endsAt) return Math.max(at, begins)
+    begins = endsAt
+  }
+  return begins
 }
 
 export { Temporal }
