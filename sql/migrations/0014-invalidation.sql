@@ -49,7 +49,9 @@ create table tidemark.cache_state (
 create table tidemark.invalidation (
   cache text not null,
   position bigint not null,
-  tag text not null,
+  -- `tag`: every entry that bears it. `key`: the entry of this name.
+  kind text not null,
+  name text not null,
   verb text not null,
   first_xid xid8 not null,
   last_xid xid8 not null,
@@ -62,14 +64,16 @@ create table tidemark.invalidation_request (
   cache text not null,
   xid xid8 not null default pg_current_xact_id(),
   tags text[] not null,
+  keys text[] not null,
   verb text not null
 );
 create index invalidation_request_xid on tidemark.invalidation_request (cache, xid);
 
--- A value of a column as it stands in a tag. The TypeScript twin is tagValue in src/model; a test holds both equal.
+-- A value of a column as it stands in a tag. The TypeScript twin is in src/invalidate/tags.ts; a test holds both equal.
 create function tidemark.tag_value(text) returns text
 language sql immutable parallel safe as $$
-  select coalesce(replace(replace(replace(replace($1, '%', '%25'), ',', '%2C'), '=', '%3D'), ':', '%3A'), '\N')
+  select coalesce(
+    replace(replace(replace(replace(replace($1, '%', '%25'), ',', '%2C'), '=', '%3D'), ':', '%3A'), chr(10), '%0A'), '\N')
 $$;
 
 -- A snapshot as it is without what the transaction `me` has done or will yet do.
@@ -132,7 +136,7 @@ create type tidemark.invalidation_news as (
   snapshot pg_snapshot,
   -- Why commits may be missing; null when none can. While there is a problem nothing that is held may be taken for true.
   problem text,
-  -- [position, tag, verb, first_xid, last_xid], …
+  -- [position, kind, name, verb, first_xid, last_xid], …
   invalidations json
 );
 
@@ -155,7 +159,7 @@ begin
       select since is null or since between s.forgotten and s.position and coalesce(since_epoch = s.epoch, true) as complete) k
     left join lateral (
       select count(*) as told, max(i.position) as last,
-             json_agg(json_build_array(i.position, i.tag, i.verb, i.first_xid::text, i.last_xid::text) order by i.position) as rows
+             json_agg(json_build_array(i.position, i.kind, i.name, i.verb, i.first_xid::text, i.last_xid::text) order by i.position) as rows
         from (select * from tidemark.invalidation j
                where j.cache = cache_name and j.position > since and j.position <= s.position
                order by j.position limit most) i) t on k.complete and since < s.position
@@ -178,18 +182,19 @@ end $$;
 
 -- The same as rows, for people and for languages without JSON.
 create function tidemark.invalidations(namespace text, since bigint default 0, max int default 10000)
-returns table ("position" bigint, tag text, verb text, first_xid xid8, last_xid xid8)
+returns table ("position" bigint, kind text, name text, verb text, first_xid xid8, last_xid xid8)
 language sql volatile set search_path = pg_catalog, pg_temp as $$
-  select (n ->> 0)::bigint, n ->> 1, n ->> 2, (n ->> 3)::xid8, (n ->> 4)::xid8
+  select (n ->> 0)::bigint, n ->> 1, n ->> 2, n ->> 3, (n ->> 4)::xid8, (n ->> 5)::xid8
   from tidemark.poll_invalidations(namespace, since, null, max) p, json_array_elements(p.invalidations) n
 $$;
 
--- Asks that everything with one of these tags be forgotten: in the caller's own transaction, so that a rollback takes the wish
--- back, and none of what it changed is seen before. `remove`: may not be served again. `expire`: may be, until there is a new one.
-create function tidemark.invalidate(namespace text, tags text[], verb text default 'remove') returns void
+-- Asks that everything with one of these tags, and the entries of these keys, be forgotten: in the caller's own transaction, so
+-- that a rollback takes the wish back, and none of what it changed is seen before. `remove`: may not be served again. `expire`:
+-- may be, until there is a new one.
+create function tidemark.invalidate(namespace text, tags text[], verb text default 'remove', keys text[] default '{}') returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
-  execute format('select tidemark.%I($1, $2)', tidemark.cache_function('invalidate', namespace)) using tags, verb;
+  execute format('select tidemark.%I($1, $2, $3)', tidemark.cache_function('invalidate', namespace)) using tags, verb, keys;
 end $$;
 
 -- The name of a function of a namespace. Says it where there is no such namespace.
@@ -204,15 +209,17 @@ begin
   return function_name;
 end $$;
 
-create function tidemark.ask_invalidation(namespace text, tags text[], verb text) returns void
+create function tidemark.ask_invalidation(namespace text, tags text[], verb text, keys text[]) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if verb is null or verb not in ('remove', 'expire') then
     perform tidemark.fail('TIDEMARK_USAGE', format('%s is no way to invalidate', coalesce(quote_literal(verb), 'NULL')),
       'Write remove or expire.');
   end if;
-  insert into tidemark.invalidation_request (cache, tags, verb)
-  select namespace, array_remove(tags, null), verb where cardinality(array_remove(tags, null)) > 0;
+  tags := array_remove(coalesce(tags, '{}'), null);
+  keys := array_remove(coalesce(keys, '{}'), null);
+  insert into tidemark.invalidation_request (cache, tags, keys, verb)
+  select namespace, tags, keys, verb where cardinality(tags) + cardinality(keys) > 0;
 end $$;
 
 -- Begins the journal of a namespace anew: everybody who holds something of it has to let go of it.

@@ -43,7 +43,7 @@ const functionName = (name: string): string => qualified('tidemark', objectName(
 /** Names of the functions of a namespace, as `to_regprocedure` takes them. */
 const signaturesOf = (namespace: string): readonly string[] => [
   `${functionName(pollFunction(namespace))}(bigint, text, integer)`,
-  `${functionName(invalidateFunction(namespace))}(text[], text)`,
+  `${functionName(invalidateFunction(namespace))}(text[], text, text[])`,
 ]
 
 /**
@@ -52,9 +52,9 @@ const signaturesOf = (namespace: string): readonly string[] => [
  */
 export function createJournal(journal: Journal): readonly string[] {
   const { name, roles } = journal
-  const invalidate = `create function ${functionName(invalidateFunction(name))}(tags text[], verb text) returns void
+  const invalidate = `create function ${functionName(invalidateFunction(name))}(tags text[], verb text, keys text[]) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $f$ select tidemark.ask_invalidation(${literal(name)}, tags, verb) $f$`
+as $f$ select tidemark.ask_invalidation(${literal(name)}, tags, verb, keys) $f$`
   const signatures = signaturesOf(name)
   return [
     ...dropJournal(name),
@@ -164,22 +164,22 @@ function sequenceSql(
   views: readonly RelationName[],
 ): string {
   const parts = inputs.map((input, i) => tagsOf(input, String(i)))
-  const requested = `select t.tag, l.verb, l.x as low, l.x as high
-      from (${beyondCursor('tidemark.invalidation_request', 'l.tags, l.verb, l.xid::text::bigint as x', `l.cache = ${literal(name)} and `)}) l
-      cross join unnest(l.tags) t (tag)`
+  const requested = `select t.kind, t.name, l.verb, l.x as low, l.x as high
+      from (${beyondCursor('tidemark.invalidation_request', 'l.tags, l.keys, l.verb, l.xid::text::bigint as x', `l.cache = ${literal(name)} and `)}) l
+      cross join lateral (select 'tag', unnest(l.tags) union all select 'key', unnest(l.keys)) t (kind, name)`
   return `    with ${[
     ...parts.flatMap(({ queries }) => queries),
-    `told (tag, verb, low, high) as (
+    `told (kind, name, verb, low, high) as (
       ${[requested, ...parts.flatMap(({ tags }) => tags)].join('\n      union all ')}
     )`,
     `placed as materialized (
-      select poll.state.position + row_number() over (order by max(high), tag collate "C", verb) as position, tag, verb,
+      select poll.state.position + row_number() over (order by max(high), kind, name collate "C", verb) as position, kind, name, verb,
              min(low) as low, max(high) as high
-      from told group by tag, verb
+      from told group by kind, name, verb
     )`,
     `written as (
-      insert into tidemark.invalidation (cache, position, tag, verb, first_xid, last_xid, at)
-      select ${literal(name)}, position, tag, verb, low::text::xid8, high::text::xid8, clock_timestamp() from placed
+      insert into tidemark.invalidation (cache, position, kind, name, verb, first_xid, last_xid, at)
+      select ${literal(name)}, position, kind, name, verb, low::text::xid8, high::text::xid8, clock_timestamp() from placed
     )`,
   ].join(',\n    ')}
     update tidemark.cache_state s
@@ -192,7 +192,7 @@ function sequenceSql(
     returning s.position into poll.reached;`
 }
 
-/** Queries for what changed in an input, and those that make tags of it: `tag, verb, low, high`. */
+/** Queries for what changed in an input, and those that make tags of it: `kind, name, verb, low, high`. */
 interface Tags {
   readonly queries: readonly string[]
   readonly tags: readonly string[]
@@ -206,7 +206,7 @@ function tagsOf(input: JournalInput, n: string): Tags {
   const bare = rules.some((rule) => rule.length === 0) ? [sourceTag(relation)] : []
   const whole = keyed.length > 0 ? [wholeTag(relation)] : []
   const span = (tag: string, rows: string): string =>
-    `select ${literal(tag)}, 'remove', min(low), max(high) from ${rows} having count(*) > 0`
+    `select 'tag', ${literal(tag)}, 'remove', min(low), max(high) from ${rows} having count(*) > 0`
   const queries = [`${changed} as materialized (\n      ${changesOf(input, columns)}\n    )`]
   const tags = [
     ...bare.map((tag) => span(tag, changed)),
@@ -234,8 +234,8 @@ function tagsOf(input: JournalInput, n: string): Tags {
       select ${list.join(', ')}, min(low) as low, max(high) as high from ${changed} where w <> 0 group by ${list.join(', ')}
     )`)
     tags.push(
-      `select ${values}, 'remove', low, high from ${keys} where (select count(*) from ${keys}) <= ${String(keysMax)}`,
-      `select ${literal(wholeTag(relation))}, 'remove', min(low), max(high) from ${keys} having count(*) > ${String(keysMax)}`,
+      `select 'tag', ${values}, 'remove', low, high from ${keys} where (select count(*) from ${keys}) <= ${String(keysMax)}`,
+      `select 'tag', ${literal(wholeTag(relation))}, 'remove', min(low), max(high) from ${keys} having count(*) > ${String(keysMax)}`,
     )
   }
   return { queries, tags }

@@ -10,7 +10,8 @@ export interface News {
   readonly problem: string | null
   readonly invalidations: readonly (readonly [
     position: number,
-    tag: string,
+    kind: 'tag' | 'key',
+    name: string,
     verb: string,
     first: string,
     last: string,
@@ -32,9 +33,14 @@ export async function poll(
   return news
 }
 
-/** The tags of an answer, sorted; those that are only to expire with a mark. */
+/** The tags of an answer, sorted; keys, and those that are only to expire, with a mark. */
 export const tagsOf = ({ invalidations }: News): readonly string[] =>
-  invalidations.map(([, tag, verb]) => (verb === 'remove' ? tag : `${verb} ${tag}`)).toSorted()
+  invalidations
+    .map(
+      ([, kind, name, verb]) =>
+        `${kind === 'key' ? 'key ' : ''}${verb === 'remove' ? '' : `${verb} `}${name}`,
+    )
+    .toSorted()
 
 /** The tags of what was done since. */
 export async function tagsAfter(

@@ -15,12 +15,19 @@ export function relationOf(text: string): RelationName {
   return name === undefined ? relationName('public', text) : relationName(schema ?? '', name)
 }
 
-/** A list of columns is one rule; an empty one asks for nothing but that it changed. */
+/**
+ * A list of columns is one rule; an empty one asks for nothing but that it changed. Columns are in the order of their names, so
+ * that a rule is one rule however it is written.
+ */
 function rulesOf(
   columns: readonly string[] | readonly (readonly string[])[],
 ): JournalSource['rules'] {
   const lists = columns.filter((item) => typeof item !== 'string')
-  return lists.length > 0 ? lists : [columns.filter((item) => typeof item === 'string')]
+  const written = lists.length > 0 ? lists : [columns.filter((item) => typeof item === 'string')]
+  const rules = new Map(
+    written.map((rule) => rule.toSorted()).map((rule) => [JSON.stringify(rule), rule]),
+  )
+  return [...rules.values()]
 }
 
 /** Namespaces with their defaults. */
