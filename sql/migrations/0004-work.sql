@@ -13,6 +13,9 @@ alter table tidemark.refresh_group add column not_before timestamptz;
 alter table tidemark.refresh_group add column kept_up_at timestamptz;
 comment on column tidemark.refresh_group.kept_up_at is 'when somebody last looked after the group by the short way (keep_up)';
 comment on column tidemark.refresh_group.not_before is 'after a failure: no attempt before this, but by hand';
+alter table tidemark.view_state add column checked_at timestamptz;
+alter table tidemark.view_state add column check_ms double precision;
+comment on column tidemark.view_state.check_ms is 'what the refresh took that last compared the view with its query';
 alter table tidemark.run add column changes bigint;
 comment on column tidemark.run.changes is 'how many changes of sources were read; null where nobody counted';
 alter table tidemark.request add column stop_status text;
@@ -245,15 +248,22 @@ declare
   snap pg_snapshot := tidemark.snapshot_now();
   since_as_of timestamptz;
   moves boolean;
-  runs_done bigint;
   looks boolean;
   program record;
   began timestamptz;
   took_ms double precision;
   done tidemark.outcome;
 begin
-  select s.refreshes, s.computed_as_of into runs_done, since_as_of from tidemark.view_state s where s.view = v.name;
-  if not found then insert into tidemark.view_state (view) values (v.name); end if;
+  -- What is checked as a whole is checked so seldom that it takes a twentieth of the time.
+  select s.computed_as_of,
+         v.verify = 'full' or v.verify = 'sample'
+           and coalesce(clock_timestamp() > s.checked_at + 20 * s.check_ms * interval '1 millisecond', true)
+    into since_as_of, looks
+    from tidemark.view_state s where s.view = v.name;
+  if not found then
+    insert into tidemark.view_state (view) values (v.name);
+    looks := v.verify <> 'off';
+  end if;
   done.snapshot := snap;
   if since is null and not force and tidemark.nothing_changed(v.name) then
     done.skipped := true;
@@ -269,7 +279,6 @@ begin
   end if;
   -- What moves with time is kept up from the now() for which it was computed; as_of will not do, it never goes back.
   moves := v.time_dependent and v.strategy = 'incremental';
-  looks := v.verify = 'full' or (v.verify = 'sample' and coalesce(runs_done, 0) % 4 = 0);
   perform set_config('tidemark.changes', '', true);
   began := clock_timestamp();
   execute format('select * from %s($1, $2%s)', v.maintain, case when moves then ', $3' else '' end) into program
@@ -294,6 +303,8 @@ begin
          fixed_ms = case when done.changes between 1 and 10 and program.differing is null
                          then least(took_ms, s.fixed_ms * 0.95 + took_ms * 0.05) else s.fixed_ms end,
          checks = s.checks + (program.differing is not null)::int,
+         checked_at = case when looks then clock_timestamp() else s.checked_at end,
+         check_ms = case when looks then took_ms else s.check_ms end,
          mismatches = s.mismatches + (coalesce(program.differing, 0) > 0)::int,
          let_go_reason = case when program.differing > 0 and (moves or not v.time_dependent) and exact
                               then format('verification_failed: %s rows differ from the query', program.differing) end,
@@ -383,7 +394,8 @@ declare
 begin
   select r.* into q from tidemark.request r where r.request_id = request and r.token = fence and r.status = 'running' for update;
   if not found then return 'taken_over'; end if;
-  select * into g from tidemark.refresh_group rg where rg.name = q.group_name for update;
+  -- Not FOR UPDATE: who asks for the group holds its pending request and has to see that the group exists.
+  select * into g from tidemark.refresh_group rg where rg.name = q.group_name for no key update;
   outcome := case when q.stop_status is not null then q.stop_status
                   -- messages may be in any language: cancelled is what cannot be the timeout
                   when failure_state = '57014' and current_setting('statement_timeout') <> '0'
