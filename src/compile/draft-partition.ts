@@ -126,11 +126,14 @@ type NoKey = { readonly obstacle: Obstacle }
 function chosenCutting(found: BoundWish, wanted: PartitionWish): Chosen | NoKey {
   const { bound, facts, wish } = found
   const ids = columnsOf(bound.relation)
-  const named = wish.query.columns.map(({ name }, at) => ({
+  const named = wish.query.columns.map(({ name, type }, at) => ({
     name,
+    type,
     id: must(ids[at], 'a column has an id'),
   }))
-  const possible = named.filter(({ name }) => wanted.by === null || name === wanted.by)
+  const possible = named.filter(({ name, type }) =>
+    wanted.by === null ? !isArray(type) : name === wanted.by,
+  )
   if (possible.length === 0) {
     const list = named.map(({ name }) => name).join(', ')
     return noKey(
@@ -307,6 +310,9 @@ function judged(
   { alike }: Cutting,
   typeOf: (expression: Expression) => ColumnType,
 ): readonly Obstacle[] {
+  const arrays = isArray(typeOf(columnOf(by)).type)
+    ? [{ reason: 'the partition key is an array' }]
+    : []
   const looks = alike
     .filter(({ expression }) => !typeOf(expression).imageEqual)
     .map(({ expression }) => ({
@@ -318,8 +324,11 @@ function judged(
     .map(({ name, key }) => ({
       reason: `the partition key is of type ${wanted}, and of ${name} it is of type ${plainType(typeOf(key))}`,
     }))
-  return [...looks, ...types]
+  return [...arrays, ...looks, ...types]
 }
+
+/** The keys of a refresh are an array, and there are no arrays of arrays. */
+const isArray = (type: string): boolean => /\[\]$|vector$/.test(type)
 
 /** Without length or precision. */
 const plainType = ({ type }: ColumnType): string => type.replace(/\(\d+(,\d+)?\)/, '')

@@ -403,8 +403,13 @@ ${indented(fullSelect(context, stored))};
   })
   return `${inner.join('\n')}
 ${groups(root)}  -- The view itself: its query run afresh, compared with what is stored; only the differences are written.
-${indented(diff)}
-  into rows_total, rows_inserted, rows_updated, rows_deleted, one_to_one;
+  for attempt in 1..2 loop
+${indented(diff, '    ')}
+    into rows_total, rows_inserted, rows_updated, rows_deleted, one_to_one;
+    exit when one_to_one;
+    -- What is stored may be to blame: an empty table breaches no key.
+    delete from ${root.table};
+  end loop;
   if not one_to_one then
     raise exception using errcode = 'cardinality_violation',
       message = ${sqlText(`The key of ${view} is not unique in its result (TIDEMARK_KEY_NOT_UNIQUE). Declare a key that identifies a row, or leave it out.`)};

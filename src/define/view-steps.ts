@@ -183,11 +183,13 @@ export function told({ declaration, compiled }: DesiredView, place: Placement): 
   const method =
     compiled.incremental === null
       ? `full refresh ${compiled.method === 'diff' ? 'by diff' : 'by REFRESH'}`
-      : 'incremental refresh'
+      : compiled.incremental.strategy === 'partition'
+        ? 'refresh of the partitions that changed'
+        : 'incremental refresh'
   // Of what is as good as it gets nothing more need be said.
   const why = compiled.reasons
-    .filter((reason) => /^(full:|incremental,)/.test(reason))
-    .map((reason) => reason.replace(/^full: |^incremental, as declared; /, ''))
+    .filter((reason) => /^(full:|incremental,|partition:|not incremental:)/.test(reason))
+    .map((reason) => reason.replace(/^full: |^partition: |^incremental, as declared; /, ''))
   const because = why.length === 0 ? '' : ` (${why.join('; ')})`
   return `kept within ${formatDuration(targetMs)}${inside} by ${method}${because}${group}`
 }
