@@ -106,8 +106,8 @@ function watched(inner: Maintainer, subscriber: Subscriber, wrong: string[]): Ma
       await subscriber.subscribe(done.installed.map(({ name }) => name))
       return done
     },
-    async refresh(database) {
-      const done = await inner.refresh(database)
+    async refresh(database, look) {
+      const done = await inner.refresh(database, look)
       wrong.push(...(await subscriber.differing()))
       return done
     },

@@ -1,4 +1,5 @@
 /** One of the processes of a hunt: runs batch after batch until it is told to end. */
+import { draftIncremental } from '../../src/compile/incremental.ts'
 import type { BatchOutcome, CaseView, OracleCase, ViewOutcome } from './case.ts'
 import type { Rejected } from './generate-case.ts'
 import { generateCase } from './generate-case.ts'
@@ -26,8 +27,8 @@ function maintainersOf({ maintain, through }: HuntOrder): (seed: number) => Main
     const byPlan = maintainByPlan(maintain)
     return () => byPlan
   }
-  const custom = maintainDirectly('custom')
-  const generic = maintainDirectly('generic')
+  const custom = maintainDirectly()
+  const generic = maintainDirectly(draftIncremental, 'generic')
   return (seed) => (seed % customPlansEvery === 0 ? custom : generic)
 }
 

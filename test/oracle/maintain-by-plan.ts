@@ -6,6 +6,7 @@ import { TidemarkError } from '../../src/model/errors.ts'
 import type { Database } from '../../src/postgres/connection.ts'
 import type { CaseView } from './case.ts'
 import type { Installation, InstalledView, Maintainer, Refreshed } from './maintainer.ts'
+import { inputRefused, reads } from './maintainer.ts'
 
 type Kept = Pick<ViewConfig, 'maintain' | 'as'>
 
@@ -14,7 +15,7 @@ export function maintainByPlan(
   maintain: 'full' | 'incremental',
   as: 'view' | 'table' = 'view',
 ): Maintainer {
-  const kept = { maintain, as }
+  const kept: Kept = { maintain, as }
   return {
     async install(database, views) {
       const refused = new Map<string, string>()
@@ -26,21 +27,21 @@ export function maintainByPlan(
         refused.set(view.name, message)
         left = left.filter((each) => each !== view && !reads(each, view))
         for (const other of views) {
-          if (reads(other, view) && !refused.has(other.name))
-            refused.set(other.name, 'its input was refused')
+          if (reads(other, view) && !refused.has(other.name)) refused.set(other.name, inputRefused)
         }
       }
       return { installed: await installedOf(database, left), refused } satisfies Installation
     },
-    refresh: refreshAll,
+    async refresh(database, look) {
+      const refreshed = await refreshAll(database)
+      await look(database)
+      return refreshed
+    },
     async remove(database) {
       await tryInstall(database, configurationOf([], kept))
     },
   }
 }
-
-const reads = (reader: CaseView, view: CaseView): boolean =>
-  new RegExp(`${view.name.replace('.', '\\.')}\\b`).test(reader.sql)
 
 function configurationOf(views: readonly CaseView[], kept: Kept): Configuration {
   const configs = views.map(({ name, sql }): [string, ViewConfig] => [

@@ -45,11 +45,17 @@ interface Compiled {
  */
 export type Plans = 'custom' | 'generic'
 
+/** What makes stages of a query. */
+export type Drafting = typeof draftIncremental
+
 /**
- * Incremental views by the compiler's own programs, without plan, requests and runs around them: a tenth of the
+ * Views that are kept up from what changes, by the compiler's own programs, without plan, requests and runs around them: a tenth of the
  * time, and what one of them raises harms no other.
  */
-export function maintainDirectly(plans: Plans): Maintainer {
+export function maintainDirectly(
+  draft: Drafting = draftIncremental,
+  plans: Plans = 'custom',
+): Maintainer {
   let captured: CaptureProgram[] = []
   const kept = new Map<string, Reflected | null>()
   return {
@@ -59,7 +65,7 @@ export function maintainDirectly(plans: Plans): Maintainer {
       const compiled: Compiled[] = []
       kept.clear()
       for (const view of views) {
-        const made = await installOne(database, { view, views, compiled, shapes, plans })
+        const made = await installOne(database, { view, views, compiled, shapes, draft, plans })
         if (typeof made === 'string') refused.set(view.name, made)
         else {
           compiled.push(made)
@@ -99,6 +105,7 @@ interface Installing {
   /** Those before it. */
   readonly compiled: readonly Compiled[]
   readonly shapes: Map<RelationName, SourceShape>
+  readonly draft: Drafting
   readonly plans: Plans
 }
 
@@ -122,7 +129,7 @@ async function installOne(database: Database, installing: Installing): Promise<C
 
 async function compile(
   transaction: Queryable,
-  { view, views, compiled, shapes }: Installing,
+  { view, views, compiled, shapes, draft: drafting }: Installing,
 ): Promise<Compiled | string> {
   const [schema = '', relation = ''] = view.name.split('.')
   const name = relationName(schema, relation)
@@ -137,7 +144,7 @@ async function compile(
     shapes.set(source.relation, await readSourceShape(transaction, source.relation))
   }
   const publishes = views.some((reader) => reads(reader, view))
-  const draft = await draftIncremental({
+  const draft = await drafting({
     view: name,
     query,
     shapes,

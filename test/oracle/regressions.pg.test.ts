@@ -27,7 +27,7 @@ afterAll(async () => {
 
 /** What reads a maintained view goes the whole way. */
 const maintainerFor = ({ views }: Regression): Maintainer =>
-  views.length === 1 ? maintainDirectly('custom') : maintainByPlan('incremental')
+  views.length === 1 ? maintainDirectly() : maintainByPlan('incremental')
 
 describe.skipIf(regressions.length === 0)('cases that once failed', () => {
   test.each(regressions)('%s', async (_name, given) => {
