@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { applyConfiguration } from '../../src/engine/define.ts'
-import { configured } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
+import type { Queries } from './kept-up.ts'
+import { expectKeptUp, installIncremental } from './kept-up.ts'
 
 let db: TestDatabase
 
-const queries: Record<string, string> = {
+const queries: Queries = {
   sums: `select kind, count(*) as n, count(amount) as m, sum(amount) as s, avg(amount) as a, sum(whole) as w, avg(whole) as aw, sum(long) as l, avg(long) as al, sum(loose) as lo, avg(loose) as alo from t group by kind`,
   extrema: `select kind, min(amount) as least, max(amount) as most, min(word collate "C") as w, max(at) as at, min(loose) filter (where whole > 3) as f from t where loose is null or loose <> 99 group by kind`,
   truths: `select kind, bool_and(whole > 2) as a, bool_or(whole > 8) as o, every(amount > 0) as e from t group by kind`,
@@ -23,14 +23,7 @@ beforeAll(async () => {
     insert into t (kind, word, whole, long, amount, loose, at)
     select nullif(g % 5, 0), nullif('w' || g % 4, 'w0'), g % 11, g::bigint * 1000000000000, (g % 13) / 4.0, case g % 3 when 0 then 1.5 when 1 then g end, timestamptz '2026-01-01' + g * interval '1 hour'
     from generate_series(1, 200) g`)
-  const views = Object.fromEntries(
-    Object.entries(queries).map(([name, sql]) => [
-      `public.${name}`,
-      { sql, maintain: 'incremental' as const, target: '1m', verify: 'full' as const },
-    ]),
-  )
-  const done = await applyConfiguration(db.database, configured({ views }))
-  expect(done.filter((each) => JSON.stringify(each).includes('fail'))).toEqual([])
+  await installIncremental(db, queries)
 })
 afterAll(() => db.drop())
 
@@ -53,20 +46,7 @@ const writes = [
 ]
 
 test('what is kept by weight equals the query after each write', async () => {
-  for (const write of writes) {
-    await db.sql(write)
-    for (const [name, sql] of Object.entries(queries)) {
-      await db.sql(`call tidemark.run('public.${name}')`)
-      const [run] = await db.sql<{ method: string; differing: string }>(
-        `select method, differing from tidemark.run where view = 'public.${name}' order by run_id desc limit 1`,
-      )
-      expect({ write, name, run }).toMatchObject({ run: { method: 'incremental', differing: 0 } })
-      const [found] = await db.sql<{ n: string }>(
-        `select count(*) as n from ((select x::text from (${sql}) x except all select x::text from public.${name} x) union all (select x::text from public.${name} x except all select x::text from (${sql}) x)) d`,
-      )
-      expect({ write, name, ...found }).toMatchObject({ n: 0 })
-    }
-  }
+  await expectKeptUp(db, queries, writes)
 })
 
 test('groups are kept by weight: their tables are there', async () => {

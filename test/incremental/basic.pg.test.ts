@@ -1,12 +1,12 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { configured } from '../define/configured.ts'
-import { applyConfiguration } from '../../src/engine/define.ts'
+import { afterAll, beforeAll, test } from 'vitest'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
+import type { Queries } from './kept-up.ts'
+import { expectKeptUp, installIncremental } from './kept-up.ts'
 
 let db: TestDatabase
 
-const queries: Record<string, string> = {
+const queries: Queries = {
   plain: `select id, total from orders where total > 20`,
   grouped: `select customer_id, count(*) as n, sum(total) as total from orders group by customer_id`,
   joined: `select o.id, c.name, o.total from orders o join customers c on c.id = o.customer_id`,
@@ -38,14 +38,7 @@ beforeAll(async () => {
     create table orders (id int primary key, customer_id int, status text, total numeric(10,2));
     insert into customers select g, 'name ' || g % 7 from generate_series(1, 30) g;
     insert into orders select g, nullif(g % 25, 0), case g % 3 when 0 then null when 1 then 'a' else 'b' end, g % 40 from generate_series(1, 300) g;`)
-  const views = Object.fromEntries(
-    Object.entries(queries).map(([name, sql]) => [
-      `public.${name}`,
-      { sql, maintain: 'incremental' as const, target: '1m', verify: 'full' as const },
-    ]),
-  )
-  const done = await applyConfiguration(db.database, configured({ views }))
-  expect(done.filter((each) => JSON.stringify(each).includes('fail'))).toEqual([])
+  await installIncremental(db, queries)
 })
 afterAll(() => db.drop())
 
@@ -64,18 +57,5 @@ const writes = [
 ]
 
 test('views equal their queries after each write, from what changed alone', async () => {
-  for (const write of writes) {
-    await db.sql(write)
-    for (const [name, sql] of Object.entries(queries)) {
-      await db.sql(`call tidemark.run('public.${name}')`)
-      const [run] = await db.sql<{ method: string; differing: string }>(
-        `select method, differing from tidemark.run where view = 'public.${name}' order by run_id desc limit 1`,
-      )
-      expect({ write, name, run }).toMatchObject({ run: { method: 'incremental', differing: 0 } })
-      const [found] = await db.sql<{ n: string }>(
-        `select count(*) as n from ((select x::text from (${sql}) x except all select x::text from public.${name} x) union all (select x::text from public.${name} x except all select x::text from (${sql}) x)) d`,
-      )
-      expect({ write, name, ...found }).toMatchObject({ n: 0 })
-    }
-  }
+  await expectKeptUp(db, queries, writes)
 })

@@ -1,14 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { TidemarkConfig } from '../../src/define/config/tidemark-config.ts'
-import { applyConfiguration, planConfiguration } from '../../src/engine/define.ts'
+import { planConfiguration } from '../../src/engine/define.ts'
 import { configured } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
+import type { Queries } from './kept-up.ts'
+import { installIncremental } from './kept-up.ts'
 
 let db: TestDatabase
 
 /** Moments are 200 ms wide here, so that rows cross a bound between any two refreshes. */
-const queries: Readonly<Record<string, string>> = {
+const queries: Queries = {
   recent: `select id, at from events where at > now() - interval '200 ms'`,
   week: `select id from events where at >= now() - interval '7 days'`,
   window_both: `select id from events where at between now() - interval '300 ms' and now() - interval '100 ms'`,
@@ -42,16 +43,6 @@ const queries: Readonly<Record<string, string>> = {
   minus: `select kind from kinds except select kind from events where at between now() - interval '200 ms' and now()`,
   everything: `select id, now() - at as age from events where kind = 'a'`,
 }
-
-const config = (timeZone = 'UTC'): TidemarkConfig => ({
-  database: { timeZone },
-  views: Object.fromEntries(
-    Object.entries(queries).map(([name, sql]) => [
-      `public.${name}`,
-      { sql, maintain: 'incremental' as const, target: '1m', verify: 'full' as const },
-    ]),
-  ),
-})
 
 /** Views of which some row crosses a bound in any second, whatever is written. */
 const restless: readonly string[] = [
@@ -97,8 +88,7 @@ beforeAll(async () => {
     insert into kinds select chr(96 + g), 'kind ' || g, current_date - g, g * interval '60 ms' from generate_series(1, 6) g;
   `)
   await fill()
-  const done = await applyConfiguration(db.database, configured(config()))
-  expect(done.filter(({ outcome }) => outcome !== 'completed')).toEqual([])
+  await installIncremental(db, queries, { database: { timeZone: 'UTC' } })
 })
 afterAll(() => db.drop())
 
@@ -196,8 +186,7 @@ describe('Views that ask the clock', () => {
   })
 
   test('follow the days of the zone that is configured', async () => {
-    const zoned = config('Pacific/Kiritimati')
-    await applyConfiguration(db.database, configured(zoned))
+    await installIncremental(db, queries, { database: { timeZone: 'Pacific/Kiritimati' } })
     for (const name of ['daily', 'days', 'aged', 'local']) {
       expect({ name, ...(await refresh(name)) }).toMatchObject({ differing: 0 })
       expect({ name, ...(await refresh(name)) }).toMatchObject({
