@@ -3,6 +3,7 @@ import { parseSync } from 'libpg-query'
 import type { RelationName } from '../model/ids.ts'
 import type { IndexProposal, LookupTable } from '../model/index-proposal.ts'
 import { ownExpressions } from './bind-scope.ts'
+import { timeIn } from './emit-cut.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn, replacedDeep, sqlOf, substituted } from './expression.ts'
 import type { Output, Relation, Scan } from './relation.ts'
@@ -232,13 +233,23 @@ function keysOf(
     recomputing === 'lost'
       ? 'rows of a group that lost its smallest or greatest value'
       : (uses[core.kind] ?? 'rows of a key at which something changed')
-  return inputKeys(stage).flatMap(({ key }) => {
+  return keysToFind(stage).flatMap((key) => {
     const parts = key.map((part) => traced(part, definitions))
     const branches = Math.max(0, ...parts.map((part) => part.length))
     return Array.from({ length: branches }, (_, branch) => {
       const found = parts.map((part) => part[part.length === 1 ? 0 : branch] ?? null)
       return { use, choices: choicesOf(found.filter(isTraced)) }
     }).filter(({ choices }) => choices.length > 0)
+  })
+}
+
+/** The keys by which rows of inputs are found; of one that is reckoned from a time, that time: ranges of it are looked up. */
+function keysToFind(stage: Stage): readonly (readonly Expression[])[] {
+  const { core } = stage
+  if (core.kind !== 'partition') return inputKeys(stage).map(({ key }) => key)
+  return core.cuts.map(({ key }) => {
+    const time = timeIn(key)
+    return [time === null ? key : columnOf(time)]
   })
 }
 

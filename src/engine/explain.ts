@@ -86,7 +86,7 @@ export async function explainView(
   if (name === undefined) throw viewUnknown(asked.view, names)
   const { views } = await database.transaction(
     (transaction) => compileConfiguration(transaction, configuration),
-    { isolation: 'repeatable read' },
+    { isolation: 'repeatable read', jit: false },
   )
   const view = views.find(({ compiled }) => compiled.name === name)
   if (view === undefined) throw viewUnknown(asked.view, names)
@@ -196,7 +196,7 @@ export async function explainFile(
         await transaction.query('rollback to savepoint explain_file').catch(() => [])
       }
     },
-    { isolation: 'repeatable read' },
+    { isolation: 'repeatable read', jit: false },
   )
   return { queries: found, passedOver: others }
 }

@@ -53,9 +53,10 @@ export async function programOf(transaction: Queryable, wanted: ProgramWish): Pr
 
 async function madeOf(
   transaction: Queryable,
-  { wish, owner, forced }: ProgramWish,
+  draft: IncrementalDraft | readonly Obstacle[],
+  { owner, maintain }: ProgramWish,
 ): Promise<MadeProgram> {
-  const draft = await draftIncremental(wish)
+  const forced = maintain === 'incremental'
   if (!('stages' in draft)) return noProgram(draft)
   const unreadable = await unreadableSources(transaction, owner, draft.wish.query.sources)
   if (unreadable.length > 0) {
