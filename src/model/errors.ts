@@ -33,6 +33,7 @@ export const errorCatalogue = {
   TIDEMARK_NOT_INCREMENTAL: 'The view cannot be maintained incrementally.',
   TIDEMARK_NOT_PARTITIONED: 'The view cannot be maintained partition by partition.',
   TIDEMARK_CACHE_UNKNOWN: 'No cache of this name is declared.',
+  TIDEMARK_CACHE_BLIND: 'Commits that concern a cache are not seen at present.',
   TIDEMARK_CACHE_KEY_INVALID: 'A cache cannot tell changes apart by this column.',
   TIDEMARK_CACHE_RULE_INVALID: 'A rule of a cache table does not fit its tables.',
   TIDEMARK_FILL_UNFENCED: 'A row of a cache table was written without a fill.',

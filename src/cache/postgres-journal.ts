@@ -1,0 +1,151 @@
+import { must } from '../base/assert.ts'
+import type { Timing } from '../base/timing.ts'
+import { passing } from '../base/timing.ts'
+import { TidemarkError } from '../model/errors.ts'
+import type {
+  EntryKey,
+  Invalidation,
+  InvalidationRequest,
+  News,
+  Position,
+  Tag,
+  Verb,
+} from '../model/invalidation.ts'
+import { listen, openDatabase } from '../postgres/connection.ts'
+import type { Journal } from './journal.ts'
+
+/** How the journal in a database is read. */
+export interface PostgresJournalOptions {
+  readonly url: string
+  /** Nodes answer from memory for this long after a look; all nodes of a namespace agree on it. */
+  readonly maxLagMs: number
+  readonly timing: Timing
+}
+
+/** What `tidemark.poll_invalidations` answers; docs/caches-in-the-database.md tells what each part means. */
+interface PollRow {
+  readonly epoch: string
+  readonly position: Position
+  readonly complete: boolean
+  readonly more: boolean
+  readonly snapshot: string
+  readonly problem: string | null
+  readonly invalidations: readonly (readonly [
+    position: Position,
+    kind: 'tag' | 'key',
+    name: string,
+    verb: Verb,
+    firstXid: string,
+    lastXid: string,
+  ])[]
+}
+
+/** One look, one append and no queue behind them: who waits longer than a look may take, has failed. */
+const connectionsMax = 4
+const answerWithinMs = 10_000
+
+/**
+ * The journal of a namespace in PostgreSQL: committed changes of the tables and views that it depends on, and what code asks for.
+ *
+ * A look rejects while some of them are not captured: what they changed is then told by nobody. Nodes are not asked
+ * what they have taken in: an invalidation is settled when `maxLagMs` have passed, in which each has looked again or may no longer
+ * answer from memory.
+ */
+export function postgresJournal(
+  namespace: string,
+  { url, maxLagMs, timing }: PostgresJournalOptions,
+): Journal {
+  const database = openDatabase(url, { connectionsMax, answerWithinMs })
+  const listeners = new Set<() => void>()
+  const ended = new AbortController()
+  let listening: Promise<void> | undefined
+  let epoch: string | null = null
+  const poll = async (since: Position | null): Promise<PollRow> => {
+    const [row] = await database.query<PollRow>(
+      `select epoch, position, complete, more, snapshot::text as snapshot, problem, invalidations
+       from tidemark.poll_invalidations($1, $2, $3)`,
+      [namespace, since, since === null ? null : epoch],
+    )
+    return must(row, 'a poll answers one row')
+  }
+  return {
+    async look(since) {
+      let row = await poll(since)
+      const invalidations = [...row.invalidations]
+      const complete = row.complete
+      while (row.more) {
+        row = await poll(row.position)
+        // Forgotten between two answers: what came before it does not matter then.
+        if (!row.complete) return newsOf({ ...row, more: false }, [])
+        invalidations.push(...row.invalidations)
+      }
+      if (row.problem !== null) throw blind(namespace, row.problem)
+      epoch = row.epoch
+      return newsOf({ ...row, complete }, invalidations)
+    },
+    hearsBack: false,
+    async append({ verb, tags, keys }: InvalidationRequest) {
+      await database.query('select tidemark.invalidate($1, $2, $3, $4)', [
+        namespace,
+        tags,
+        verb,
+        keys,
+      ])
+      // Whoever is told this position is told of the above.
+      return (await poll(null)).position
+    },
+    settled: () => passing(timing, maxLagMs),
+    async snapshot() {
+      const [row] = await database.query<{ snapshot: string }>(
+        'select pg_current_snapshot()::text as snapshot',
+      )
+      return row?.snapshot ?? null
+    },
+    onHint(listener) {
+      listeners.add(listener)
+      listening ??= listen({
+        url,
+        channel: `tidemark_${namespace}`,
+        signal: ended.signal,
+        onNotify() {
+          for (const each of listeners) each()
+        },
+      })
+      return () => void listeners.delete(listener)
+    },
+    async close() {
+      ended.abort()
+      await Promise.all([listening, database.close()])
+    },
+  }
+}
+
+const newsOf = (row: PollRow, invalidations: PollRow['invalidations']): News => ({
+  position: row.position,
+  epoch: row.epoch,
+  complete: row.complete,
+  invalidations: invalidations.map(invalidationOf),
+  snapshot: row.snapshot,
+})
+
+/** Of several transactions none is named: a value that contains one need not contain the others. */
+const invalidationOf = ([
+  position,
+  kind,
+  name,
+  verb,
+  first,
+  last,
+]: PollRow['invalidations'][number]): Invalidation => ({
+  position,
+  verb,
+  of: kind === 'tag' ? { kind, tag: name as Tag } : { kind, key: name as EntryKey },
+  xid: first === last ? first : null,
+})
+
+const blind = (namespace: string, problem: string): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_BLIND',
+    what: `Not every commit that concerns the cache ${namespace} is seen: ${problem}`,
+    mend: `Look at it with 'tidemark doctor'; until then the cache loads what it is asked for.`,
+  })
