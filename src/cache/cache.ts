@@ -1,11 +1,17 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Backoff } from '../base/backoff.ts'
 import { backoffMs } from '../base/backoff.ts'
-import type { Monotonic } from '../base/monotonic.ts'
+import type { Timing } from '../base/timing.ts'
+import { LateError, passing, within } from '../base/timing.ts'
 import type { Answer, AnswerState, AnswerTier } from '../model/answer.ts'
 import { TidemarkError } from '../model/errors.ts'
-import type { EntryKey, InvalidationRequest, News, Position, Verb } from '../model/invalidation.ts'
-import { LateError, within } from './breaker.ts'
+import type {
+  EntryKey,
+  InvalidationRequest,
+  News,
+  Position,
+  Tag,
+  Verb,
+} from '../model/invalidation.ts'
 import type { CacheEvent, CacheListener } from './cache-event.ts'
 import type { EntryAddress, EntryRequest, EntryTerms } from './entry-request.ts'
 import type { Arrival, Course, Flight, Joinable } from './flight.ts'
@@ -26,7 +32,7 @@ export interface CacheParts {
   readonly entriesMax: number
   readonly maxLagMs: number
   readonly lookMs: number
-  readonly now: Monotonic
+  readonly timing: Timing
   readonly random: () => number
   readonly listener: CacheListener
 }
@@ -48,6 +54,8 @@ export class Cache {
   readonly #flights: Flights
   readonly #follower: Follower
   readonly #shared: SharedTier | null
+  /** What this process is about to invalidate and the journal does not have yet. */
+  readonly #pending = new Set<InvalidationRequest>()
   #closed = false
 
   constructor(parts: CacheParts) {
@@ -93,7 +101,7 @@ export class Cache {
   /** Has an entry loaded, whatever is there, as when it is renewed. */
   async renew(request: EntryRequest): Promise<void> {
     const direct = !(await this.#follower.catchUp())
-    await this.#flight(request, { since: this.#parts.now(), direct }, true).arrival
+    await this.#flight(request, { since: this.#parts.timing.now(), direct }, true).arrival
   }
 
   /**
@@ -107,7 +115,7 @@ export class Cache {
   async invalidate(request: InvalidationRequest): Promise<void> {
     this.#invalidateHere(request)
     try {
-      await within(this.#spread(request), this.#parts.lookMs + this.#bound())
+      await within(this.#parts.timing, this.#spread(request), this.#parts.lookMs + this.#bound())
     } catch (error) {
       throw error instanceof LateError ? untold(error) : error
     }
@@ -134,7 +142,7 @@ export class Cache {
   }
 
   #hit(key: EntryKey): Answer<unknown> | undefined {
-    const now = this.#parts.now()
+    const now = this.#parts.timing.now()
     if (now >= this.#follower.currentUntil) return undefined
     const entry = this.#memory.get(key)
     if (entry === undefined || now >= entry.renewAt) return undefined
@@ -145,9 +153,9 @@ export class Cache {
 
   async #find(request: EntryRequest): Promise<Answer<unknown>> {
     const { key, terms } = request
-    const askedAt = this.#parts.now()
+    const askedAt = this.#parts.timing.now()
     const current = await this.#current(terms.hardMs)
-    const now = this.#parts.now()
+    const now = this.#parts.timing.now()
     const known = this.#memory.get(key)
     if (
       current &&
@@ -162,12 +170,17 @@ export class Cache {
     const stale = current && this.#isServable(known)
     try {
       const waitMs = stale ? Math.min(terms.softMs, leftMs) : leftMs
-      return await within(this.#await(request, current), waitMs)
+      return await within(this.#parts.timing, this.#await(request, current), waitMs)
     } catch (error) {
       const last = this.#memory.get(key)
       const late = error instanceof LateError
       if (!this.#isServable(last)) throw late ? tooLate(request) : error
-      return answerOf(last, stale && late ? 'stale' : 'fallback', 'memory', this.#parts.now())
+      return answerOf(
+        last,
+        stale && late ? 'stale' : 'fallback',
+        'memory',
+        this.#parts.timing.now(),
+      )
     }
   }
 
@@ -177,7 +190,7 @@ export class Cache {
     const { entry, tier, stood } = await flight.arrival
     // What the load itself has named as a tag may have been invalidated between its beginning and this question.
     if (!stood && asked > flight.at) return this.#await(request, current)
-    const now = this.#parts.now()
+    const now = this.#parts.timing.now()
     if (tier === 'source') return answerOf(entry, 'miss', tier, now)
     if (now >= entry.renewAt) this.#renewBehind(request)
     return answerOf(entry, now < entry.freshUntil ? 'hit' : 'stale', tier, now)
@@ -185,7 +198,7 @@ export class Cache {
 
   async #current(withinMs: number): Promise<boolean> {
     // Half of the time is left for the source.
-    return within(this.#follower.catchUp(), withinMs / 2).catch(() => false)
+    return within(this.#parts.timing, this.#follower.catchUp(), withinMs / 2).catch(() => false)
   }
 
   #standing(entry: MemoryEntry): Standing {
@@ -195,7 +208,7 @@ export class Cache {
   #isServable(entry: MemoryEntry | undefined): entry is MemoryEntry {
     return (
       entry !== undefined &&
-      this.#parts.now() < entry.staleUntil &&
+      this.#parts.timing.now() < entry.staleUntil &&
       this.#standing(entry) !== 'removed'
     )
   }
@@ -210,7 +223,7 @@ export class Cache {
    * began within the bound: what the shared tier has may be older than that.
    */
   #joinable({ hardMs }: EntryTerms, current: boolean): Joinable {
-    const now = this.#parts.now()
+    const now = this.#parts.timing.now()
     return current
       ? { since: now - hardMs, direct: false }
       : { since: now - this.#parts.maxLagMs, direct: true }
@@ -221,7 +234,7 @@ export class Cache {
     const flight = this.#flights.joinable(key, joinable)
     if (flight !== undefined) return flight
     const tags = this.#ledger.hold(request.tags)
-    const setOut = { key, tags, startedAt: this.#parts.now(), direct: joinable.direct }
+    const setOut = { key, tags, startedAt: this.#parts.timing.now(), direct: joinable.direct }
     return this.#flights.begin(setOut, (course) => this.#fly(course, request, renew))
   }
 
@@ -229,8 +242,9 @@ export class Cache {
     const shared = course.direct ? null : this.#shared
     const found = (await shared?.find(request, renew)) ?? null
     if (found?.kind !== 'entry') return this.#load(course, request, found)
+    if (this.#isPending(request.key, found.entry.tags)) return this.#load(course, request, null)
     const { value, tags, ageMs, fresh, tidemark } = found.entry
-    const loadedAt = this.#parts.now() - ageMs
+    const loadedAt = this.#parts.timing.now() - ageMs
     const freshUntil = fresh ? loadedAt + found.entry.ttlMs : -Infinity
     const entry = {
       value: frozen(value),
@@ -248,11 +262,11 @@ export class Cache {
 
   async #load(course: Course, request: EntryRequest, lease: Lease | null): Promise<Arrival> {
     const { key, kind, tenant, terms } = request
-    const beganAt = this.#parts.now()
+    const beganAt = this.#parts.timing.now()
     const snapshot = await this.#snapshot()
     try {
       const loaded = await request.load()
-      const loadedAt = this.#parts.now()
+      const loadedAt = this.#parts.timing.now()
       const ttlMs = loaded.ttlMs ?? terms.ttlMs
       const freshUntil = loadedAt + ttlMs
       const loadMs = loadedAt - beganAt
@@ -274,7 +288,7 @@ export class Cache {
       return { entry, tier: 'source', stood }
     } catch (error) {
       lease?.release()
-      const ms = this.#parts.now() - beganAt
+      const ms = this.#parts.timing.now() - beganAt
       this.#tell({ event: 'load_failed', kind, tenant, key, ms, error })
       throw error
     }
@@ -293,7 +307,9 @@ export class Cache {
 
   /** Undefined: there is a database, and it does not answer; what is loaded now cannot be dated and is not kept. */
   async #snapshot(): Promise<string | null | undefined> {
-    return within(this.#parts.journal.snapshot(), this.#parts.lookMs).catch(() => undefined)
+    return within(this.#parts.timing, this.#parts.journal.snapshot(), this.#parts.lookMs).catch(
+      () => undefined,
+    )
   }
 
   /** How long the last node may take to stop serving what it has not looked up; nothing where there is only one. */
@@ -303,20 +319,33 @@ export class Cache {
 
   async #spread(request: InvalidationRequest): Promise<void> {
     const { journal } = this.#parts
-    const position = await this.#append(request)
-    await this.#seen(position)
-    await journal.settled(position)
+    this.#pending.add(request)
+    try {
+      const position = await this.#append(request)
+      await this.#seen(position)
+      await journal.settled(position)
+    } finally {
+      this.#pending.delete(request)
+    }
+  }
+
+  /** Whether the shared tier may still have what this process has invalidated: then it is as good as gone. */
+  #isPending(key: EntryKey, tags: readonly Tag[]): boolean {
+    for (const pending of this.#pending) {
+      if (pending.keys.includes(key) || pending.tags.some((tag) => tags.includes(tag))) return true
+    }
+    return false
   }
 
   async #append(request: InvalidationRequest): Promise<Position> {
-    const { journal, random, lookMs } = this.#parts
+    const { journal, random, lookMs, timing } = this.#parts
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await within(journal.append(request), lookMs)
+        return await within(timing, journal.append(request), lookMs)
       } catch (error) {
         if (this.#closed || error instanceof TidemarkError) throw error
         this.#tell({ event: 'unreachable', what: 'journal' })
-        await pause(backoffMs(retry, attempt, random))
+        await passing(timing, backoffMs(retry, attempt, random))
       }
     }
   }

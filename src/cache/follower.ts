@@ -1,6 +1,6 @@
-import type { Monotonic } from '../base/monotonic.ts'
+import type { Timing } from '../base/timing.ts'
+import { within } from '../base/timing.ts'
 import type { EntryKey, News, Position } from '../model/invalidation.ts'
-import { within } from './breaker.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
 
@@ -10,7 +10,7 @@ export interface FollowOptions {
   readonly maxLagMs: number
   /** A look that takes longer has failed. */
   readonly lookMs: number
-  readonly now: Monotonic
+  readonly timing: Timing
 }
 
 /** What a {@link Follower} tells. */
@@ -40,7 +40,7 @@ export class Follower {
   #lastUse = -Infinity
   #looking: Promise<boolean> | undefined
   #next: Promise<boolean> | undefined
-  #timer: NodeJS.Timeout | undefined
+  #cancelTimer: () => void = () => undefined
   #place: { readonly position: Position; readonly epoch: string } | undefined
   #snapshot: string | null = null
   #closed = false
@@ -72,7 +72,7 @@ export class Follower {
 
   /** Makes the ledger good enough for an answer to a question asked now; false when the journal does not answer. */
   async catchUp(): Promise<boolean> {
-    const now = this.#options.now()
+    const now = this.#options.timing.now()
     this.#lastUse = now
     if (now < this.#currentUntil) return true
     if (this.#options.maxLagMs > 0) {
@@ -97,7 +97,7 @@ export class Follower {
   close(): void {
     this.#closed = true
     this.#currentUntil = -Infinity
-    clearTimeout(this.#timer)
+    this.#cancelTimer()
     this.#endHints()
   }
 
@@ -112,10 +112,14 @@ export class Follower {
   }
 
   async #look(): Promise<boolean> {
-    const sentAt = this.#options.now()
+    const sentAt = this.#options.timing.now()
     const since = this.#place?.position ?? null
     try {
-      const news = await within(this.#journal.look(since), this.#options.lookMs)
+      const news = await within(
+        this.#options.timing,
+        this.#journal.look(since),
+        this.#options.lookMs,
+      )
       this.#take(news, since)
       this.#currentUntil = Math.max(this.#currentUntil, sentAt + this.#options.maxLagMs)
       return true
@@ -139,16 +143,15 @@ export class Follower {
   }
 
   #resting(): boolean {
-    return this.#options.now() - this.#lastUse > restAfterMs
+    return this.#options.timing.now() - this.#lastUse > restAfterMs
   }
 
   #schedule(): void {
-    clearTimeout(this.#timer)
-    const { maxLagMs } = this.#options
+    this.#cancelTimer()
+    const { maxLagMs, timing } = this.#options
     const never = maxLagMs === 0 || maxLagMs === Infinity
     if (this.#closed || never || this.#resting()) return
-    this.#timer = setTimeout(() => void this.lookAgain(), maxLagMs / 2)
-    this.#timer.unref()
+    this.#cancelTimer = timing.after(maxLagMs / 2, () => void this.lookAgain(), true)
   }
 
   /** Notes that somebody reads: as long as somebody does, the node goes on looking. */

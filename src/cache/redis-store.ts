@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { setTimeout as pause } from 'node:timers/promises'
-import type { Monotonic } from '../base/monotonic.ts'
+import type { Timing } from '../base/timing.ts'
+import { passing } from '../base/timing.ts'
 import type {
   EntryKey,
   Invalidation,
@@ -110,7 +110,7 @@ export function redisStore(link: RedisLink, namespace: string): SharedStore {
 /** How long a node may answer from memory, by which {@link redisJournal} knows when all have seen something. */
 export interface RedisJournalOptions {
   readonly maxLagMs: number
-  readonly now: Monotonic
+  readonly timing: Timing
 }
 
 /**
@@ -122,7 +122,7 @@ export interface RedisJournalOptions {
 export function redisJournal(
   link: RedisLink,
   namespace: string,
-  { maxLagMs, now }: RedisJournalOptions,
+  { maxLagMs, timing }: RedisJournalOptions,
 ): Journal {
   const names = namesOf(namespace)
   const node = randomUUID()
@@ -144,10 +144,10 @@ export function redisJournal(
       return placeOf(reply).position
     },
     async settled(position) {
-      const until = now() + maxLagMs
-      for (let waitMs = 1; now() < until; waitMs = Math.min(waitMs * 2, 10)) {
+      const until = timing.now() + maxLagMs
+      for (let waitMs = 1; timing.now() < until; waitMs = Math.min(waitMs * 2, 10)) {
         if ((await run(link, scripts.unseen, [names.seen], [position])) === 0) return
-        await pause(waitMs)
+        await passing(timing, waitMs)
       }
       // Who has not looked by now answers nothing before it has, and is then noted again.
       await link.send(['zremrangebyscore', names.seen, '-inf', `(${position}`])

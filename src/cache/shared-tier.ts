@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as pause } from 'node:timers/promises'
-import type { Monotonic } from '../base/monotonic.ts'
+import type { Timing } from '../base/timing.ts'
+import { passing, within } from '../base/timing.ts'
 import type { News, Position, Tag } from '../model/invalidation.ts'
-import { Breaker, within } from './breaker.ts'
+import { Breaker } from './breaker.ts'
 import type { EntryRequest } from './entry-request.ts'
 import type { Follower } from './follower.ts'
 import type { Journal } from './journal.ts'
@@ -24,7 +24,7 @@ export interface SharedTierParts {
   readonly givesPositions: boolean
   /** A call of the store that takes longer has failed. */
   readonly callMs: number
-  readonly now: Monotonic
+  readonly timing: Timing
   readonly onUnreachable: () => void
 }
 
@@ -80,7 +80,7 @@ export class SharedTier {
   constructor(parts: SharedTierParts, follower: Follower) {
     this.#parts = parts
     this.#follower = follower
-    this.#breaker = new Breaker(breakerLimits, parts.now)
+    this.#breaker = new Breaker(breakerLimits, parts.timing)
   }
 
   /** The entry, or the lease to load it, or null when the store cannot be used now. Waits while another node loads it. */
@@ -89,14 +89,14 @@ export class SharedTier {
     renew: boolean,
   ): Promise<{ readonly kind: 'entry'; readonly entry: SharedFind } | Lease | null> {
     const holder = randomUUID()
-    const until = this.#parts.now() + request.terms.hardMs
-    while (this.#parts.now() < until) {
+    const until = this.#parts.timing.now() + request.terms.hardMs
+    while (this.#parts.timing.now() < until) {
       const answer = await this.#read(request, holder, renew)
       if (answer === null) return null
       if (answer.leased) return this.#lease(request, holder)
       const entry = answer.entry === null ? null : foundEntry(answer.entry)
       if (entry !== null) return { kind: 'entry', entry }
-      await pause(waitMs)
+      await passing(this.#parts.timing, waitMs)
     }
     return null
   }
@@ -154,6 +154,7 @@ export class SharedTier {
     }
     const sameEpoch = store.epoch === seen.epoch
     const news = await within(
+      this.#parts.timing,
       this.#parts.journal.look(sameEpoch ? store.position : null),
       this.#parts.callMs,
     ).catch(() => null)

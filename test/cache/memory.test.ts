@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { CacheManager, CacheOptions } from '../../src/cache.ts'
 import { cached, createCache } from '../../src/cache.ts'
+import { systemTiming } from '../../src/base/timing.ts'
 import type { Gate } from '../support/gate.ts'
 import { gate } from '../support/gate.ts'
 
@@ -71,7 +72,7 @@ describe('law: what was read before an invalidation is not served after it', () 
 
   test('a renewal in the background', async () => {
     let now = 0
-    const cache = makeCache({ now: () => now })
+    const cache = makeCache({ timing: { ...systemTiming, now: () => now } })
     const { loads, write, read } = source()
     const thing = cache.define('thing', read, { ttl: '1s', stale: '1h', eagerness: 0 })
     const first = thing.get()

@@ -1,6 +1,6 @@
 import type { CacheListener } from '../../cache/cache-event.ts'
 import type { RedisClient } from '../../cache/redis-link.ts'
-import type { Monotonic } from '../../base/monotonic.ts'
+import type { Timing } from '../../base/timing.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
 import type { DurationText } from '../../define/config/tidemark-config.ts'
 
@@ -37,8 +37,8 @@ export interface CacheOptions {
   readonly onEvent?: CacheListener
   /** Gets a line for each hit, miss, load and invalidation: `console`, a pino logger. */
   readonly log?: Readonly<Record<'info' | 'warn' | 'error', (line: string) => void>>
-  /** The clock and the dice, for tests. */
-  readonly now?: Monotonic
+  /** The time and the dice, for tests. */
+  readonly timing?: Timing
   readonly random?: () => number
 }
 

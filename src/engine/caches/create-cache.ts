@@ -1,6 +1,6 @@
 import { createClient } from 'redis'
-import { systemMonotonic } from '../../base/monotonic.ts'
-import type { Monotonic } from '../../base/monotonic.ts'
+import type { Timing } from '../../base/timing.ts'
+import { systemTiming } from '../../base/timing.ts'
 import { Cache } from '../../cache/cache.ts'
 import type { CacheEvent } from '../../cache/cache-event.ts'
 import type { Journal } from '../../cache/journal.ts'
@@ -121,11 +121,11 @@ function partsOf(
   options: CacheOptions,
   listener: (event: CacheEvent) => void,
 ): ConstructorParameters<typeof Cache>[0] {
-  const { namespace, store, now = systemMonotonic, random = Math.random } = options
+  const { namespace, store, timing = systemTiming, random = Math.random } = options
   const link = store === undefined ? null : linkOf(store)
   const maxLagMs =
     link === null ? Infinity : durationMs(options.maxLag ?? '100ms', 'createCache.maxLag')
-  const journal = journalOf(link, namespace, { maxLagMs, now })
+  const journal = journalOf(link, namespace, { maxLagMs, timing })
   return {
     journal,
     shared:
@@ -138,7 +138,7 @@ function partsOf(
                 journal,
                 givesPositions: true,
                 callMs,
-                now,
+                timing,
                 onUnreachable: () => {
                   listener({ event: 'unreachable', what: 'shared' })
                 },
@@ -148,7 +148,7 @@ function partsOf(
     entriesMax: options.memory?.max ?? entriesMaxDefault,
     maxLagMs,
     lookMs,
-    now,
+    timing,
     random,
     listener,
   }
@@ -157,7 +157,7 @@ function partsOf(
 function journalOf(
   link: RedisLink | null,
   namespace: string,
-  lag: { readonly maxLagMs: number; readonly now: Monotonic },
+  lag: { readonly maxLagMs: number; readonly timing: Timing },
 ): Journal {
   return link === null ? localJournal() : redisJournal(link, namespace, lag)
 }

@@ -1,0 +1,14 @@
+export { checkHistory } from './race/check-history.ts'
+export type { History, InvalidationRecord, ReadRecord, Violation } from './race/check-history.ts'
+export { playHistory } from './race/play-history.ts'
+export type {
+  RaceNode,
+  RacePlay,
+  RaceSize,
+  RaceStage,
+  RaceSubject,
+  RaceValue,
+} from './race/play-history.ts'
+export { diceOf, pick, Scheduler } from './race/scheduler.ts'
+export type { Dice } from './race/scheduler.ts'
+export { tidemarkSubject } from './race/tidemark-subject.ts'

@@ -1,0 +1,98 @@
+import { createClient, RESP_TYPES } from 'redis'
+import { createCache, redis } from '../../cache.ts'
+import type { RaceNode, RacePlay, RaceStage, RaceSubject } from './play-history.ts'
+import { pick } from './scheduler.ts'
+import type { RedisSurroundings } from './scheduled-redis.ts'
+import { scheduledRedis } from './scheduled-redis.ts'
+
+/** Tidemark's cache, its nodes sharing a real Redis, for the race kit. */
+export async function tidemarkSubject(url: string): Promise<{
+  readonly subject: RaceSubject
+  readonly close: () => Promise<void>
+}> {
+  const client = await connected(url)
+  const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+  let histories = 0
+  const subject: RaceSubject = {
+    name: 'tidemark',
+    begin(stage) {
+      histories += 1
+      const command = (words: readonly (string | Buffer)[]) => bytes.sendCommand([...words])
+      return Promise.resolve(playOn(stage, `race${histories}`, { client, command }))
+    },
+  }
+  return {
+    subject,
+    close() {
+      client.destroy()
+      return Promise.resolve()
+    },
+  }
+}
+
+type Client = Awaited<ReturnType<typeof connected>>
+
+const connected = (url: string) =>
+  createClient({ url })
+    .on('error', () => undefined)
+    .connect()
+
+/** How bad the connections of a history are. */
+const faultsOf = [
+  { lostCommands: 0, lostAnswers: 0, hints: 0.2 },
+  { lostCommands: 0, lostAnswers: 0, hints: 0 },
+  { lostCommands: 0.05, lostAnswers: 0.05, hints: 0.1 },
+]
+
+function playOn(
+  { scheduler, dice, load }: RaceStage,
+  namespace: string,
+  { client, command }: { readonly client: Client } & Pick<RedisSurroundings, 'command'>,
+): RacePlay {
+  let down = false
+  const surroundings: RedisSurroundings = {
+    scheduler,
+    dice,
+    command,
+    faults: pick(dice, faultsOf),
+    isDown: () => down,
+    listeners: new Set(),
+  }
+  const forget = async (pattern: string): Promise<void> => {
+    const keys = await scheduler.real(() => client.keys(`${namespace}:${pattern}`))
+    if (keys.length > 0) await scheduler.real(() => client.del(pick(dice, keys.toSorted())))
+  }
+  const makeNode = (): RaceNode => {
+    const own = scheduledRedis(surroundings)
+    const timing = scheduler.timing(dice() * 4_000)
+    const cache = createCache({ namespace, store: redis(own), timing, random: dice })
+    const thing = cache.define('thing', (key: string) => load(key), {
+      version: '1',
+      ttl: '1h',
+      hardTimeout: '30s',
+      tags: (key) => [`tag_${key}`],
+    })
+    return {
+      read: (key) => thing.get(key),
+      invalidate: (key, way) =>
+        way < 0.5 ? thing.remove(key) : cache.remove({ tags: [`tag_${key}`] }),
+      kill: () => void cache.close(),
+    }
+  }
+  return {
+    makeNode,
+    upsets: [
+      () => scheduler.pass(dice() * 300),
+      () => scheduler.pass(dice() * 20),
+      () => forget('~tag:*'),
+      () => forget('thing:*'),
+      () => forget('~lease:*'),
+      () => forget('~*'),
+      () => Promise.resolve(void (down = !down)),
+    ],
+    async end() {
+      const keys = await client.keys(`${namespace}:*`)
+      if (keys.length > 0) await client.unlink(keys)
+    },
+  }
+}

@@ -1,0 +1,32 @@
+import type { RaceSubject, Violation } from '../../src/testing/index.ts'
+import { checkHistory, diceOf, pick, playHistory } from '../../src/testing/index.ts'
+
+/** What a hunt has seen. */
+export interface HuntReport {
+  readonly histories: number
+  readonly reads: number
+  readonly hits: number
+  readonly acknowledged: number
+  /** By seed of the history, which plays it again. */
+  readonly violations: readonly (readonly [seed: number, violation: Violation])[]
+}
+
+/** Plays histories from a seed on, over one, two and four nodes, and checks each. */
+export async function raceHunt(
+  subject: RaceSubject,
+  { seed, histories, onHistory }: { seed: number; histories: number; onHistory?: () => void },
+): Promise<HuntReport> {
+  let [reads, hits, acknowledged] = [0, 0, 0]
+  const violations: [number, Violation][] = []
+  for (let at = seed; at < seed + histories; at += 1) {
+    const dice = diceOf(at)
+    const size = { nodes: pick(dice, [1, 2, 4]), keys: 2, operations: 40 }
+    const history = await playHistory(subject, dice, size)
+    reads += history.reads.length
+    hits += history.reads.filter(({ state }) => state === 'hit').length
+    acknowledged += history.invalidations.length
+    for (const violation of checkHistory(history)) violations.push([at, violation])
+    onHistory?.()
+  }
+  return { histories, reads, hits, acknowledged, violations }
+}
