@@ -137,10 +137,10 @@ select count(*) from open_orders`)
       '1:21',
     ],
     [
-      'WITH RECURSIVE',
-      'select 1 as one;\n\nwith recursive t as (select id from orders union select id + 1 from t where id < 5)\nselect id from t',
-      'WITH RECURSIVE',
-      '3:1',
+      'WITH RECURSIVE for a row of the query around it',
+      'select 1 as one;\n\nselect o.id, (with recursive t as (select o.id as n union select n + 1 from t where n < 5) select max(n) from t) as m\nfrom orders o',
+      'WITH RECURSIVE that refers to the query around it',
+      '3:30',
     ],
   ])('names %s and its place in the file', async (_, text, reason, place) => {
     const { queries } = await explainedFile(text)
