@@ -283,11 +283,11 @@ begin
   began := clock_timestamp();
   execute format('select * from %s($1, $2%s)', v.maintain, case when moves then ', $3' else '' end) into program
   using looks, since, since_as_of;
-  took_ms := extract(epoch from clock_timestamp() - began) * 1000;
   done.changes := nullif(current_setting('tidemark.changes'), '')::bigint;
   if v.presentation = 'table' then
     program.differing := tidemark.present(v.name, looks or force, program.differing);
   end if;
+  took_ms := extract(epoch from clock_timestamp() - began) * 1000;
   done.skipped := program.method in ('incremental', 'partition') and not force and program.differing is null
                   and program.rows_inserted + program.rows_updated + program.rows_deleted = 0;
   done.method := program.method;

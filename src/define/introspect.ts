@@ -169,7 +169,9 @@ async function readHead(queryable: Queryable): Promise<Head> {
                      current_user)::text as installer,
             array(select rolname::text from pg_roles) as roles,
             array(select o.name from unnest($1::text[]) o (name)
-                   where coalesce(to_regclass(o.name)::oid, to_regprocedure(o.name)::oid) is not null) as objects`,
+                   -- Before PostgreSQL 16 a name without parentheses is an error there.
+                   where case when o.name like '%(%' then to_regprocedure(o.name) is not null
+                              else to_regclass(o.name) is not null end) as objects`,
     [knownObjects],
   )
   const installed = row?.installed === true
