@@ -8,14 +8,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { captureProgram } from '../src/capture/program.ts'
-import { readSourceShape } from '../src/capture/shape.ts'
 import { migrate } from '../src/define/migrate.ts'
 import { relationName } from '../src/model/ids.ts'
 import type { Database } from '../src/postgres/connection.ts'
 import { openDatabase } from '../src/postgres/connection.ts'
 import { startEmbedded } from '../src/postgres/embedded.ts'
 import { qualifiedName } from '../src/postgres/identifier.ts'
+import { capture } from '../test/capture/captured.ts'
 
 const { values } = parseArgs({
   options: {
@@ -51,18 +50,7 @@ async function makeTable(database: Database, kind: Kind, mode: Mode): Promise<st
          create table ${table.slice(0, -1)}_1" partition of ${table} for values with (modulus 2, remainder 1)`,
   )
   if (mode === 'none') return table
-  await database.transaction(async (transaction) => {
-    const shape = await readSourceShape(transaction, relation)
-    const program = captureProgram({
-      shape,
-      mode,
-      columns,
-      events: [],
-      wakes: false,
-      cached: false,
-    })
-    for (const statement of program.install) await transaction.query(statement)
-  })
+  await capture(database, relation, { mode, columns })
   return table
 }
 

@@ -13,8 +13,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { captureProgram } from '../src/capture/program.ts'
-import { readSourceShape } from '../src/capture/shape.ts'
 import { migrate } from '../src/define/migrate.ts'
 import { relationName } from '../src/model/ids.ts'
 import { captureNames } from '../src/model/names.ts'
@@ -22,6 +20,7 @@ import type { Database } from '../src/postgres/connection.ts'
 import { openDatabase, openSession } from '../src/postgres/connection.ts'
 import { startEmbedded } from '../src/postgres/embedded.ts'
 import { qualified } from '../src/postgres/identifier.ts'
+import { capture } from '../test/capture/captured.ts'
 
 const { values } = parseArgs({
   options: {
@@ -75,18 +74,7 @@ async function prepareTables(database: Database): Promise<void> {
     )
     await database.query(`vacuum analyze public.${table}`)
   }
-  await database.transaction(async (transaction) => {
-    const shape = await readSourceShape(transaction, captured)
-    const program = captureProgram({
-      shape,
-      mode,
-      columns,
-      events: [],
-      wakes: false,
-      cached: false,
-    })
-    for (const statement of program.install) await transaction.query(statement)
-  })
+  await capture(database, captured, { mode, columns })
 }
 
 /** Both tables begin a pair alike: nothing to vacuum, an empty log, a fresh checkpoint. */

@@ -9,10 +9,7 @@
  * in order, so that a reading shows when and only when the latest of its device is not older. Times begin when
  * the writer has its commit confirmed, and end when the observer has the answer in which it first shows.
  */
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { fillConfiguration } from '../src/define/config/fill-configuration.ts'
 import { applyConfiguration } from '../src/engine/define.ts'
@@ -29,6 +26,7 @@ import {
   timed,
 } from './measure/compare.ts'
 import { processorSeconds, serverSeconds } from './measure/processor-time.ts'
+import { startEngine } from './measure/start-engine.ts'
 
 const { values } = parseArgs({
   options: {
@@ -108,20 +106,6 @@ async function commitFloor(url: string): Promise<number> {
     times.push(await timed(() => session.query(`insert into floor values (${n})`)))
   await session.close()
   return median(times)
-}
-
-async function startEngine(url: string): Promise<ChildProcess> {
-  const script = fileURLToPath(new URL('measure/engine-process.ts', import.meta.url))
-  const engine = spawn(process.execPath, ['--import', 'jiti/register', script, url, values.poll], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  await Promise.race([
-    once(engine.stdout, 'data'),
-    once(engine, 'exit').then(() => {
-      throw new Error('the engine did not start')
-    }),
-  ])
-  return engine
 }
 
 /** Writes every `writers`-th reading, each when its time has come; a late one does not delay the rest. */
@@ -219,7 +203,7 @@ async function fullRefreshes(database: Database): Promise<readonly [number, numb
 await onBenchServer(async (database, url, postmaster) => {
   await prepare(database)
   const floor = await commitFloor(url)
-  const engine = await startEngine(url)
+  const engine = await startEngine(url, Number(values.poll))
   const observed: Observed = { hidden: new Map(), fromConfirmed: [], fromSent: [] }
   const begun = performance.now()
   const until = begun + warmUpMs + Number(values.seconds) * 1000

@@ -10,19 +10,17 @@
  * its commit is confirmed. Waits for locks are told by the server, which logs each that is over 5 ms; the writers
  * share no rows, so they do not wait for one another.
  */
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { fillConfiguration } from '../src/define/config/fill-configuration.ts'
 import { applyConfiguration } from '../src/engine/define.ts'
 import type { Database } from '../src/postgres/connection.ts'
 import { openDatabase, openSession } from '../src/postgres/connection.ts'
 import { startEmbedded } from '../src/postgres/embedded.ts'
+import { startEngine } from './measure/start-engine.ts'
 
 const { values } = parseArgs({
   options: {
@@ -79,21 +77,6 @@ async function prepare(database: Database): Promise<void> {
   )
   await database.query('vacuum analyze')
   await database.query('checkpoint')
-}
-
-/** An engine of one worker in a process of its own. */
-async function startEngine(url: string): Promise<ChildProcess> {
-  const script = fileURLToPath(new URL('measure/engine-process.ts', import.meta.url))
-  const engine = spawn(process.execPath, ['--import', 'jiti/register', script, url, '20'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  await Promise.race([
-    once(engine.stdout, 'data'),
-    once(engine, 'exit').then(() => {
-      throw new Error('the engine did not start')
-    }),
-  ])
-  return engine
 }
 
 let lastId = rowCount
@@ -163,7 +146,7 @@ const writeAll = (url: string, measured: Measured): Promise<unknown> =>
   )
 
 async function writeBesideRefreshes(url: string, measured: Measured): Promise<void> {
-  const engine = await startEngine(url)
+  const engine = await startEngine(url, 20)
   const stopping = new AbortController()
   const cleaning = clean(url, stopping.signal)
   await writeAll(url, measured)
