@@ -174,6 +174,26 @@ describe.each(['full', 'incremental'] as const)(
   },
 )
 
+test('a table that is maintained partition by partition tells the rows that changed in them', async () => {
+  const wanted = table(sums, {
+    maintain: 'partition',
+    partition: { by: 'region' },
+    primaryKey: ['region'],
+  })
+  await put(wanted)
+  await db.sql('create publication told for table sales')
+  const heard = await heardOf(async () => {
+    await db.sql(`update orders set amount = amount + 1 where id = 4;
+                  insert into orders values (100, 'r9', 5, 'n'); delete from orders where region = 'r2'`)
+    await refresh()
+  })
+  expect(heard).toEqual(['+ r9 1 5.00', '- r2', '~ r1 20 591.00'])
+  expect(await db.sql('select method from tidemark.run order by run_id desc limit 1')).toEqual([
+    { method: 'partition' },
+  ])
+  await expectWhole(sums, wanted)
+})
+
 describe('row-level security on the table itself', () => {
   const wanted = table(sums, { primaryKey: ['region'] })
 
