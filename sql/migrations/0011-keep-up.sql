@@ -133,6 +133,7 @@ begin
   groups := array(select e from tidemark.eager_groups() e);
   if cardinality(groups) = 0 then return; end if;
   refreshes := 0;
+  perform set_config('synchronous_commit', 'off', true);
   perform tidemark.note_kept_up(array(select e.name from unnest(groups) e));
   while clock_timestamp() < until and cardinality(groups) > 0 loop
     commit;
