@@ -70,11 +70,11 @@ const spread = (name: string, construct: string): Shape => ({
   },
 })
 
-/** Their running sums are floats: what is exact is all but the last digits. */
+/** Their running sums are floats: what is exact is all but the last digits, of small numbers. */
 const correlationOf = (name: string, construct: string): Shape => ({
   construct,
   make(writer, scope) {
-    const left = argument(writer, scope, ['int', 'bigint', 'money2'])
+    const left = argument(writer, scope, ['int', 'money2'])
     const right = argument(writer, scope, ['int', 'money2'])
     if (left === undefined || right === undefined) return null
     const call = `${name}(${writer.use(left)}::float8, ${writer.use(right)}::float8)`
@@ -279,7 +279,7 @@ function finished(
     sql = `${sql} filter (where ${plainPredicate(writer, scope)})`
   }
   if (['corr', 'covar', 'regr'].includes(call.construct))
-    return { sql: `round((${sql})::numeric, 6)`, kind: 'numeric' }
+    return { sql: `round((${sql})::numeric, 9)`, kind: 'numeric' }
   if (call.kind === 'numeric' && writer.random.chance(0.2)) {
     return { sql: `coalesce(round(${sql}, 2), 0)`, kind: 'numeric' }
   }

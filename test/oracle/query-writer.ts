@@ -176,6 +176,7 @@ export class QueryWriter {
   }
 
   literal(kind: Kind): string {
+    if (kinds[kind].blurred) this.#blurred = true
     return literalOf(kind, this.random.pick(kinds[kind].values))
   }
 
