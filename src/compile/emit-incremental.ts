@@ -141,6 +141,10 @@ export function inlineNames(
   stages: readonly StoredStage['stage'][],
   rows: (target: Exclude<ScanTarget, { kind: 'stage' }>) => string,
 ): TargetNames {
+  // A stage is written into each one that reads it, and these again.
+  const written = new Map<number, string>()
+  const inlined = (stage: StoredStage['stage']): string =>
+    `(\n${indented(inlineSelect({ names, facts: parts.facts }, stage))}\n)`
   const names: TargetNames = {
     typeOf: parts.typeOf,
     changes: () => 'null',
@@ -149,7 +153,9 @@ export function inlineNames(
       if (target.kind !== 'stage') return rows(target)
       const stage = stages.find(({ number }) => number === target.number)
       if (stage === undefined) return 'null'
-      return `(\n${indented(inlineSelect({ names, facts: parts.facts }, stage))}\n)`
+      const known = written.get(stage.number) ?? inlined(stage)
+      written.set(stage.number, known)
+      return known
     },
   }
   return names
@@ -443,19 +449,16 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
     ...hiddenKey.map(({ name, type }) => `${sqlName(name)} ${declared(type)}`),
     ...(hash === null ? [] : [`${sqlName(hash)} bigint`]),
   ]
-  const index =
-    hash === null
-      ? []
-      : [
-          `create index ${sqlName(objectName(`hash of stage ${String(stage.number)} of ${view}`))} on ${table} (${sqlName(hash)})`,
-        ]
+  const index = (name: string, using: string): string =>
+    `create index ${sqlName(objectName(`${name} of stage ${String(stage.number)} of ${view}`))} on ${table} ${using}`
   return [
     ...groupObjects(view, stored),
     ...keyObjects(stored),
     ...(last
       ? hidden.map((column) => `alter table ${table} add column ${column}`)
       : [`create table ${table} (${all.join(', ')})`]),
-    ...index,
+    ...(hash === null ? [] : [index('hash', `(${sqlName(hash)})`)]),
+    ...stored.indexes.map((using, at) => index(`lookup ${String(at + 1)}`, using)),
     ...(changeType === null
       ? []
       : [

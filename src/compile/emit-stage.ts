@@ -63,6 +63,8 @@ export interface StoredStage {
   readonly groups: GroupTables | null
   /** The table has unique indexes of the user's. */
   readonly uniqueIndexes: boolean
+  /** Of its table, beside that on the hash: `using …`. */
+  readonly indexes: readonly string[]
   /** Columns by which rows are paired to be changed in place, where the key of the stage is that of many rows. */
   readonly pairedBy: readonly string[] | null
 }
@@ -446,8 +448,6 @@ ${indented(listText(statement.assembly, terms, '\nunion all\n'), '    ')}
 ${executeText(statement.assembly, sql, `${keys}, ${keysWithNull}`)}`
 }
 
-const noType: Pick<ColumnType, 'equality'> = { equality: null }
-
 function storedSelect(stored: StoredStage): string {
   const { stage, table, keyNames, keyTypes, hash } = stored
   if (hash === null || stage.key.length === 0)
@@ -458,7 +458,7 @@ function storedSelect(stored: StoredStage): string {
       sameValue(
         `s.${sqlName(name)}`,
         `k.${sqlName(stage.key[at]?.id ?? '')}`,
-        keyTypes[at] ?? noType,
+        keyTypes[at] ?? { equality: null },
       ),
     )
     return `select s.ctid as "place of row", s.*

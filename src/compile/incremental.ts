@@ -1,3 +1,4 @@
+import type { FuncCall } from 'libpg-query'
 import type { SourceShape } from '../model/capture.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
@@ -27,11 +28,13 @@ import { probesOf } from './emit-stage.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn } from './expression.ts'
 import { functionName } from './functions.ts'
+import type { Recomputing } from './indexes.ts'
 import { scalesOf } from './numeric-scale.ts'
 import { parseQuery } from './parse.ts'
 import type { Output, Relation } from './relation.ts'
 import { clocksIn, columnsOf, inputsOf, relationsIn, scansIn } from './relation.ts'
 import { freeName, sqlName } from './sql-text.ts'
+import { stageIndexes } from './stage-indexes.ts'
 import type { Stage } from './stages.ts'
 import { stagesOf } from './stages.ts'
 import { treeText } from './walk.ts'
@@ -328,7 +331,25 @@ export function storedStages(
       scansIn(core).map(({ of }) => (of.kind === 'stage' ? of.number : 0)),
     ),
   )
-  return stages.map((stage) => storedStage(draft, stage, { typeOf, scanned }))
+  const stored = stages.map((stage) => storedStage(draft, stage, { typeOf, scanned }))
+  const recomputing = ({ number }: Stage): Recomputing =>
+    recomputingOf(stored.find(({ stage }) => stage.number === number))
+  return stored.map((each) => ({
+    ...each,
+    indexes: stageIndexes(
+      stages,
+      recomputing,
+      each.stage,
+      each.outputs.map(({ type }) => type),
+    ),
+  }))
+}
+
+/** Groups that are kept by weight are computed afresh where an extremum went; that a value cannot be added up is rare. */
+export function recomputingOf(stored: Pick<StoredStage, 'groups'> | undefined): Recomputing {
+  const plan = stored?.groups?.plan
+  if (plan === undefined) return 'always'
+  return plan.accumulators.some(({ gone }) => gone !== null) ? 'lost' : 'never'
 }
 
 /** Writes the program of a draft whose types are known; obstacles when a type forbids it. */
@@ -411,7 +432,7 @@ function definitionsIn(stages: readonly Stage[]): ReadonlyMap<ColumnId, Expressi
     outputs.forEach(note)
     for (const each of relationsIn(core)) {
       if (each.kind === 'project') each.columns.forEach(note)
-      if (each.kind === 'aggregate') each.keys.forEach(note)
+      if (each.kind === 'aggregate') [...each.keys, ...each.calls].forEach(note)
     }
   }
   return definitions
@@ -431,15 +452,21 @@ function hasOneScale(expression: Expression, known: Known): boolean {
   const id = columnIn(expression)
   const definition = id === null ? undefined : known.definitions.get(id)
   if (definition !== undefined && columnIn(definition) !== id) return hasOneScale(definition, known)
-  if (
-    'FuncCall' in expression &&
-    /^(pg_catalog\.)?(extract)$/.test(functionName(expression.FuncCall))
-  ) {
-    const [part] = expression.FuncCall.args ?? []
-    const field = part !== undefined && 'A_Const' in part ? (part.A_Const.sval?.sval ?? '') : ''
-    return fixedParts.test(field.toLowerCase())
-  }
+  if ('FuncCall' in expression) return givesOneScale(expression.FuncCall, known)
   return id === null && scalesOf(expression, known.typeOf)?.length === 1
+}
+
+/** extract() of some parts; and a sum, least or greatest of values with so many places has as many itself. */
+function givesOneScale(call: FuncCall, known: Known): boolean {
+  const name = functionName(call).replace(/^pg_catalog\./, '')
+  const [first, another] = call.args ?? []
+  if (first === undefined || call.over !== undefined) return false
+  if (name === 'extract') {
+    return 'A_Const' in first && fixedParts.test((first.A_Const.sval?.sval ?? '').toLowerCase())
+  }
+  if (another !== undefined || !['sum', 'min', 'max'].includes(name)) return false
+  const given = scalesOf(first, known.typeOf)
+  return given?.length === 1 || hasOneScale(first, known)
 }
 
 function keyObstacles(
@@ -462,7 +489,7 @@ function storedStage(
   draft: IncrementalDraft,
   stage: Stage,
   { typeOf, scanned }: Storing,
-): StoredStage {
+): Omit<StoredStage, 'indexes'> {
   const { wish, stages } = draft
   const { view } = wish
   const last = stages.at(-1) === stage

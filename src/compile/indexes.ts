@@ -6,7 +6,7 @@ import { ownExpressions } from './bind-scope.ts'
 import { timeIn } from './emit-cut.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn, replacedDeep, sqlOf, substituted } from './expression.ts'
-import type { Output, Relation, Scan } from './relation.ts'
+import type { Output, Relation, Scan, ScanTarget } from './relation.ts'
 import { columnsOf, relationsIn } from './relation.ts'
 import { sqlName, sqlRelation } from './sql-text.ts'
 import type { Stage } from './stages.ts'
@@ -22,7 +22,22 @@ export interface Lookup {
 /** Columns or expressions of one table, each with what follows it in an index. */
 interface LookupChoice {
   readonly table: RelationName
-  readonly columns: readonly { readonly expression: Expression; readonly direction: string }[]
+  readonly columns: readonly IndexedColumn[]
+}
+
+/** A column or an expression of an index, and what follows it. */
+export interface IndexedColumn {
+  readonly expression: Expression
+  readonly direction: string
+}
+
+/** A {@link Lookup} in whatever is read. */
+interface AnyLookup {
+  readonly use: string
+  readonly choices: readonly {
+    readonly of: ScanTarget
+    readonly columns: readonly IndexedColumn[]
+  }[]
 }
 
 /** How the rows of a stage are found anew: by key where the input changed, only where they were lost, or not at all. */
@@ -32,10 +47,33 @@ export type Recomputing = 'always' | 'lost' | 'never'
  * What a refresh looks up in the tables of a query: the partners of changed rows, the rows of a key at which something
  * changed, the first rows in an order. Everything else it reads from changes, or from what it stores.
  */
-export function lookupsOf(
+export const lookupsOf = (
   stages: readonly Stage[],
   recomputing: (stage: Stage) => Recomputing,
-): readonly Lookup[] {
+): readonly Lookup[] =>
+  allLookups(stages, recomputing).map(({ use, choices }) => ({
+    use,
+    choices: choices.flatMap(({ of, columns }) =>
+      of.kind === 'source' ? [{ table: of.name, columns }] : [],
+    ),
+  }))
+
+/** What a refresh looks up in a stage, each time as the columns by which, or in whose order. */
+export const lookupsInStage = (
+  stages: readonly Stage[],
+  recomputing: (stage: Stage) => Recomputing,
+  number: number,
+): readonly (readonly IndexedColumn[])[] =>
+  allLookups(stages, recomputing).flatMap(({ choices }) =>
+    choices.flatMap(({ of, columns }) =>
+      of.kind === 'stage' && of.number === number ? [columns] : [],
+    ),
+  )
+
+function allLookups(
+  stages: readonly Stage[],
+  recomputing: (stage: Stage) => Recomputing,
+): readonly AnyLookup[] {
   return stages.flatMap((stage) => {
     const definitions = definitionsIn(stage.core)
     const lookups = [...relationsIn(stage.core)].flatMap((relation) =>
@@ -104,7 +142,7 @@ function traced(expression: Expression, definitions: Definitions): readonly (Tra
   return expanded(expression, definitions).map((each) => {
     const found = [...columnsIn(each)].map((id) => definitions.get(id))
     const [first] = found
-    if (first?.kind !== 'column' || first.scan.of.kind !== 'source') return null
+    if (first?.kind !== 'column' || first.scan.of.kind === 'view') return null
     const alone = found.every((one) => one?.kind === 'column' && one.scan === first.scan)
     return alone ? { scan: first.scan, expression: withNames(each, definitions) } : null
   })
@@ -152,7 +190,7 @@ interface Partner extends Traced {
 }
 
 /** Where rows that meet the conditions of a join are looked up, from either side. */
-function partnersOf(relation: Relation, definitions: Definitions): readonly Lookup[] {
+function partnersOf(relation: Relation, definitions: Definitions): readonly AnyLookup[] {
   const joins = ['product', 'outer', 'match', 'mark']
   if (!joins.includes(relation.kind)) return []
   const partners = (ownExpressions(relation) as readonly Expression[]).flatMap((condition) =>
@@ -188,11 +226,10 @@ function partnersIn(
 const nameOf = ({ of }: Scan): string =>
   of.kind === 'stage' ? `stage ${String(of.number)}` : of.name
 
-function choiceOf(scan: Scan, columns: readonly Expression[]): readonly LookupChoice[] {
-  if (scan.of.kind !== 'source') return []
+function choiceOf(scan: Scan, columns: readonly Expression[]): AnyLookup['choices'] {
   const once = new Map(columns.map((expression) => [treeText(expression), expression]))
   const list = [...once.values()].map((expression) => ({ expression, direction: '' }))
-  return [{ table: scan.of.name, columns: list }]
+  return [{ of: scan.of, columns: list }]
 }
 
 /** Both ways to read `a = b`, also where NULLs are let through; nothing for any other condition. */
@@ -225,7 +262,7 @@ function keysOf(
   stage: Stage,
   definitions: Definitions,
   recomputing: Recomputing,
-): readonly Lookup[] {
+): readonly AnyLookup[] {
   const { core } = stage
   if (core.kind === 'top' && core.per.length === 0) return firstRows(core.order, definitions)
   if (recomputing === 'never' || stage.linear) return []
@@ -254,7 +291,7 @@ function keysToFind(stage: Stage): readonly (readonly Expression[])[] {
 }
 
 /** Rows may be found by the columns of any one of the tables; the others are joined to it. */
-function choicesOf(found: readonly Traced[]): readonly LookupChoice[] {
+function choicesOf(found: readonly Traced[]): AnyLookup['choices'] {
   const byScan = new Map<Scan, Expression[]>()
   for (const { scan, expression } of found) {
     byScan.set(scan, [...(byScan.get(scan) ?? []), expression])
@@ -263,7 +300,7 @@ function choicesOf(found: readonly Traced[]): readonly LookupChoice[] {
 }
 
 /** The order of a LIMIT, as far as it is one of a single table. */
-function firstRows(order: readonly SortBy[], definitions: Definitions): readonly Lookup[] {
+function firstRows(order: readonly SortBy[], definitions: Definitions): readonly AnyLookup[] {
   const columns: { expression: Expression; direction: string }[] = []
   let of: Scan | undefined
   for (const item of order) {
@@ -272,10 +309,8 @@ function firstRows(order: readonly SortBy[], definitions: Definitions): readonly
     of = one.scan
     columns.push({ expression: one.expression, direction: directionOf(item) })
   }
-  if (of?.of.kind !== 'source' || columns.length === 0) return []
-  return [
-    { use: 'the first rows in the order of a LIMIT', choices: [{ table: of.of.name, columns }] },
-  ]
+  if (of === undefined) return []
+  return [{ use: 'the first rows in the order of a LIMIT', choices: [{ of: of.of, columns }] }]
 }
 
 function directionOf({ sortby_dir, sortby_nulls }: SortBy): string {

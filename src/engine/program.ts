@@ -3,8 +3,12 @@ import type { PartitionWish } from '../compile/draft-partition.ts'
 import { draftPartition } from '../compile/draft-partition.ts'
 import type { StoredStage } from '../compile/emit-stage.ts'
 import type { IncrementalDraft, IncrementalWish, Obstacle } from '../compile/incremental.ts'
-import { draftIncremental, finishIncremental, storedStages } from '../compile/incremental.ts'
-import type { Recomputing } from '../compile/indexes.ts'
+import {
+  draftIncremental,
+  finishIncremental,
+  recomputingOf,
+  storedStages,
+} from '../compile/incremental.ts'
 import { lookupsOf, proposedIndexes } from '../compile/indexes.ts'
 import { possibleIndexes, readLookupTables } from '../define/lookup-tables.ts'
 import { unreadableSources } from '../define/privileges.ts'
@@ -100,11 +104,4 @@ async function indexesFor(
   const tables = lookups.flatMap(({ choices }) => choices.map(({ table }) => table))
   const facts = await readLookupTables(transaction, [...new Set(tables)])
   return possibleIndexes(transaction, proposedIndexes(lookups, facts))
-}
-
-/** Groups that are kept by weight are computed afresh where an extremum went; that a value cannot be added up is rare. */
-function recomputingOf(stored: StoredStage | undefined): Recomputing {
-  const plan = stored?.groups?.plan
-  if (plan === undefined) return 'always'
-  return plan.accumulators.some(({ gone }) => gone !== null) ? 'lost' : 'never'
 }
