@@ -749,5 +749,5 @@ create view tidemark.refresh_metrics as
 create view tidemark.runs as
   select run_id, view as view_name, status, coalesce(error, reason) as message, trigger_type, triggered_by, strategy, method,
          requested_at, started_at, finished_at, duration_ms, rows_total, rows_inserted, rows_updated, rows_deleted,
-         differing, waited_for, worker
+         differing, waited_for, worker, changes
   from tidemark.run;
