@@ -349,8 +349,14 @@ describe('A view whose partition key is found', () => {
             ) as c, generate_series(-80, 80, 3) g
           ) as x`)
       await put(views, zone)
-      for (const third of [0, 1, 2]) {
-        await db.sql(`update orders set id = -id where id % 3 = ${String(third)} and id % 5 = 0`)
+      // Of the day alone that begins with the change, or of the day alone that ends with it.
+      for (const [from, to] of [
+        ['02:00', '09:00'],
+        ['14:00', '22:00'],
+      ]) {
+        await db.sql(
+          `update orders set id = -id where (created_at at time zone '${zone}')::time between '${from}' and '${to}'`,
+        )
         for (const name of Object.keys(views)) {
           await refresh(name)
           expect(await lastRun(name)).toMatchObject({ method: 'partition', differing: 0 })
