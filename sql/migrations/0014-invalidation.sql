@@ -85,41 +85,38 @@ language sql immutable parallel safe as $$
 $$;
 
 -- Which transactions one snapshot sees and an earlier one does not, so that a look at a log touches no row of one that is
--- still open, however many rows it has written: single ids, and ranges from `lows` to below `highs`.
-create type tidemark.ended_xids as (points xid8[], lows xid8[], highs xid8[], buckets boolean[]);
+-- still open, however many rows it has written: ranges of ids from `lows` to below `highs`, and the buckets of a log that these
+-- transactions wrote to.
+create type tidemark.ended_xids as (lows xid8[], highs xid8[], buckets boolean[]);
 
 create function tidemark.ended_between(earlier pg_snapshot, later pg_snapshot) returns tidemark.ended_xids
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
-  -- More open transactions than this are looked at like ended ones: a look at each would cost more.
+  -- More open transactions than this are looked at like ended ones: a look between each two would cost more.
   open_max constant int := 24;
   low bigint := pg_snapshot_xmax(earlier)::text::bigint;
   high bigint := pg_snapshot_xmax(later)::text::bigint;
-  open_xid bigint;
+  bounds bigint[];
   result tidemark.ended_xids;
 begin
-  result.points := array(select x from pg_snapshot_xip(earlier) x where pg_visible_in_snapshot(x, later));
-  result.lows := '{}';
-  result.highs := '{}';
-  -- The bucket of a log that a transaction writes to is told by its id; see src/capture.
+  -- All that came since, but for those that are still open …
+  bounds := array(select x::text::bigint from pg_snapshot_xip(later) x where x >= pg_snapshot_xmax(earlier) order by x);
+  if cardinality(bounds) > open_max then bounds := '{}'; end if;
+  -- … and those that were open then and are no more.
+  select array_agg(r.low::text::xid8), array_agg(r.high::text::xid8) into result.lows, result.highs
+    from (
+      select case when l.n = 1 then l.x else l.x + 1 end as low, h.x as high
+        from unnest(low || bounds) with ordinality l (x, n) join unnest(bounds || high) with ordinality h (x, n) on h.n = l.n
+      union all
+      select x::text::bigint, x::text::bigint + 1 from pg_snapshot_xip(earlier) x where pg_visible_in_snapshot(x, later)) r
+   where r.low < r.high;
+  -- The bucket that a transaction writes to is told by its id; see src/capture.
   result.buckets := array(
-    select high - low >= 32768
-           or exists (select from unnest(result.points) p where (p::text::bigint >> 14) % 3 = b)
-           or low < high and (b = (low >> 14) % 3 or b = ((high - 1) >> 14) % 3)
+    select exists (
+      select from unnest(result.lows, result.highs) r (low, high),
+           lateral (select r.low::text::bigint >> 14 as first, (r.high::text::bigint - 1) >> 14 as last) turn
+       where turn.last - turn.first >= 2 or turn.first % 3 = b or turn.last % 3 = b)
     from generate_series(0, 2) b);
-  if (select count(*) from pg_snapshot_xip(later)) <= open_max then
-    for open_xid in select x::text::bigint from pg_snapshot_xip(later) x where x >= pg_snapshot_xmax(earlier) order by x loop
-      if low < open_xid then
-        result.lows := result.lows || low::text::xid8;
-        result.highs := result.highs || open_xid::text::xid8;
-      end if;
-      low := open_xid + 1;
-    end loop;
-  end if;
-  if low < high then
-    result.lows := result.lows || low::text::xid8;
-    result.highs := result.highs || high::text::xid8;
-  end if;
   return result;
 end $$;
 
@@ -137,7 +134,9 @@ create type tidemark.invalidation_news as (
   -- Why commits may be missing; null when none can. While there is a problem nothing that is held may be taken for true.
   problem text,
   -- [position, kind, name, verb, first_xid, last_xid], …
-  invalidations json
+  invalidations json,
+  -- What of which source is told, {source: [[column, …], …]}: in the first answer, and whenever it is not complete.
+  rules jsonb
 );
 
 -- The answer to a poll, as this statement sees the journal.
@@ -152,7 +151,8 @@ begin
            select format('%s: %s, %s', coalesce(src.status, 'not_captured'), u.source, coalesce(src.status_reason, 'run tidemark apply'))
              from tidemark.cache c cross join unnest(c.sources) u (source) left join tidemark.source src on src.name = u.source
             where c.name = cache_name and src.status is distinct from 'captured' limit 1)),
-         coalesce(t.rows, '[]')
+         coalesce(t.rows, '[]'),
+         case when since is null or not k.complete then (select c.rules from tidemark.cache c where c.name = cache_name) end
     into news
     from tidemark.cache_state s
     cross join lateral (

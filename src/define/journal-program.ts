@@ -72,8 +72,9 @@ export const dropJournal = (namespace: string): readonly string[] =>
   signaturesOf(namespace).map((signature) => `drop function if exists ${signature}`)
 
 /*
- * Plans are made once in each session: the conditions are on an index, whatever the ids are. Logs have no statistics,
- * by which the planner would think that a third of them is new.
+ * Logs are asked bucket by bucket: nearly always one will do, and a statement costs by its tables. Plans are made once in
+ * each session: the conditions are on an index, whatever the ids are. Logs have no statistics, by which the planner would
+ * think that a third of them is new.
  */
 function pollSql({ name, inputs }: Journal): string {
   const views = inputs.filter(({ kind }) => kind === 'view').map(({ relation }) => relation)
@@ -82,12 +83,6 @@ function pollSql({ name, inputs }: Journal): string {
     `tidemark.tell_news(${literal(name)}, since, since_epoch, most, poll.seen, ${blind})`
   const probes = [
     probe('tidemark.invalidation_request', `l.cache = ${literal(name)} and `),
-    ...tables.flatMap((table) =>
-      buckets.map(
-        (bucket) =>
-          `poll.ended.buckets[${String(bucket + 1)}] and (${probe(logOf(table, bucket), '')})`,
-      ),
-    ),
     ...(views.length === 0
       ? []
       : [
@@ -97,6 +92,13 @@ function pollSql({ name, inputs }: Journal): string {
     `exists (select from tidemark.gap g where g.source = any (${textArray(tables)})
         and not pg_visible_in_snapshot(g.xid, poll.state.snapshot))`,
   ]
+  const logProbes = buckets.map((bucket) => {
+    const found = tables.map((table) => probe(logOf(table, bucket), ''))
+    const more = found.length === 0 ? 'false' : found.join('\n        or ')
+    return `    if not poll.news and poll.ended.buckets[${String(bucket + 1)}] then
+      poll.news := ${more};
+    end if;`
+  })
   return `create function ${functionName(pollFunction(name))}(since bigint, since_epoch text, most integer)
 returns tidemark.invalidation_news
 language plpgsql volatile security definer
@@ -113,6 +115,7 @@ declare
   cursor_xmax xid8;
   cursor_xip xid8[];
   reached bigint;
+  news boolean := false;
 begin
   if pg_is_in_recovery() then
     return ${tell(literal('standby: positions are given on the primary; poll there'))};
@@ -122,9 +125,11 @@ begin
   end if;
   select * into poll.state from tidemark.cache_state s where s.cache = ${literal(name)};
   poll.ended := tidemark.ended_between(poll.state.snapshot, poll.seen);
-  if cardinality(poll.ended.points) + cardinality(poll.ended.lows) > 0 and (
-    ${probes.join('\n    or ')})
-  then
+  if poll.ended.lows is not null then
+    poll.news := ${probes.join('\n      or ')};
+${logProbes.join('\n')}
+  end if;
+  if poll.news then
     perform pg_advisory_xact_lock(${String(sequencing)}, c.lock_key) from tidemark.cache c where c.name = ${literal(name)};
     select * into poll.state from tidemark.cache_state s where s.cache = ${literal(name)};
     poll.cursor_xmax := pg_snapshot_xmax(poll.state.snapshot);
@@ -144,9 +149,8 @@ const logOf = (table: RelationName, bucket: (typeof buckets)[number]): string =>
 
 /** Whether a table has a row of a transaction that has ended since the cursor. */
 const probe = (table: string, also: string): string =>
-  `exists (select from ${table} l where ${also}l.xid = any (poll.ended.points))
-      or exists (select from unnest(poll.ended.lows, poll.ended.highs) r (low, high)
-                 cross join lateral (select from ${table} l where ${also}l.xid >= r.low and l.xid < r.high limit 1) one)`
+  `exists (select from unnest(poll.ended.lows, poll.ended.highs) r (low, high)
+               cross join lateral (select from ${table} l where ${also}l.xid >= r.low and l.xid < r.high limit 1) one)`
 
 /** Rows of a table beyond the cursor, but for those of this very transaction: it is not known yet whether they will stay. */
 const beyondCursor = (table: string, columns: string, also = ''): string =>
