@@ -136,6 +136,7 @@ test('a refresh that keeps up many changes is learnt from, the latest weighing m
 })
 
 test('why tells the choice and its numbers', async () => {
+  await refreshAfter('update lines set amount = amount + 1 where id <= 100')
   const [row] = await db.sql<{ why: { choice: unknown; last: unknown } }>(
     `select tidemark.why('totals') as why`,
   )
