@@ -40,7 +40,11 @@ export type CacheEvent =
       readonly by: 'here' | 'journal'
     }
   | { readonly event: 'flushed'; readonly reason: 'journal_gap' | 'all' }
-  | { readonly event: 'unreachable'; readonly what: 'journal' | 'shared' }
+  | {
+      readonly event: 'unreachable'
+      readonly what: 'journal' | 'shared'
+      readonly error?: unknown
+    }
 
 /** Hears of what happens. What it throws is dropped: a log must not fail a read. */
 export type CacheListener = (event: CacheEvent) => void

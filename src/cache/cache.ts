@@ -66,6 +66,9 @@ export class Cache {
       onKey: (key, verb) => {
         this.#invalidateKey(key, verb)
       },
+      onFailure: (error) => {
+        this.#tell({ event: 'unreachable', what: 'journal', error })
+      },
       onNews: (news, since) => {
         this.#shared?.follow(news, since)
         this.#tellNews(news)
@@ -128,9 +131,9 @@ export class Cache {
     this.#memory.clear()
   }
 
-  /** Looks at the journal now; false when it does not answer. */
-  look(): Promise<boolean> {
-    return this.#follower.lookAgain()
+  /** Looks at the journal now. @throws what made that fail. */
+  async look(): Promise<void> {
+    if (!(await this.#follower.lookAgain())) throw this.#follower.failure
   }
 
   /** Ends what the cache began; reads that wait get their answers or errors. */
@@ -281,6 +284,7 @@ export class Cache {
         tidemark: snapshot ?? null,
       }
       const stood = this.#stands(course, entry)
+      this.#shared?.loaded(key)
       const stored = this.#keep(course, entry, stood && loaded.store && snapshot !== undefined)
       this.#tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored, ttlMs })
       if (stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
@@ -343,8 +347,8 @@ export class Cache {
       try {
         return await within(timing, journal.append(request), lookMs)
       } catch (error) {
-        if (this.#closed || error instanceof TidemarkError) throw error
-        this.#tell({ event: 'unreachable', what: 'journal' })
+        if (this.#closed || isLasting(error)) throw error
+        this.#tell({ event: 'unreachable', what: 'journal', error })
         await passing(timing, backoffMs(retry, attempt, random))
       }
     }
@@ -401,6 +405,10 @@ function answerOf(
 ): Answer<unknown> {
   return { value, state, tier, ageMs: now - loadedAt, tidemark }
 }
+
+/** A fault that trying again does not mend. */
+const isLasting = (error: unknown): boolean =>
+  error instanceof TidemarkError && error.code !== 'TIDEMARK_DATABASE_UNREACHABLE'
 
 function untold(cause: unknown): TidemarkError {
   return new TidemarkError({

@@ -17,6 +17,8 @@ export interface FollowOptions {
 export interface FollowListener {
   /** An entry was invalidated by its key. */
   readonly onKey: (key: EntryKey, verb: 'remove' | 'expire') => void
+  /** A look failed. */
+  readonly onFailure: (error: unknown) => void
   /** There were news, and the ledger has them. */
   readonly onNews: (news: News, since: Position | null) => void
 }
@@ -43,6 +45,7 @@ export class Follower {
   #cancelTimer: () => void = () => undefined
   #place: { readonly position: Position; readonly epoch: string } | undefined
   #snapshot: string | null = null
+  #failure: unknown
   #closed = false
 
   constructor(journal: Journal, ledger: Ledger, options: FollowOptions, listener: FollowListener) {
@@ -68,6 +71,11 @@ export class Follower {
   /** The snapshot of the last look. */
   get snapshot(): string | null {
     return this.#snapshot
+  }
+
+  /** Why the last look failed; undefined if it did not. */
+  get failure(): unknown {
+    return this.#failure
   }
 
   /** Makes the ledger good enough for an answer to a question asked now; false when the journal does not answer. */
@@ -122,8 +130,11 @@ export class Follower {
       )
       this.#take(news, since)
       this.#currentUntil = Math.max(this.#currentUntil, sentAt + this.#options.maxLagMs)
+      this.#failure = undefined
       return true
-    } catch {
+    } catch (error) {
+      this.#listener.onFailure(error)
+      this.#failure = error
       return false
     }
   }

@@ -26,8 +26,10 @@ export function logLine(event: CacheEvent): LogLine | null {
     }
     case 'flushed':
       return { level: 'warn', text: 'Cache flushed: what was invalidated meanwhile cannot be told' }
-    case 'unreachable':
-      return { level: 'error', text: `Cache ${event.what} does not answer` }
+    case 'unreachable': {
+      const why = event.error instanceof Error ? `: ${event.error.message}` : ''
+      return { level: 'error', text: `Cache ${event.what} does not answer${why}` }
+    }
   }
 }
 

@@ -20,6 +20,14 @@ export interface PostgresJournalOptions {
   /** Nodes answer from memory for this long after a look; all nodes of a namespace agree on it. */
   readonly maxLagMs: number
   readonly timing: Timing
+  /** What the kinds of the cache depend on: what the journal does not tell of, nobody would ever hear of. */
+  readonly wanted: () => readonly WantedRule[]
+}
+
+/** Rows of a source that entries depend on, told apart by columns; by none, if any change counts. */
+export interface WantedRule {
+  readonly source: string
+  readonly columns: readonly string[]
 }
 
 /** What `tidemark.poll_invalidations` answers; docs/caches-in-the-database.md tells what each part means. */
@@ -38,7 +46,11 @@ interface PollRow {
     firstXid: string,
     lastXid: string,
   ])[]
+  /** What is told of which source; null: as before. */
+  readonly rules: DeclaredRules | null
 }
+
+type DeclaredRules = Readonly<Record<string, readonly (readonly string[])[]>>
 
 /** One look, one append and no queue behind them: who waits longer than a look may take, has failed. */
 const connectionsMax = 4
@@ -53,20 +65,23 @@ const answerWithinMs = 10_000
  */
 export function postgresJournal(
   namespace: string,
-  { url, maxLagMs, timing }: PostgresJournalOptions,
+  { url, maxLagMs, timing, wanted }: PostgresJournalOptions,
 ): Journal {
   const database = openDatabase(url, { connectionsMax, answerWithinMs })
   const listeners = new Set<() => void>()
   const ended = new AbortController()
   let listening: Promise<void> | undefined
   let epoch: string | null = null
+  let declared: DeclaredRules = {}
   const poll = async (since: Position | null): Promise<PollRow> => {
     const [row] = await database.query<PollRow>(
-      `select epoch, position, complete, more, snapshot::text as snapshot, problem, invalidations
+      `select epoch, position, complete, more, snapshot::text as snapshot, problem, invalidations, rules
        from tidemark.poll_invalidations($1, $2, $3)`,
       [namespace, since, since === null ? null : epoch],
     )
-    return must(row, 'a poll answers one row')
+    const found = must(row, 'a poll answers one row')
+    declared = found.rules ?? declared
+    return found
   }
   return {
     async look(since) {
@@ -80,6 +95,8 @@ export function postgresJournal(
         invalidations.push(...row.invalidations)
       }
       if (row.problem !== null) throw blind(namespace, row.problem)
+      const lacking = wanted().filter((rule) => !isDeclared(rule, declared))
+      if (lacking.length > 0) throw untold(namespace, lacking)
       epoch = row.epoch
       return newsOf({ ...row, complete }, invalidations)
     },
@@ -149,3 +166,21 @@ const blind = (namespace: string, problem: string): TidemarkError =>
     what: `Not every commit that concerns the cache ${namespace} is seen: ${problem}`,
     mend: `Look at it with 'tidemark doctor'; until then the cache loads what it is asked for.`,
   })
+
+const isDeclared = ({ source, columns }: WantedRule, declared: DeclaredRules): boolean =>
+  declared[source]?.some((rule) => rule.join() === columns.join()) ?? false
+
+/** What a kind depends on and the configuration does not declare. */
+function untold(namespace: string, lacking: readonly WantedRule[]): TidemarkError {
+  const lists = new Map<string, string[]>()
+  for (const { source, columns } of lacking) {
+    const list = `[${columns.map((column) => `'${column}'`).join(', ')}]`
+    lists.set(source, [...new Set([...(lists.get(source) ?? []), list])])
+  }
+  const lines = [...lists].map(([source, rules]) => `'${source}': [${rules.join(', ')}]`).join(', ')
+  return new TidemarkError({
+    code: 'TIDEMARK_CACHE_BLIND',
+    what: `The database does not tell the cache ${namespace} of ${[...lists.keys()].join(', ')}.`,
+    mend: `Add to the configuration: caches: { ${namespace}: { dependsOn: { ${lines} } } }, and run 'tidemark apply'.`,
+  })
+}

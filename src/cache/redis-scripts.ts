@@ -1,7 +1,7 @@
 /**
  * What the cache asks of Redis, each one step that nothing can come between.
  *
- * An entry is text: `v` or `x` (expired), epoch, the position at its lease, the time of its fill, the number of its tags;
+ * An entry is text: `v` or `x` (expired), epoch, the position at its lease, the time of its lease, the number of its tags;
  * then one tag a line; then its payload. A tag is `removed at` and `expired at`, positions; a tag that is not there
  * counts as removed at the position where the store stands. `~head` has epoch, position, and `floor`, the position before
  * which everything counts as removed.
@@ -17,6 +17,14 @@ local function place(head, fresh)
     return fresh, 0, 0
   end
   return at[1], tonumber(at[2]), tonumber(at[3])
+end
+`
+
+/** The clock of the server: only differences of it are used. */
+const clock = `
+local function now_ms()
+  local now = redis.call('time')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
 end
 `
 
@@ -61,13 +69,13 @@ end
 `
 
 /** KEYS entry, lease, head; ARGV prefix, fresh epoch, holder, lease ms, renew, tags… */
-export const readScript = `${place}${standing}
+export const readScript: string = `${place}${clock}${standing}
 local epoch, position, floor = place(KEYS[3], ARGV[2])
 local raw = redis.call('get', KEYS[1])
 local state, age, tags, payload = 'r', 0, {}, ''
 if raw then
   local line = string.find(raw, '\\n', 1, true)
-  local flag, its_epoch, at, filled, count =
+  local flag, its_epoch, at, leased_at, count =
     string.match(string.sub(raw, 1, line - 1), '^(.) (%S+) (%d+) (%d+) (%d+)$')
   at = tonumber(at)
   local from = line + 1
@@ -81,8 +89,7 @@ if raw then
     if state == 'v' then state = flag end
   end
   if state ~= 'r' then
-    local now = redis.call('time')
-    age = now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(filled)
+    age = now_ms() - tonumber(leased_at)
     payload = string.sub(raw, from)
   end
 end
@@ -90,7 +97,8 @@ local leased = 0
 if state == 'r' or ARGV[5] == '1' then
   local held = redis.call('get', KEYS[2])
   if not held or string.sub(held, 1, #ARGV[3]) == ARGV[3] then
-    redis.call('set', KEYS[2], ARGV[3] .. ' ' .. epoch .. ' ' .. position, 'px', ARGV[4])
+    local lease = string.format('%s %s %d %.0f', ARGV[3], epoch, position, now_ms())
+    redis.call('set', KEYS[2], lease, 'px', ARGV[4])
     leased = 1
     for i = 6, #ARGV do redis.call('set', ARGV[1] .. '~tag:' .. ARGV[i], position .. ' 0', 'nx', 'px', tag_ms) end
   end
@@ -100,10 +108,10 @@ return {epoch, position, leased, state, age, payload, tags}
 `
 
 /** KEYS entry, lease, head; ARGV prefix, fresh epoch, holder, keep ms, payload, tags… */
-export const fillScript = `${place}${standing}
+export const fillScript: string = `${place}${standing}
 local held = redis.call('get', KEYS[2])
 if not held then return 0 end
-local holder, its_epoch, at = string.match(held, '^(%S+) (%S+) (%d+)$')
+local holder, its_epoch, at, leased_at = string.match(held, '^(%S+) (%S+) (%d+) (%d+)$')
 if holder ~= ARGV[3] then return 0 end
 redis.call('del', KEYS[2])
 local epoch, position, floor = place(KEYS[3], ARGV[2])
@@ -112,9 +120,7 @@ if its_epoch ~= epoch or at < floor then return 0 end
 local tags = {}
 for i = 6, #ARGV do tags[#tags + 1] = ARGV[i] end
 if standing(ARGV[1], tags, at, position) ~= 'v' then return 0 end
-local now = redis.call('time')
-local filled = now[1] * 1000 + math.floor(now[2] / 1000)
-local header = string.format('v %s %d %.0f %d\\n', epoch, at, filled, #tags)
+local header = string.format('v %s %d %s %d\\n', epoch, at, leased_at, #tags)
 local lines = #tags == 0 and '' or table.concat(tags, '\\n') .. '\\n'
 redis.call('set', KEYS[1], header .. lines .. ARGV[5], 'px', ARGV[4])
 return 1
@@ -128,7 +134,7 @@ return 0
 `
 
 /** KEYS head; ARGV prefix, fresh epoch, since epoch, since position, to epoch, to position, everything, (position, verb, kind, name)… */
-export const followScript = `${place}${invalidate}
+export const followScript: string = `${place}${invalidate}
 local epoch, position = place(KEYS[1], ARGV[2])
 if epoch ~= ARGV[3] or position ~= tonumber(ARGV[4]) then return {epoch, position} end
 for i = 8, #ARGV, 4 do invalidate(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
@@ -138,7 +144,7 @@ return {ARGV[5], tonumber(ARGV[6])}
 `
 
 /** KEYS head, log; ARGV prefix, fresh epoch, log length, stamp, verb, (kind, name)… */
-export const appendScript = `${place}${invalidate}
+export const appendScript: string = `${place}${invalidate}
 local epoch = place(KEYS[1], ARGV[2])
 local position = redis.call('hincrby', KEYS[1], 'position', 1)
 redis.call('hset', KEYS[1], 'stamp', ARGV[4])
@@ -159,7 +165,7 @@ return {epoch, position}
  * A stamp tells two invalidations of one position apart: a server that lost the last ones gives their positions again.
  * What is noted as seen is what the node had taken in when it asked; one that looks for the first time has nothing.
  */
-export const lookScript = `${place}
+export const lookScript: string = `${place}
 local epoch, position, floor = place(KEYS[1], ARGV[1])
 local stamp = redis.call('hget', KEYS[1], 'stamp') or ''
 if ARGV[3] == '' then

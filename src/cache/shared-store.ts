@@ -23,7 +23,7 @@ export interface SharedPlace {
 export interface SharedEntry {
   readonly payload: Uint8Array
   readonly tags: readonly Tag[]
-  /** Milliseconds since the load, by the clock of the store. */
+  /** Milliseconds since the lease of its load was given, by the clock of the store. */
   readonly ageMs: number
   readonly standing: 'valid' | 'expired'
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Timing } from '../base/timing.ts'
 import { passing, within } from '../base/timing.ts'
-import type { News, Position, Tag } from '../model/invalidation.ts'
+import type { EntryKey, News, Position, Tag } from '../model/invalidation.ts'
 import { Breaker } from './breaker.ts'
 import type { EntryRequest } from './entry-request.ts'
 import type { Follower } from './follower.ts'
@@ -55,6 +55,10 @@ export interface Filling {
   readonly staleMs: number
 }
 
+/** Whoever writes invalidates within this time: so long a node remembers that it was ahead. */
+const aheadMs = 10_000
+/** A call that nobody waits for may take longer than one of a read. */
+const behindMs = 2_000
 /** Others hold the lease: how often to look whether their entry has come. */
 const waitMs = 25
 /** After three calls in a row that failed, the store is left alone for a second. */
@@ -73,6 +77,8 @@ export class SharedTier {
   readonly #parts: SharedTierParts
   readonly #follower: Follower
   readonly #breaker: Breaker
+  /** When this node has loaded what the store may not have, oldest first. */
+  readonly #ahead = new Map<EntryKey, number>()
   /** Calls that nobody waits for. */
   readonly #behind = new Set<Promise<unknown>>()
   #following: Promise<void> = Promise.resolve()
@@ -89,16 +95,41 @@ export class SharedTier {
     renew: boolean,
   ): Promise<{ readonly kind: 'entry'; readonly entry: SharedFind } | Lease | null> {
     const holder = randomUUID()
-    const until = this.#parts.timing.now() + request.terms.hardMs
-    while (this.#parts.timing.now() < until) {
-      const answer = await this.#read(request, holder, renew)
+    // Half of the time is left for a load of one's own: to wait for another node is thrift, and must not be what fails.
+    const until = this.#parts.timing.now() + request.terms.hardMs / 2
+    const renewing = renew || this.#ahead.has(request.key)
+    for (;;) {
+      const askedAt = this.#parts.timing.now()
+      if (askedAt >= until) return null
+      const answer = await this.#read(request, holder, renewing)
       if (answer === null) return null
       if (answer.leased) return this.#lease(request, holder)
-      const entry = answer.entry === null ? null : foundEntry(answer.entry)
-      if (entry !== null) return { kind: 'entry', entry }
+      const { entry } = answer
+      if (entry !== null && !this.#isAhead(request.key, askedAt - entry.ageMs)) {
+        const found = foundEntry(entry)
+        if (found !== null) return { kind: 'entry', entry: found }
+      }
       await passing(this.#parts.timing, waitMs)
     }
-    return null
+  }
+
+  /**
+   * Notes that this node has answered with what it has just loaded, until the store has it too: it takes no entry from there whose
+   * load may have begun earlier, so that its readers never go back.
+   */
+  loaded(key: EntryKey): void {
+    const now = this.#parts.timing.now()
+    for (const [old, at] of this.#ahead) {
+      if (now - at < aheadMs) break
+      this.#ahead.delete(old)
+    }
+    this.#ahead.delete(key)
+    this.#ahead.set(key, now)
+  }
+
+  #isAhead(key: EntryKey, leasedAt: number): boolean {
+    const loadedAt = this.#ahead.get(key)
+    return loadedAt !== undefined && leasedAt <= loadedAt
   }
 
   /** Takes the store along with what a look has told this node. */
@@ -169,9 +200,9 @@ export class SharedTier {
   }
 
   #lease({ key }: EntryRequest, holder: string): Lease {
-    const { store, callMs } = this.#parts
+    const { store } = this.#parts
     const behind = (call: () => Promise<unknown>): void => {
-      const done = this.#breaker.attempt(call, callMs)
+      const done = this.#breaker.attempt(call, behindMs)
       this.#behind.add(done)
       void done.finally(() => this.#behind.delete(done))
     }
@@ -181,7 +212,10 @@ export class SharedTier {
         const { value, tidemark } = entry
         const payload = encodePayload({ value, ttlMs, loadMs, tidemark })
         const tags = entry.tags.map(({ tag }) => tag)
-        behind(() => store.fill({ key, holder, tags, payload, keepMs: ttlMs + staleMs }))
+        behind(async () => {
+          const stored = await store.fill({ key, holder, tags, payload, keepMs: ttlMs + staleMs })
+          if (stored) this.#ahead.delete(key)
+        })
       },
       release: () => {
         behind(() => store.release(key, holder))

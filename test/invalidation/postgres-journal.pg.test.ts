@@ -18,7 +18,7 @@ beforeEach(async () => {
     views: {},
     caches: { shop: { dependsOn: { quotes: ['tenant_id'] } } },
   })
-  journal = postgresJournal('shop', { url: db.url, maxLagMs: 20, timing: systemTiming })
+  journal = postgresJournal('shop', { url: db.url, maxLagMs: 20, timing: systemTiming, wanted: () => [] })
 })
 afterEach(async () => {
   await journal.close()
@@ -78,7 +78,7 @@ test('a hint comes when there are news', async () => {
 test('a look fails while a table is not captured, and where there is no such cache', async () => {
   await db.sql(`select tidemark.bypass('quotes', 'test')`)
   await expect(journal.look(null)).rejects.toThrow('TIDEMARK_CACHE_BLIND')
-  const other = postgresJournal('other', { url: db.url, maxLagMs: 20, timing: systemTiming })
+  const other = postgresJournal('other', { url: db.url, maxLagMs: 20, timing: systemTiming, wanted: () => [] })
   await expect(other.look(null)).rejects.toThrow('TIDEMARK_CACHE_UNKNOWN')
   await other.close()
 })

@@ -1,11 +1,13 @@
 import { createClient } from 'redis'
-import type { Timing } from '../../base/timing.ts'
 import { systemTiming } from '../../base/timing.ts'
 import { Cache } from '../../cache/cache.ts'
 import type { CacheEvent } from '../../cache/cache-event.ts'
+import type { Follower } from '../../cache/follower.ts'
 import type { Journal } from '../../cache/journal.ts'
 import { localJournal } from '../../cache/local-journal.ts'
 import { logLine } from '../../cache/log-line.ts'
+import type { PostgresJournalOptions } from '../../cache/postgres-journal.ts'
+import { postgresJournal } from '../../cache/postgres-journal.ts'
 import type { RedisLink } from '../../cache/redis-link.ts'
 import { redisLink } from '../../cache/redis-link.ts'
 import { redisJournal, redisStore } from '../../cache/redis-store.ts'
@@ -53,8 +55,11 @@ export interface CacheManager {
   readonly check: (patterns: readonly string[]) => void
   /** What is to be captured in the database for it. */
   readonly rules: () => readonly SourceRule[]
-  /** Looks for invalidations now; false when they could not be had. */
-  readonly look: () => Promise<boolean>
+  /**
+   * Connects, and sees that every change that an entry depends on is told. Reads need not wait for it: without, they ask the
+   * source until it would succeed. @throws TidemarkError with what is missing and how to add it.
+   */
+  readonly start: () => Promise<void>
   readonly getStats: () => CacheStatistics
   readonly close: () => Promise<void>
 }
@@ -75,9 +80,9 @@ export function createCache(options: CacheOptions): CacheManager {
   const { namespace, tenantForm = 'tenant_{}' } = options
   requireNamespace(namespace)
   const statistics = new Statistics(() => new Date())
-  const cache = new Cache(partsOf(options, listenerOf(options, statistics)))
   const kinds = new Map<string, NamedKind>()
   const rules: SourceRule[] = []
+  const cache = new Cache(partsOf(options, rules, listenerOf(options, statistics)))
   const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
   const requestOf = (verb: Verb, of: InvalidationOf): InvalidationRequest => {
     const patterns = (of.patterns ?? []).map((text) => parsePattern(text, [...kinds.values()]))
@@ -111,7 +116,7 @@ export function createCache(options: CacheOptions): CacheManager {
       for (const text of patterns) parsePattern(text, [...kinds.values()])
     },
     rules: () => rules,
-    look: () => cache.look(),
+    start: () => cache.look(),
     getStats: () => statistics.read(cache.size),
     close: () => cache.close(),
   }
@@ -119,32 +124,26 @@ export function createCache(options: CacheOptions): CacheManager {
 
 function partsOf(
   options: CacheOptions,
+  rules: readonly SourceRule[],
   listener: (event: CacheEvent) => void,
 ): ConstructorParameters<typeof Cache>[0] {
-  const { namespace, store, timing = systemTiming, random = Math.random } = options
+  const { namespace, store, database, timing = systemTiming, random = Math.random } = options
   const link = store === undefined ? null : linkOf(store)
-  const maxLagMs =
-    link === null ? Infinity : durationMs(options.maxLag ?? '100ms', 'createCache.maxLag')
-  const journal = journalOf(link, namespace, { maxLagMs, timing })
+  const isAlone = link === null && database === undefined
+  const maxLagMs = isAlone ? Infinity : durationMs(options.maxLag ?? '100ms', 'createCache.maxLag')
+  const journal = journalOf(options, link, { maxLagMs, timing, wanted: () => rules })
+  const sharedOf = (ofRedis: RedisLink) => (follower: Follower) => {
+    const onUnreachable = (): void => {
+      listener({ event: 'unreachable', what: 'shared' })
+    }
+    const givesPositions = database === undefined
+    const shared = redisStore(ofRedis, namespace)
+    const parts = { store: shared, journal, givesPositions, callMs, timing, onUnreachable }
+    return new SharedTier(parts, follower)
+  }
   return {
     journal,
-    shared:
-      link === null
-        ? null
-        : (follower) =>
-            new SharedTier(
-              {
-                store: redisStore(link, namespace),
-                journal,
-                givesPositions: true,
-                callMs,
-                timing,
-                onUnreachable: () => {
-                  listener({ event: 'unreachable', what: 'shared' })
-                },
-              },
-              follower,
-            ),
+    shared: link === null ? null : sharedOf(link),
     entriesMax: options.memory?.max ?? entriesMaxDefault,
     maxLagMs,
     lookMs,
@@ -154,11 +153,13 @@ function partsOf(
   }
 }
 
+/** Of several journals the most lasting. */
 function journalOf(
+  { namespace, database }: CacheOptions,
   link: RedisLink | null,
-  namespace: string,
-  lag: { readonly maxLagMs: number; readonly timing: Timing },
+  lag: Omit<PostgresJournalOptions, 'url'>,
 ): Journal {
+  if (database !== undefined) return postgresJournal(namespace, { url: database, ...lag })
   return link === null ? localJournal() : redisJournal(link, namespace, lag)
 }
 
