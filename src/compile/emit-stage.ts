@@ -170,6 +170,8 @@ function withText({ assembly, ctes }: Statement, own: readonly string[]): string
     sql: `${name} as (\n${indented(sql)}\n)`,
   }))
   const parts = [...deltas, ...own.map((sql) => ({ gate: null, sql }))]
+  // All of them may be left out, and WITH needs one: nobody reads it, so that it costs nothing.
+  if (own.length === 0) parts.push({ gate: null, sql: 'nothing as (select)' })
   return `with\n${indented(listText(assembly, parts, ',\n'))}`
 }
 

@@ -13,7 +13,9 @@ create schema if not exists oracle;
 create or replace function oracle.refresh(name text, maintain text, since pg_snapshot, as_of timestamptz,
   out fault text, out method text, out differing int)
 language plpgsql as $$
-declare result record;
+declare
+  result record;
+  place text;
 begin
   execute format('select * from %s(false, $1, $2)', maintain) into result using since, as_of;
   method := result.method;
@@ -24,7 +26,8 @@ begin
       row_count = coalesce(result.rows_total, s.row_count + result.rows_inserted - result.rows_deleted)
   where s.view = name;
 exception when others then
-  fault := sqlstate || ' ' || sqlerrm;
+  get stacked diagnostics place = pg_exception_context;
+  fault := sqlstate || ' ' || sqlerrm || e'\\n' || left(place, 2000);
 end $$;
 create or replace function oracle.compare(query text, relation text,
   out own_fault text, out fault text, out rows int, out differing int, out examples text)
