@@ -89,7 +89,9 @@ export async function sweepServers(): Promise<void> {
 function roomyFolder(): string {
   if (!existsSync(memoryFolder)) return tmpdir()
   const { bavail, bsize } = statfsSync(memoryFolder)
-  return Math.min(bavail * bsize, process.availableMemory()) >= memoryBytesMin ? memoryFolder : tmpdir()
+  return Math.min(bavail * bsize, process.availableMemory()) >= memoryBytesMin
+    ? memoryFolder
+    : tmpdir()
 }
 
 async function startServer(name: ServerName): Promise<TestServer> {
