@@ -1,7 +1,7 @@
 import type { FuncCall, TypeCast } from 'libpg-query'
 import type { ColumnType, ResultColumn } from '../model/view.ts'
 import type { ColumnId, Expression } from './expression.ts'
-import { columnIn, sqlOf } from './expression.ts'
+import { columnIn, columnOf, sqlOf } from './expression.ts'
 import { functionName } from './functions.ts'
 import { byName } from './partition-cuts.ts'
 import type { Cut, Partition } from './relation.ts'
@@ -27,8 +27,7 @@ const exactOf = (number: number): string => sqlName(`cut ${String(number)} is ex
 /** More ranges than this are made one where the gaps between them are smallest. */
 const rangesMax = 8
 
-/** SQL that is true for a key that is wanted. */
-export const isWanted = (key: string, { equality }: Pick<ColumnType, 'equality'>): string => {
+const isWanted = (key: string, { equality }: Pick<ColumnType, 'equality'>): string => {
   const sign = equality === null || equality === 'pg_catalog.=' ? '=' : `operator(${equality})`
   return `${key} ${sign} any (${partitionKeys})`
 }
@@ -57,7 +56,7 @@ export function cutCondition(cut: Cut, number: number, typeOf: TypeOf): string {
 
 /** The declarations of the variables. */
 export function cutDeclarations(partition: Partition, typeOf: TypeOf): readonly string[] {
-  const { type, collation } = typeOf(partitionKey(partition))
+  const { type, collation } = typeOf(columnOf(partition.by))
   const collate = collation === null ? '' : ` collate ${collation}`
   return [
     `${partitionKeys} ${type}[]${collate};`,
@@ -73,11 +72,6 @@ export function cutDeclarations(partition: Partition, typeOf: TypeOf): readonly 
     }),
   ]
 }
-
-/** The key of the first cut: of the type that all of them have. */
-export const partitionKey = ({ by }: Partition): Expression => ({
-  ColumnRef: { fields: [{ String: { sval: by } }] },
-})
 
 /** Statements that put the keys, found as `keys` and `keysWithNull`, into the variables. */
 export function cutStatements(
@@ -135,7 +129,7 @@ interface Span {
 type Bounds = Pick<Span, 'low' | 'high' | 'exact'>
 
 /** The span of a column from which a key is reckoned; null where it is not one, or the column itself. */
-export function spanOf(key: Expression, typeOf: TypeOf): Span | null {
+function spanOf(key: Expression, typeOf: TypeOf): Span | null {
   if (columnIn(key) !== null) return null
   return spanBelow(key, { low: 'k.key', high: 'k.key', exact: [] }, typeOf)
 }
