@@ -150,7 +150,7 @@ function settle(parts: TableParts, located: readonly string[], table: string): s
             row_number() over (partition by c.${own.image}) as ${own.number}
           from (select d.*, ${image('d')} as ${own.image} from unnest(changes) as d) as c
         ) as c
-        where c.${own.number} = 1 and c.${own.net} <> 0
+        where c.${own.number} = 1
       ),
       found as materialized (
         select n.${own.image}, n.${own.net}, ${pair} as ${own.pair}, t.ctid as ${own.place},

@@ -148,6 +148,8 @@ describe.each(['full', 'incremental'] as const)(
         'select differing::int from tidemark.run order by run_id desc limit 1',
       )
       expect(run?.differing).toBe(2)
+      // Mended at once; that it was wrong is told.
+      await expectWhole(sums, table(sums, { maintain, verify: 'full' }))
       expect(await freshness()).toBe('unknown verification_failed')
       await refresh()
       expect(await freshness()).toBe('fresh')
