@@ -1,5 +1,6 @@
 import { createClient, RESP_TYPES } from 'redis'
-import { createCache, redis } from '../../cache.ts'
+import { redis } from '../../engine/caches/cache-options.ts'
+import { createCache } from '../../engine/caches/create-cache.ts'
 import type { RaceNode, RacePlay, RaceStage, RaceSubject } from './play-history.ts'
 import { pick } from './scheduler.ts'
 import type { RedisSurroundings } from './scheduled-redis.ts'
