@@ -8,7 +8,7 @@ import type { TestDatabase } from '../support/database.ts'
 export type Queries = Readonly<Record<string, string>>
 
 /** Views that are maintained from what changes, each refresh compared with its query. */
-export const incrementalViews = (queries: Queries): TidemarkConfig['views'] =>
+const incrementalViews = (queries: Queries): TidemarkConfig['views'] =>
   Object.fromEntries(
     Object.entries(queries).map(([name, sql]) => [
       `public.${name}`,
