@@ -135,10 +135,9 @@ function chosenCutting(found: BoundWish, wanted: PartitionWish): Chosen | NoKey 
     wanted.by === null ? !isArray(type) : name === wanted.by,
   )
   if (possible.length === 0) {
+    if (wanted.by === null) return noKey(uncut)
     const list = named.map(({ name }) => name).join(', ')
-    return noKey(
-      `it has no column ${wanted.by ?? ''} to be partitioned by; its columns are ${list}`,
-    )
+    return noKey(`it has no column ${wanted.by} to be partitioned by; its columns are ${list}`)
   }
   const cuttings = possible.map(({ id }) => ({ by: id, cutting: cutBy(bound.relation, id, facts) }))
   if (wanted.keys.size > 0)
