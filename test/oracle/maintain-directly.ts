@@ -43,10 +43,10 @@ interface Compiled {
  * How the statements of programs are planned. The product plans each anew, for the numbers of rows at hand; to plan
  * them once takes half the time, and other plans must give the same rows.
  */
-export type Plans = 'custom' | 'generic'
+type Plans = 'custom' | 'generic'
 
 /** What makes stages of a query. */
-export type Drafting = typeof draftIncremental
+type Drafting = typeof draftIncremental
 
 /**
  * Views that are kept up from what changes, by the compiler's own programs, without plan, requests and runs around them: a tenth of the
