@@ -81,7 +81,7 @@ function assembled(assembly: Assembly, text: string): string {
     const part = assembled(assembly, moved(sql))
     return gate === null ? part : `case when ${gate} then ${part} end`
   })
-  const separator = dollarQuoted('sql', moved(list.separator))
+  const separator = dollarQuoted('sql', list.separator.replaceAll('\n', `\n${indent}`))
   const rest = assembled(assembly, text.slice(until + 1))
   return `${dollarQuoted('sql', before)}
   -- What reads no changes is left out.

@@ -7,6 +7,7 @@ import { bindQuery } from './bind.ts'
 import type { Recomputing } from './indexes.ts'
 import { lookupsOf, proposedIndexes } from './indexes.ts'
 import { parseQuery } from './parse.ts'
+import { stageIndexes } from './stage-indexes.ts'
 import { stagesOf } from './stages.ts'
 
 const columns: Readonly<Record<string, readonly string[]>> = {
@@ -175,4 +176,39 @@ test('a longer index serves what a shorter one would', async () => {
   const found = (await proposed(sql)).filter(({ table }) => table === 'public.orders')
   expect(found.map(({ columns: list }) => list)).toEqual([['customer_id', 'status']])
   expect(found[0]?.uses).toHaveLength(2)
+})
+
+test.each([
+  [
+    'the order of a LIMIT over groups',
+    `select customer_id, sum(total) as sum from public.orders group by customer_id
+     order by (sum(total)) desc limit 3`,
+    ['using btree (order_1 desc)'],
+  ],
+  [
+    'the key by which groups are grouped again',
+    `select region, max(total) from (select customer_id, status as region, sum(total) as total
+     from public.orders group by customer_id, status) as o group by region`,
+    ['using hash (region_1)'],
+  ],
+  [
+    'the columns by which groups are joined',
+    `select c.name, o.total from public.customers c
+     join (select customer_id, sum(total) as total from public.orders group by customer_id) as o on o.customer_id = c.id`,
+    ['using btree (customer_id_1)'],
+  ],
+])('a stage that is read has an index on %s', async (_, sql, expected) => {
+  const { select } = await parseQuery(sql)
+  const stages = stagesOf(bindQuery(select, facts), facts.setReturning)
+  const [first] = stages
+  if (first === undefined) throw new Error('a query has a stage')
+  const types = first.outputs.map(({ id }) => ({
+    type: id.startsWith('region') ? 'text' : 'integer',
+    collation: null,
+    imageEqual: true,
+    hashable: true,
+    float: false,
+    equality: null,
+  }))
+  expect(stageIndexes(stages, () => 'always', first, types)).toEqual(expected)
 })
