@@ -199,6 +199,8 @@ function withoutOutside(binding: Binding, relation: Relation): Standing | undefi
       return ofColumns(binding, relation)
     case 'window':
     case 'top': {
+      // WITH TIES after OFFSET counts rows and their ranks at once.
+      if (relation.kind === 'top' && relation.ties && relation.offset !== null) return undefined
       const below = standingAlone(binding, relation.input)
       if (below === undefined) return undefined
       const inner = below.keys.map((key) => columnOf(key.inner))

@@ -61,7 +61,8 @@ export function newStatement(
 }
 
 /** Lines of SQL moved to the right. */
-export const indented = (sql: string, by = '  '): string => sql.replaceAll(/^(?=.)/gm, by)
+export const indented = (sql: string, by = '  '): string =>
+  `${by}${sql.replaceAll('\n', `\n${by}`)}`
 
 /** An item of FROM that gives the columns of a relation by their ids, and weights (`alias.w`) unless the mode is `new`. */
 export interface Item {
@@ -186,7 +187,11 @@ export function selectOf(statement: Statement, relation: Relation): string {
 
 /** `expression as id, …`. */
 export const outputList = (columns: readonly Output[]): string =>
-  columns.map(({ id, expression }) => `${expressionText(expression)} as ${sqlName(id)}`).join(', ')
+  columns
+    .map(({ id, expression }) =>
+      columnIn(expression) === id ? sqlName(id) : `${expressionText(expression)} as ${sqlName(id)}`,
+    )
+    .join(', ')
 
 /** An expression as it can stand anywhere in a select list or a condition. */
 export function expressionText(expression: Expression): string {
@@ -443,10 +448,12 @@ function topSelect(
   const partition = per.map((part) => expressionText(part)).join(', ')
   const by = ties ? sorts : [...sorts, rowText(columns)]
   const place = ties && offset === null ? 'rank' : 'row_number'
-  const from_ = offset === null ? '0' : `coalesce(${expressionText(offset)}, 0)`
+  const skipped = offset === null ? null : `coalesce(${expressionText(offset)}, 0)`
   const conditions = [
-    `place > ${from_}`,
-    ...(limit === null ? [] : [`place <= ${from_} + (${sqlOf(limit)})`]),
+    `place > ${skipped ?? '0'}`,
+    ...(limit === null
+      ? []
+      : [`place <= ${skipped === null ? '' : `${skipped} + `}${expressionText(limit)}`]),
   ]
   const inner = `select ${list === '' ? '' : `${list}, `}${place}() over (partition by ${partition} order by ${by.join(', ')}) as place\nfrom ${from}`
   return `select ${list}\nfrom (\n${indented(inner)}\n) as ${statement.alias()}\nwhere ${conditions.join(' and ')}`

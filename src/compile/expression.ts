@@ -1,6 +1,7 @@
 import { parseSync } from 'libpg-query'
 import type { Node } from 'libpg-query'
 import { deparseSync } from 'pgsql-deparser'
+import { sqlName } from './sql-text.ts'
 import { isFields, treeText } from './walk.ts'
 import { printedRow } from './whole-row.ts'
 
@@ -55,19 +56,33 @@ export const replaced = <Tree>(tree: Tree, change: (node: Node) => Node | undefi
     return { SubLink: { ...node.SubLink, testexpr: replaced(testexpr, change) } }
   })
 
-/** As {@link replaced}, within subqueries too. */
+/** As {@link replaced}, within subqueries too. What has nothing replaced in it comes back as it is, not as a copy. */
 export function replacedDeep<Tree>(tree: Tree, change: (node: Node) => Node | undefined): Tree {
   const walk = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(walk)
+    if (Array.isArray(value)) {
+      const items = value.map(walk)
+      return items.every((item, at) => item === value[at]) ? value : items
+    }
     if (!isFields(value)) return value
     const [kind] = Object.keys(value)
-    if (kind !== undefined && /^[A-Z]/.test(kind)) {
+    if (kind !== undefined && startsWithCapital(kind)) {
       const instead = change(value as Node)
       if (instead !== undefined) return instead
     }
-    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, walk(part)]))
+    let copy: Record<string, unknown> | null = null
+    for (const name of Object.keys(value)) {
+      const part = walk(value[name])
+      if (part !== value[name]) (copy ??= { ...value })[name] = part
+    }
+    return copy ?? value
   }
   return walk(tree) as Tree
+}
+
+/** Kinds of nodes begin with a capital, fields do not. */
+function startsWithCapital(name: string): boolean {
+  const first = name.charCodeAt(0)
+  return first >= 65 && first <= 90
 }
 
 /** Puts expressions in place of columns. */
@@ -87,16 +102,41 @@ export const substituted = <Tree>(tree: Tree, columns: ReadonlyMap<ColumnId, Exp
 export function sqlOf(expression: Expression): string {
   const known = printed.get(expression)
   if (known !== undefined) return known
-  const printable = replacedDeep(expression, printedRow)
-  const plain = deparseSync(printable)
-  let sql = plain
-  if (!isStatement(expression) && !readsBack(plain, printable)) {
-    const careful = parenthesised(printable)
-    sql = deparseSync(careful)
-    if (!readsBack(sql, careful)) throw new Unprintable(`${plain} cannot be printed again`)
-  }
+  // Copies of one expression are printed again and again, and to read back what was printed is what takes the time.
+  const text = JSON.stringify(expression)
+  const sql = printedTexts.get(text) ?? printedAnew(expression)
+  if (printedTexts.size >= printedTextsMax) printedTexts.clear()
+  printedTexts.set(text, sql)
   printed.set(expression, sql)
   return sql
+}
+
+const printed = new WeakMap<Expression, string>()
+const printedTexts = new Map<string, string>()
+const printedTextsMax = 10_000
+
+function printedAnew(expression: Expression): string {
+  const id = columnIn(expression)
+  if (id !== null) return sqlName(id)
+  const printable = replacedDeep(expression, printedRow)
+  const plain = onOneLine(deparseSync(printable))
+  if (isStatement(expression) || readsBack(plain, printable)) return plain
+  const careful = parenthesised(printable)
+  const sql = onOneLine(deparseSync(careful))
+  if (!readsBack(sql, careful)) throw new Unprintable(`${plain} cannot be printed again`)
+  return sql
+}
+
+/** Literals without line breaks in them: programs are put together from lines, which are moved to the right. */
+const onOneLine = (sql: string): string =>
+  sql.includes('\n') ? sql.replaceAll(literals, (text) => literalOnOneLine(text)) : sql
+
+const literals = /\bE'(?:[^'\\]|''|\\[\s\S])*'|'(?:[^']|'')*'|"(?:[^"]|"")*"/g
+
+function literalOnOneLine(text: string): string {
+  if (!text.includes('\n') || text.startsWith('"')) return text
+  const escaped = text.startsWith('E') ? text : `E${text.replaceAll('\\', '\\\\')}`
+  return escaped.replaceAll('\n', '\\n')
 }
 
 /** An item of FROM as SQL, without alias. The printer writes items of FROM within a SELECT only. */
@@ -109,8 +149,6 @@ export function fromItemText(item: Node): string {
   }
   return sqlOf(select).replace(/^\s*select\s*from\s*/i, '')
 }
-
-const printed = new WeakMap<Expression, string>()
 
 /** Thrown for an expression that has no text that is known to mean the same. */
 class Unprintable extends Error {
@@ -128,7 +166,7 @@ function readsBack(sql: string, expression: Expression): boolean {
     if (again === undefined || !('SelectStmt' in again)) return false
     const [target, another] = again.SelectStmt.targetList ?? []
     if (target === undefined || another !== undefined || !('ResTarget' in target)) return false
-    return plainText(target.ResTarget.val) === plainText(expression)
+    return sameMeaning(target.ResTarget.val, expression)
   } catch {
     return false
   }
@@ -186,17 +224,28 @@ function withOperands(node: Node, change: (operand: Node) => Node | undefined): 
 }
 
 /** How a call or a cast was spelt, and where, says nothing about what it means. */
-const spelling =
-  /^(location|name_location|list_start|list_end|rexpr_list_start|rexpr_list_end|funcformat|row_format|inh|relpersistence)$/
+const spelling: ReadonlySet<string> = new Set([
+  'location', 'name_location', 'list_start', 'list_end', 'rexpr_list_start', 'rexpr_list_end', 'funcformat',
+  'row_format', 'inh', 'relpersistence',
+]) // prettier-ignore
 
-const plainText = (tree: unknown): string =>
-  JSON.stringify(tree, (name, value: unknown) => {
-    if (spelling.test(name)) return undefined
-    if (!isFields(value)) return value
-    return Object.fromEntries(
-      Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)),
+/** Whether two trees differ in spelling alone. */
+function sameMeaning(one: unknown, other: unknown): boolean {
+  if (Array.isArray(one)) {
+    return (
+      Array.isArray(other) &&
+      one.length === other.length &&
+      one.every((item, at) => sameMeaning(item, other[at]))
     )
-  })
+  }
+  if (!isFields(one) || !isFields(other)) return one === other
+  const meant = (name: string, of: Readonly<Record<string, unknown>>): boolean =>
+    of[name] !== undefined && !spelling.has(name)
+  return (
+    Object.keys(one).every((name) => !meant(name, one) || sameMeaning(one[name], other[name])) &&
+    Object.keys(other).every((name) => !meant(name, other) || one[name] !== undefined)
+  )
+}
 
 /**
  * A statement in a form that is printed as what it means; null when there is none. What the printer leaves out of a
@@ -206,7 +255,7 @@ export function printableStatement(statement: Expression): Expression | null {
   for (const form of [statement, parenthesisedDeep(statement)]) {
     try {
       const again = parseSync(deparseSync(form)).stmts?.[0]?.stmt
-      if (plainText(again) === plainText(form)) return form
+      if (sameMeaning(again, form)) return form
     } catch {
       // The next form may do.
     }

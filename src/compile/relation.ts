@@ -212,6 +212,16 @@ export interface Cut {
 
 /** The columns that a relation gives, in order. */
 export function columnsOf(relation: Relation): readonly ColumnId[] {
+  const known = columnsKnown.get(relation)
+  if (known !== undefined) return known
+  const columns = columnsOfAnew(relation)
+  columnsKnown.set(relation, columns)
+  return columns
+}
+
+const columnsKnown = new WeakMap<Relation, readonly ColumnId[]>()
+
+function columnsOfAnew(relation: Relation): readonly ColumnId[] {
   switch (relation.kind) {
     case 'scan':
     case 'project':

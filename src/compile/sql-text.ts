@@ -3,7 +3,18 @@ import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
 
 /** A name as SQL, quoted where it must be: what is generated here is read by people. */
-export const sqlName = (name: string): string => QuoteUtils.quoteIdentifier(name)
+export function sqlName(name: string): string {
+  const known = names.get(name)
+  if (known !== undefined) return known
+  const sql = QuoteUtils.quoteIdentifier(name)
+  if (names.size >= namesMax) names.clear()
+  names.set(name, sql)
+  return sql
+}
+
+/** Whether a name is a key word is looked up in long lists, and a program has few names many times. */
+const names = new Map<string, string>()
+const namesMax = 10_000
 
 /** A relation as SQL. */
 export function sqlRelation(relation: RelationName): string {

@@ -24,15 +24,24 @@ export function* nodesOf(tree: unknown): Generator<TreeNode> {
   }
 }
 
-const placesInText =
-  /^(location|stmt_location|stmt_len|name_location|list_start|list_end|rexpr_list_start|rexpr_list_end)$/
+const placesInText: ReadonlySet<string> = new Set([
+  'location', 'stmt_location', 'stmt_len', 'name_location', 'list_start', 'list_end', 'rexpr_list_start', 'rexpr_list_end',
+]) // prettier-ignore
 
 /** A syntax tree as text without the places: equal for two texts that differ in formatting alone. */
 export function treeText(tree: unknown): string {
-  return JSON.stringify(tree, (name, value: unknown) =>
-    placesInText.test(name) ? undefined : value,
-  )
+  if (typeof tree !== 'object' || tree === null) return textOf(tree)
+  const known = texts.get(tree)
+  if (known !== undefined) return known
+  const text = textOf(tree)
+  texts.set(tree, text)
+  return text
 }
+
+const texts = new WeakMap<object, string>()
+
+const textOf = (tree: unknown): string =>
+  JSON.stringify(tree, (name, value: unknown) => (placesInText.has(name) ? undefined : value))
 
 /** Whether there is a subquery in an expression. */
 export const hasSubquery = (tree: unknown): boolean =>

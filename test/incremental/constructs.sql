@@ -124,8 +124,6 @@ select id from customers where handle between 'H1' and 'h3'
 select line from items where sku in (select sku from products)
 --- citext not in sub
 select line from items where sku not in (select sku from products)
---- citext group (leaves a choice)
-select handle, count(*) as n from customers where handle is not null group by handle having count(*) > 2
 --- case int
 select id, case total when 3 then 'x' when 1.5 then 'y' end as c from orders
 --- on outer nested both
@@ -299,7 +297,7 @@ select g from generate_series(1, (select count(*) from bag)) g
 --- user aggregate
 select customer_id, o_product as p from (select customer_id, product(total) as o_product from orders where total <> 0 group by customer_id) t
 --- user aggregate qualified
-select customer_id, o.product(total) as p, o.cat(status order by id) as c from orders o2 group by customer_id
+select customer_id, product(total) as p, cat(status order by id) as c from orders o2 group by customer_id
 --- subquery in group by
 select (select c.region from customers c where c.id = o.customer_id) as region, count(*) as n from orders o group by 1
 --- subquery in group by expr
@@ -506,3 +504,5 @@ select status, json_agg(t order by t.id) filter (where t.total > 2) as j, count(
 with recursive n as (select customer_id, count(*) as k from orders group by customer_id), t as (select c.id, c.parent, 0::bigint as k from customers c where c.parent is null union all select c.id, c.parent, t.k + n.k from customers c join t on c.parent = t.id left join n on n.customer_id = c.id) select id, k from t
 --- recursive beside a limit
 with recursive t as (select id, parent, array[id] as path from customers where parent is null union all select c.id, c.parent, path || c.id from customers c join t on c.parent = t.id) select id, cardinality(path) as depth from t order by depth desc, id limit 5
+--- literals of several lines
+select id, note || E'\n' = E'x1\n' as c, E'p\n  q\\ ''r' as t, (select count(*) from orders p where p.note <> E'x1\n  ' and p.id <= o.id) as n from orders o
