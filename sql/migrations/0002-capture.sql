@@ -30,7 +30,7 @@ $$;
 -- Transactions in the logs of `sources` that are visible now and not reflected by `snap`.
 -- Never misses one: an uncommitted transaction is not visible yet and will be found once it commits,
 -- because it is then still in xip or above xmax of `snap`.
-create function tidemark.unreflected(sources text[], snap pg_snapshot) returns xid8[]
+create function tidemark.unreflected_of_all(sources text[], snap pg_snapshot) returns xid8[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   logs text[] := array(select l from unnest(sources) s, unnest(tidemark.log_tables(s)) l);
@@ -49,7 +49,7 @@ end $$;
 
 create function tidemark.unreflected(source text, snap pg_snapshot) returns xid8[]
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-  select tidemark.unreflected(array[source], snap)
+  select tidemark.unreflected_of_all(array[source], snap)
 $$;
 
 -- A statement that tells whether one of `sources` has a commit that is not reflected by the snapshot whose xmax is $1 and whose
@@ -134,7 +134,7 @@ end $$;
 create function tidemark.oldest_unreflected_at(view_name text) returns timestamptz
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select min(case when t.remembered is null
-                  then tidemark.first_commit_at(tidemark.unreflected(t.sources, t.snapshot::pg_snapshot), t.as_of)
+                  then tidemark.first_commit_at(tidemark.unreflected_of_all(t.sources, t.snapshot::pg_snapshot), t.as_of)
                   else t.remembered end)
   from (
     select m.snapshot::text as snapshot, f.at as remembered, array_agg(m.source) as sources, max(m.as_of) as as_of
