@@ -1,4 +1,6 @@
 export type { Answer, AnswerState, AnswerTier } from './model/answer.ts'
+export type { CacheEvent, CacheListener } from './cache/cache-event.ts'
+export type { CacheStatistics, CacheStats } from './cache/statistics.ts'
 export { createCache } from './engine/caches/create-cache.ts'
 export type { CacheManager, InvalidationOf } from './engine/caches/create-cache.ts'
 export { cached, redis } from './engine/caches/cache-options.ts'
