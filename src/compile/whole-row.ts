@@ -1,5 +1,4 @@
 import type { FuncCall, Node } from 'libpg-query'
-import type { Expression } from './expression.ts'
 import { functionName } from './functions.ts'
 
 /*
@@ -13,11 +12,11 @@ const standIn = ['tidemark', 'row_of']
 /** A column of a row. */
 export interface RowField {
   readonly name: string
-  readonly is: Expression
+  readonly is: Node
 }
 
 /** The row as a value; `present` is true, and NULL where there is none. */
-export const rowValue = (present: Expression, fields: readonly RowField[]): Expression => ({
+export const rowValue = (present: Node, fields: readonly RowField[]): Node => ({
   FuncCall: {
     funcname: standIn.map((sval) => ({ String: { sval } })),
     args: [
@@ -31,7 +30,7 @@ export const rowValue = (present: Expression, fields: readonly RowField[]): Expr
 const isRowValue = (call: FuncCall): boolean => functionName(call) === standIn.join('.')
 
 /** Whether a value is a row without a type of its own, of which no column can be. */
-export const isRecord = (expression: Expression): boolean =>
+export const isRecord = (expression: Node): boolean =>
   'RowExpr' in expression || ('FuncCall' in expression && isRowValue(expression.FuncCall))
 
 /** What is printed in place of a stand-in; undefined for any other node. */

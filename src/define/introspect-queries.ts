@@ -6,7 +6,7 @@ const presentsView = (alias: string): string =>
  * Relations by name, each with everything that reads it: at depth 0 the relation itself, then its
  * readers, each after those that it reads. `union` ends the walk; views cannot read in a circle.
  */
-export const treeQuery = `
+export const treeQuery: string = `
 with recursive wanted as (
   select w.name as root, c.oid
   from unnest($1::text[], $2::text[], $3::text[]) w (name, schema, relation)
