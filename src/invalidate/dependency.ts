@@ -1,7 +1,10 @@
 import { TidemarkError } from '../model/errors.ts'
+import type { RelationName } from '../model/ids.ts'
+import { relationOf } from '../model/ids.ts'
 import type { Tag } from '../model/invalidation.ts'
+import { sourceTag, wholeTag } from '../model/journal.ts'
 import type { TagValue } from './tags.ts'
-import { rowsTag, sourceTag, wholeSourceTag } from './tags.ts'
+import { rowsTag } from './tags.ts'
 
 /**
  * On which rows of a source an entry depends: `true`, on all of them; a column, on those where it equals the first
@@ -16,7 +19,7 @@ export type DependsOn<Args extends readonly unknown[]> =
 
 /** What is to be captured of a source: the columns by which its rows are told apart; none, if any change counts. */
 export interface SourceRule {
-  readonly source: string
+  readonly source: RelationName
   readonly columns: readonly string[]
 }
 
@@ -35,7 +38,7 @@ export function dependencies<Args extends readonly unknown[]>(
   const entries: (readonly [string, RowsOf<Args>])[] = isList(dependsOn)
     ? dependsOn.map((name) => [name, true])
     : Object.entries(dependsOn)
-  const settled = entries.map(([name, rows]) => oneOf<Args>(fullName(name), rows))
+  const settled = entries.map(([name, rows]) => oneOf<Args>(relationOf(name), rows))
   return {
     rules: settled.map(({ rule }) => rule),
     byFirst: entries.some(([, rows]) => typeof rows === 'string'),
@@ -44,10 +47,10 @@ export function dependencies<Args extends readonly unknown[]>(
 }
 
 function oneOf<Args extends readonly unknown[]>(
-  source: string,
+  source: RelationName,
   rows: RowsOf<Args>,
 ): { readonly rule: SourceRule; readonly tagsOf: (args: Args) => Tag[] } {
-  const whole = wholeSourceTag(source)
+  const whole = wholeTag(source)
   if (rows === true) {
     return { rule: { source, columns: [] }, tagsOf: () => [sourceTag(source), whole] }
   }
@@ -66,9 +69,6 @@ function oneOf<Args extends readonly unknown[]>(
     ],
   }
 }
-
-/** `quotes` is `public.quotes`. */
-const fullName = (name: string): string => (name.includes('.') ? name : `public.${name}`)
 
 const isList = (value: unknown): value is readonly string[] => Array.isArray(value)
 

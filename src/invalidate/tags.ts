@@ -1,4 +1,6 @@
+import type { RelationName } from '../model/ids.ts'
 import type { Tag } from '../model/invalidation.ts'
+import { sourceTag } from '../model/journal.ts'
 
 /** A value of a column by which a source is told apart. */
 export type TagValue = string | number | bigint | boolean | null
@@ -12,15 +14,12 @@ export const beginningTag = (words: string): Tag => `key:${words}` as Tag
 /** The tag that a user gave by name. */
 export const namedTag = (name: string): Tag => `tag:${escaped(name)}` as Tag
 
-/** The tag of any change of a source, by its full name: `public.quotes`. */
-export const sourceTag = (source: string): Tag => `source:${source}` as Tag
-
-/** The tag of the changes of a source that cannot be told row by row: TRUNCATE, a gap. */
-export const wholeSourceTag = (source: string): Tag => `source:${source}:*` as Tag
-
 /** The tag of the rows of a source with these values: `source:public.quotes:tenant_id=7`. */
-export const rowsTag = (source: string, values: readonly (readonly [string, TagValue])[]): Tag =>
-  `source:${source}:${values.map(([column, value]) => `${column}=${valueText(value)}`).join(',')}` as Tag
+export const rowsTag = (
+  source: RelationName,
+  values: readonly (readonly [string, TagValue])[],
+): Tag =>
+  `${sourceTag(source)}:${values.map(([column, value]) => `${column}=${valueText(value)}`).join(',')}` as Tag
 
 /** A value as PostgreSQL casts it to text, with what parts a tag escaped; NULL as `\N`. */
 const valueText = (value: TagValue): string => (value === null ? '\\N' : escaped(String(value)))

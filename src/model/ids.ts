@@ -13,6 +13,14 @@ export type GroupName = Brand<string, 'GroupName'>
 export const relationName = (schema: string, name: string): RelationName =>
   `${schema}.${name}` as RelationName
 
+/** The {@link RelationName} of what people write; schema public is meant when none is written. */
+export function relationOf(text: string): RelationName {
+  const dot = text.indexOf('.')
+  return dot < 0
+    ? relationName('public', text)
+    : relationName(text.slice(0, dot), text.slice(dot + 1))
+}
+
 /**
  * Splits a {@link RelationName} at its first dot.
  * A schema whose name contains a dot is refused earlier, by the configuration.

@@ -1,4 +1,5 @@
 import type { RelationName } from './ids.ts'
+import type { Tag } from './invalidation.ts'
 
 /** A table or view that caches depend on, and how its changes are told apart. */
 export interface JournalSource {
@@ -24,7 +25,7 @@ export const pollFunction = (namespace: string): string => `poll ${namespace}`
 export const invalidateFunction = (namespace: string): string => `invalidate ${namespace}`
 
 /** The tag of any change of a source. */
-export const sourceTag = (relation: RelationName): string => `source:${relation}`
+export const sourceTag = (relation: RelationName): Tag => `source:${relation}` as Tag
 
 /** The tag of what cannot be told by row: whoever depends on a source by columns has it as well. */
-export const wholeTag = (relation: RelationName): string => `source:${relation}:*`
+export const wholeTag = (relation: RelationName): Tag => `source:${relation}:*` as Tag

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { TidemarkConfig } from '../../src/define/config/tidemark-config.ts'
 import { planConfiguration } from '../../src/engine/define.ts'
 import { rowsTag } from '../../src/invalidate/tags.ts'
+import { relationOf } from '../../src/model/ids.ts'
 import { configured, destroyAll, planAndApply, titles } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
@@ -63,7 +64,7 @@ describe('tags', () => {
       'source:public.expenses:tenant_id=a%2Cb%3Dc%3Ad%25e é%0A',
     ])
     for (const value of [odd, null])
-      expect(tags).toContain(rowsTag('public.expenses', [['tenant_id', value]]))
+      expect(tags).toContain(rowsTag(relationOf('expenses'), [['tenant_id', value]]))
   })
 
   test('TRUNCATE is told as all of it', async () => {

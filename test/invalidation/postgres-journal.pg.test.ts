@@ -3,6 +3,7 @@ import { systemTiming } from '../../src/base/timing.ts'
 import type { Journal } from '../../src/cache/journal.ts'
 import { postgresJournal } from '../../src/cache/postgres-journal.ts'
 import { namedTag, rowsTag } from '../../src/invalidate/tags.ts'
+import { relationOf } from '../../src/model/ids.ts'
 import type { EntryKey, Tag } from '../../src/model/invalidation.ts'
 import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
@@ -18,7 +19,12 @@ beforeEach(async () => {
     views: {},
     caches: { shop: { dependsOn: { quotes: ['tenant_id'] } } },
   })
-  journal = postgresJournal('shop', { url: db.url, maxLagMs: 20, timing: systemTiming, wanted: () => [] })
+  journal = postgresJournal('shop', {
+    url: db.url,
+    maxLagMs: 20,
+    timing: systemTiming,
+    wanted: () => [],
+  })
 })
 afterEach(async () => {
   await journal.close()
@@ -36,7 +42,11 @@ test('a look tells commits and wishes in order, with the one transaction that th
   const news = await journal.look(position)
   expect(news).toMatchObject({ complete: true, epoch, position: appended })
   expect(news.invalidations.map(({ verb, of }) => ({ verb, ...of }))).toEqual([
-    { verb: 'remove', kind: 'tag', tag: rowsTag('public.quotes', [['tenant_id', 7]]) },
+    {
+      verb: 'remove',
+      kind: 'tag',
+      tag: rowsTag(relationOf('quotes'), [['tenant_id', 7]]),
+    },
     { verb: 'expire', kind: 'key', key },
     { verb: 'expire', kind: 'tag', tag },
   ])
@@ -78,7 +88,12 @@ test('a hint comes when there are news', async () => {
 test('a look fails while a table is not captured, and where there is no such cache', async () => {
   await db.sql(`select tidemark.bypass('quotes', 'test')`)
   await expect(journal.look(null)).rejects.toThrow('TIDEMARK_CACHE_BLIND')
-  const other = postgresJournal('other', { url: db.url, maxLagMs: 20, timing: systemTiming, wanted: () => [] })
+  const other = postgresJournal('other', {
+    url: db.url,
+    maxLagMs: 20,
+    timing: systemTiming,
+    wanted: () => [],
+  })
   await expect(other.look(null)).rejects.toThrow('TIDEMARK_CACHE_UNKNOWN')
   await other.close()
 })

@@ -1,6 +1,6 @@
 import { must } from '../../base/assert.ts'
 import { parseDuration } from '../../base/duration.ts'
-import { relationName, type RelationName } from '../../model/ids.ts'
+import { relationOf } from '../../model/ids.ts'
 import type { JournalSource, NamespaceDeclaration } from '../../model/journal.ts'
 import type { TableCacheDeclaration } from '../../model/table-cache.ts'
 import type { CacheConfig, CacheTableConfig } from './tidemark-config.ts'
@@ -8,12 +8,6 @@ import type { CacheConfig, CacheTableConfig } from './tidemark-config.ts'
 /** A span that was checked to be one. */
 export const millisecondsOf = (text: string): number =>
   must(parseDuration(text), 'a duration is checked before it is filled in')
-
-/** The relation of a name; schema public is meant when none is written. */
-export function relationOf(text: string): RelationName {
-  const [schema, name] = text.split('.')
-  return name === undefined ? relationName('public', text) : relationName(schema ?? '', name)
-}
 
 /**
  * A list of columns is one rule; an empty one asks for nothing but that it changed. Columns are in the order of their names, so

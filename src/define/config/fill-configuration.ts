@@ -12,6 +12,7 @@ import type {
   ViewDeclaration,
 } from '../../model/declaration.ts'
 import type { RelationName } from '../../model/ids.ts'
+import { relationOf } from '../../model/ids.ts'
 import { placeOf, quoted, raiseProblems, type Finding, type Problem } from './config-problems.ts'
 import type {
   CalendarConfig,
@@ -20,7 +21,7 @@ import type {
   TidemarkConfig,
   ViewConfig,
 } from './tidemark-config.ts'
-import { fillCaches, fillCacheTables, millisecondsOf, relationOf } from './fill-caches.ts'
+import { fillCaches, fillCacheTables, millisecondsOf } from './fill-caches.ts'
 import { readDays } from './weekdays.ts'
 
 /** Where a configuration came from, and how files that it names are read. */
