@@ -4,8 +4,7 @@ import type { ColumnType } from '../model/view.ts'
 import { spanParts, timeIn } from './emit-cut.ts'
 import { itemOf, newStatement } from './emit-relation.ts'
 import { emitDelta } from './emit-delta.ts'
-import type { StageContext, TypeProbe } from './emit-stage.ts'
-import { probesOf } from './emit-stage.ts'
+import type { StageContext } from './emit-stage.ts'
 import { freeIn } from './bind-scope.ts'
 import { asksClock } from './clock.ts'
 import type { ColumnId, Expression } from './expression.ts'
@@ -29,6 +28,8 @@ import { columnsOf, isKeyed, relationsIn } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 import { hasSubquery, nodesOf } from './walk.ts'
+import type { TypeProbe } from './type-probes.ts'
+import { probesOf } from './type-probes.ts'
 
 /** How a view wants to be kept up partition by partition. */
 export interface PartitionWish {

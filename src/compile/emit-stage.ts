@@ -1,5 +1,4 @@
 import type { ColumnType } from '../model/view.ts'
-import { argumentsOf } from './accumulate.ts'
 import type { Assembly } from './assemble.ts'
 import { executeText, listText, newAssembly, partOf, valueText } from './assemble.ts'
 import type { BindFacts } from './bind-scope.ts'
@@ -28,7 +27,6 @@ import { clocksIn, isConstant, scansIn } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 import { inputKeys } from './stages.ts'
-import { isRecord } from './whole-row.ts'
 
 /** A column of the table that holds a stage. */
 export interface StoredColumn {
@@ -75,8 +73,11 @@ export interface StageContext {
   readonly facts: BindFacts
 }
 
-const statementOf = ({ names, facts }: StageContext, assembly: Assembly | null = null): Statement =>
-  newStatement(names, facts, emitDelta, assembly)
+/** A statement in the making, over the sources and stages of a program. */
+export const statementOf = (
+  { names, facts }: StageContext,
+  assembly: Assembly | null = null,
+): Statement => newStatement(names, facts, emitDelta, assembly)
 
 /**
  * What is left out of a statement over changes of the inputs of a stage, where there are several of them. Not where the
@@ -545,44 +546,6 @@ function resultSelect(stored: StoredStage): string {
     ) as c
   )
 from difference`
-}
-
-/** Types are asked for of these: the SELECT that gives them, and what each column of it is. */
-export interface TypeProbe {
-  readonly sql: string
-  readonly expressions: readonly Expression[]
-}
-
-/** The expressions of a stage whose types decide how it is written. */
-export function probesOf(context: StageContext, stage: Stage): readonly TypeProbe[] {
-  const probes: TypeProbe[] = []
-  const ask = (all: readonly Expression[], from: (statement: Statement) => string): void => {
-    // No column can be a row without a type of its own; nothing is promised of one.
-    const expressions = all.filter((expression) => !isRecord(expression))
-    if (expressions.length === 0) return
-    const statement = statementOf(context)
-    const list = expressions.map(
-      (expression, at) => `${expressionText(expression)} as ${sqlName(`p${String(at + 1)}`)}`,
-    )
-    probes.push({ sql: `select ${list.join(', ')}\nfrom ${from(statement)}`, expressions })
-  }
-  for (const { input, key } of inputKeys(stage)) {
-    const { core } = stage
-    const args = core.kind === 'aggregate' ? argumentsOf(core) : []
-    ask([...key, ...args], (statement) => itemOf(statement, input, 'new').sql)
-  }
-  if (!stage.linear) {
-    ask(
-      [...stage.outputs, ...stage.key].map(({ expression }) => expression),
-      (statement) => `(\n${keyedSelect(statement, stage.core, null)}\n) as core`,
-    )
-  } else {
-    ask(
-      stage.outputs.map(({ expression }) => expression),
-      (statement) => `(\n${selectOf(statement, stage.core)}\n) as core`,
-    )
-  }
-  return probes
 }
 
 /** The columns of a stage by name, for scans of it in a statement that computes it in place. */

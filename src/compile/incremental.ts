@@ -23,8 +23,7 @@ import {
   valueTable,
 } from './emit-incremental.ts'
 import type { TargetNames } from './emit-relation.ts'
-import type { StoredColumn, StoredStage, TypeProbe } from './emit-stage.ts'
-import { probesOf } from './emit-stage.ts'
+import type { StoredColumn, StoredStage } from './emit-stage.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn } from './expression.ts'
 import { functionName } from './functions.ts'
@@ -39,6 +38,8 @@ import type { Stage } from './stages.ts'
 import { stagesOf } from './stages.ts'
 import { treeText } from './walk.ts'
 import type { Spot } from './written-place.ts'
+import type { TypeProbe } from './type-probes.ts'
+import { probesOf } from './type-probes.ts'
 
 /** A query to be maintained from what changes. */
 export interface IncrementalWish {

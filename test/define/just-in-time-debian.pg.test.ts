@@ -22,6 +22,7 @@ beforeEach(async () => {
   db = await createTestDatabase()
   await db.sql('create table orders (id int primary key, region text)')
   for (const setting of [
+    'jit = on',
     'jit_above_cost = 0',
     'session_preload_libraries = auto_explain',
     'auto_explain.log_min_duration = 0',

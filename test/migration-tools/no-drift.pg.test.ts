@@ -89,83 +89,77 @@ async function migrateTo(
   await workUntilWhole(db.database, Object.keys(declared))
 }
 
-test(
-  'Supabase runs the migrations and sees no difference between them and a database in use',
-  async () => {
-    await begin()
-    const supabase = (...words: string[]): Promise<ToolRun> =>
-      runTool('supabase', [...words, '--agent', 'no'], project.folder)
-    const migrate = (url: string): Promise<ToolRun> =>
-      well(supabase('migration', 'up', '--yes', '--db-url', plain(url)))
-    await write('supabase/config.toml', 'project_id = "shop"\n')
-    await write('supabase/migrations/20260101000000_shop.sql', `${ordersTable}\n${salesView}\n`)
-    await migrate(db.url)
-    await db.sql(`insert into orders values (1, 'north', 5), (2, 'south', 7)`)
+test('Supabase runs the migrations and sees no difference between them and a database in use', async () => {
+  await begin()
+  const supabase = (...words: string[]): Promise<ToolRun> =>
+    runTool('supabase', [...words, '--agent', 'no'], project.folder)
+  const migrate = (url: string): Promise<ToolRun> =>
+    well(supabase('migration', 'up', '--yes', '--db-url', plain(url)))
+  await write('supabase/config.toml', 'project_id = "shop"\n')
+  await write('supabase/migrations/20260101000000_shop.sql', `${ordersTable}\n${salesView}\n`)
+  await migrate(db.url)
+  await db.sql(`insert into orders values (1, 'north', 5), (2, 'south', 7)`)
 
-    await migrateTo(views, 'supabase', () => migrate(db.url))
-    await migrateTo(laterViews, 'supabase', () => migrate(db.url))
-    const shadow = await createTestDatabase()
-    onTestFinished(() => shadow.drop())
-    await migrate(shadow.url)
-    const difference = async (): Promise<string> => {
-      const ends = ['--from', plain(shadow.url), '--to', plain(db.url)]
-      const { said } = await well(supabase('db', 'diff', '--strict-coverage', ...ends))
-      return said.replaceAll(/^(│|▲.*TLS.*|Target: .*)?\n/gm, '').trim()
-    }
-    expect(await difference()).toBe('')
-    await db.sql('drop trigger "capture public.orders insert" on orders')
-    expect(await difference()).toContain('DROP TRIGGER "capture public.orders insert" ON')
-  },
-)
+  await migrateTo(views, 'supabase', () => migrate(db.url))
+  await migrateTo(laterViews, 'supabase', () => migrate(db.url))
+  const shadow = await createTestDatabase()
+  onTestFinished(() => shadow.drop())
+  await migrate(shadow.url)
+  const difference = async (): Promise<string> => {
+    const ends = ['--from', plain(shadow.url), '--to', plain(db.url)]
+    const { said } = await well(supabase('db', 'diff', '--strict-coverage', ...ends))
+    return said.replaceAll(/^(│|▲.*TLS.*|Target: .*)?\n/gm, '').trim()
+  }
+  expect(await difference()).toBe('')
+  await db.sql('drop trigger "capture public.orders insert" on orders')
+  expect(await difference()).toContain('DROP TRIGGER "capture public.orders insert" ON')
+})
 
-test(
-  'Drizzle runs the migrations, sees no change, and numbers its own after them',
-  async () => {
-    await begin()
-    const drizzle = (...words: string[]): Promise<ToolRun> =>
-      well(runTool('drizzle', words, project.folder))
-    const declare = (more: string): Promise<void> =>
-      write(
-        'schema.ts',
-        `import { integer, numeric, pgMaterializedView, pgTable, pgView, text } from 'drizzle-orm/pg-core'
+test('Drizzle runs the migrations, sees no change, and numbers its own after them', async () => {
+  await begin()
+  const drizzle = (...words: string[]): Promise<ToolRun> =>
+    well(runTool('drizzle', words, project.folder))
+  const declare = (more: string): Promise<void> =>
+    write(
+      'schema.ts',
+      `import { integer, numeric, pgMaterializedView, pgTable, pgView, text } from 'drizzle-orm/pg-core'
        export const orders = pgTable('orders', { id: integer().primaryKey(), region: text(), ${more}
          amount: numeric({ precision: 10, scale: 2 }) })
        export const byRegion = pgView('by_region', { region: text() }).existing()
        export const largest = pgView('largest', { id: integer() }).existing()
        export const raw = pgMaterializedView('raw', { n: integer() }).existing()
        export const sales = pgView('sales', { region: text() }).existing()`,
-      )
-    await write(
-      'drizzle.config.ts',
-      `export default { dialect: 'postgresql', schema: './schema.ts', dbCredentials: { url: '${db.url}' } }`,
     )
-    await declare('')
-    await drizzle('generate', '--name', 'shop')
-    await drizzle('migrate')
-    await db.sql(salesView)
-    await db.sql(`insert into orders values (1, 'north', 5), (2, 'south', 7)`)
+  await write(
+    'drizzle.config.ts',
+    `export default { dialect: 'postgresql', schema: './schema.ts', dbCredentials: { url: '${db.url}' } }`,
+  )
+  await declare('')
+  await drizzle('generate', '--name', 'shop')
+  await drizzle('migrate')
+  await db.sql(salesView)
+  await db.sql(`insert into orders values (1, 'north', 5), (2, 'south', 7)`)
 
-    await migrateTo(views, 'drizzle', () => drizzle('migrate'))
-    await migrateTo(laterViews, 'drizzle', () => drizzle('migrate'))
-    expect((await drizzle('generate')).said).toContain('No schema changes, nothing to migrate')
-    expect((await drizzle('check', '--dialect', 'postgresql', '--out', 'drizzle')).said).toContain(
-      `Everything's fine`,
-    )
-    const push = ['--dialect', 'postgresql', '--schema', './schema.ts', '--url', db.url, '--strict']
-    expect((await drizzle('push', ...push)).said).toContain('No changes detected')
+  await migrateTo(views, 'drizzle', () => drizzle('migrate'))
+  await migrateTo(laterViews, 'drizzle', () => drizzle('migrate'))
+  expect((await drizzle('generate')).said).toContain('No schema changes, nothing to migrate')
+  expect((await drizzle('check', '--dialect', 'postgresql', '--out', 'drizzle')).said).toContain(
+    `Everything's fine`,
+  )
+  const push = ['--dialect', 'postgresql', '--schema', './schema.ts', '--url', db.url, '--strict']
+  expect((await drizzle('push', ...push)).said).toContain('No changes detected')
 
-    const before = readdirSync(join(project.folder, 'drizzle'))
-    await declare('note: text(),')
-    await drizzle('generate', '--name', 'note')
-    const after = readdirSync(join(project.folder, 'drizzle'))
-    expect(after.filter((name) => !before.includes(name))).toEqual([
-      `${String(before.length - 1).padStart(4, '0')}_note.sql`,
-    ])
-    await drizzle('migrate')
-    expect(await db.sql('select note from orders where id = 1')).toEqual([{ note: null }])
-    expect(await project.run(['plan'])).toMatchObject({ status: 0, err: '' })
-  },
-)
+  const before = readdirSync(join(project.folder, 'drizzle'))
+  await declare('note: text(),')
+  await drizzle('generate', '--name', 'note')
+  const after = readdirSync(join(project.folder, 'drizzle'))
+  expect(after.filter((name) => !before.includes(name))).toEqual([
+    `${String(before.length - 1).padStart(4, '0')}_note.sql`,
+  ])
+  await drizzle('migrate')
+  expect(await db.sql('select note from orders where id = 1')).toEqual([{ note: null }])
+  expect(await project.run(['plan'])).toMatchObject({ status: 0, err: '' })
+})
 
 test('Prisma runs the migrations and sees no drift in a database in use', async () => {
   // The engine of Prisma 6 panics on any database of PostgreSQL 18.

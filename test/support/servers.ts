@@ -29,6 +29,8 @@ const memoryBytesMin = 8 * 1024 ** 3
 
 const settings = {
   fsync: 'off',
+  // Programs turn it off for themselves; what tests compare them with would be compiled for longer than it runs.
+  jit: 'off',
   synchronous_commit: 'off',
   full_page_writes: 'off',
   max_connections: 200,

@@ -1,0 +1,120 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createClient } from 'redis'
+import type { CacheManager } from '../../src/cache.ts'
+import { createCache, redis } from '../../src/cache.ts'
+import { openSession } from '../../src/postgres/connection.ts'
+import { planAndApply } from '../define/configured.ts'
+import type { TestDatabase } from '../support/database.ts'
+import { createTestDatabase } from '../support/database.ts'
+import type { TestRedis } from '../support/redis.ts'
+import { startRedis } from '../support/redis.ts'
+
+let server: TestRedis
+let db: TestDatabase
+let open: CacheManager[] = []
+
+beforeAll(async () => {
+  server = await startRedis()
+})
+afterAll(async () => {
+  await server.stop()
+})
+beforeEach(async () => {
+  db = await createTestDatabase()
+  await db.sql(`create table quotes (id int primary key, tenant_id int, amount int)`)
+  await db.sql(`insert into quotes values (1, 7, 10), (2, 8, 20)`)
+  await planAndApply(db.database, {
+    views: {},
+    caches: { shop: { dependsOn: { quotes: ['tenant_id'] } } },
+  })
+})
+afterEach(async () => {
+  await Promise.all(open.map((cache) => cache.close()))
+  open = []
+  await db.drop()
+})
+
+/** A node whose entries are the sums of tenants. */
+function node(maxLag: '100ms' | 0 = '100ms') {
+  const cache = createCache({
+    namespace: 'shop',
+    database: db.url,
+    store: redis(server.url),
+    maxLag,
+  })
+  open.push(cache)
+  const counted = { loads: 0, away: false }
+  const load = async (tenant: number): Promise<number> => {
+    counted.loads += 1
+    if (counted.away) throw new Error('the database is away')
+    const rows = await db.sql<{ total: string }>(
+      `select coalesce(sum(amount), 0)::text as total from quotes where tenant_id = ${tenant}`,
+    )
+    return Number(rows[0]?.total)
+  }
+  const options = { dependsOn: { quotes: 'tenant_id' }, version: '1' } as const
+  return { cache, counted, total: cache.define('total', load, options) }
+}
+
+test('one node loads, others take it from Redis, and a commit outdates it for all', async () => {
+  const [a, b] = [node(), node()]
+  expect((await a.total.get(7)).value).toBe(10)
+  await expect.poll(async () => (await b.total.get(7)).tier).not.toBe('source')
+  expect(a.counted.loads + b.counted.loads).toBeLessThanOrEqual(2)
+  await db.sql(`update quotes set amount = 11 where id = 1`)
+  for (const { total } of [a, b]) {
+    await expect.poll(async () => (await total.get(7)).value).toBe(11)
+  }
+})
+
+test('law: with maxLag 0, Redis gives nothing from before what was committed before the question', async () => {
+  const nodes = [node(0), node(0)]
+  for (let amount = 1; amount <= 40; amount += 1) {
+    await db.sql(`update quotes set amount = ${amount} where id = 1`)
+    const answers = await Promise.all(nodes.map(({ total }) => total.get(7)))
+    expect(answers.map(({ value }) => value)).toEqual([amount, amount])
+  }
+})
+
+test('law: what a Redis that came back with less than it had still holds is brought up to date before it is used', async () => {
+  const [a, b] = [node(0), node(0)]
+  await a.total.get(7)
+  const client = await createClient({ url: server.url }).connect()
+  await expect.poll(() => client.exists(a.total.key(7))).toBe(1)
+  const head = await client.hGetAll('shop:~head')
+  await db.sql(`update quotes set amount = 11 where id = 1`)
+  expect((await a.total.get(7)).value).toBe(11)
+  // As a failover to a replica that has heard of nothing since.
+  await client.hSet('shop:~head', head)
+  for (const tag of await client.keys('shop:~tag:*'))
+    await client.set(tag, `${head['position'] ?? 0} 0`)
+  expect((await b.total.get(7)).value).toBe(11)
+  await client.close()
+})
+
+test('while Redis is away the source answers, and a commit outdates memory as before', async () => {
+  const a = node()
+  await a.total.get(7)
+  server.freeze()
+  try {
+    await db.sql(`update quotes set amount = 12 where id = 1`)
+    await expect.poll(async () => (await a.total.get(7)).value, { timeout: 5_000 }).toBe(12)
+  } finally {
+    server.thaw()
+  }
+})
+
+test('while the database is away, what is known is answered and marked', async () => {
+  const a = node()
+  await a.total.get(7)
+  a.counted.away = true
+  const other = await openSession(db.url.replace(db.name, 'postgres'))
+  await other.query(`alter database ${db.name} allow_connections false`)
+  await other.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${db.name}'`,
+  )
+  await other.close()
+  await expect
+    .poll(async () => a.total.get(7), { timeout: 10_000 })
+    .toMatchObject({ value: 10, state: 'fallback' })
+})
