@@ -399,19 +399,25 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   select coalesce(sum(pg_total_relation_size(to_regclass(l))), 0)::bigint from unnest(tidemark.log_tables(source_name)) l
 $$;
 
+-- True when a snapshot reflects every row of a bucket.
+create function tidemark.is_consumed_by(bucket text, snap pg_snapshot) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare needed boolean;
+begin
+  execute format('select exists (select from %s where xid >= $1 or xid = any ($2))', bucket)
+  into needed using pg_snapshot_xmax(snap), array(select pg_snapshot_xip(snap));
+  return not needed;
+end $$;
+
 -- True when every row of a bucket is reflected by every view and cache that reads the source: nobody needs it again.
 create function tidemark.bucket_consumed(bucket text, source_name text) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  needed boolean;
-  horizon pg_snapshot;
+declare horizon pg_snapshot;
 begin
   -- as text: snapshots know no equality
   for horizon in select distinct t.snapshot::text from tidemark.tidemark t where t.source = source_name
                  union select h::text from tidemark.cache_horizons(source_name) h loop
-    execute format('select exists (select from %s where xid >= pg_snapshot_xmax($1) or xid = any ($2))', bucket)
-    into needed using horizon, array(select pg_snapshot_xip(horizon));
-    if needed then return false; end if;
+    if not tidemark.is_consumed_by(bucket, horizon) then return false; end if;
   end loop;
   return true;
 end $$;

@@ -263,16 +263,6 @@ begin
   return gone;
 end $$;
 
--- True when a snapshot reflects every row of a bucket.
-create function tidemark.is_consumed_by(bucket text, snap pg_snapshot) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare needed boolean;
-begin
-  execute format('select exists (select from %s where xid >= $1 or xid = any ($2))', bucket)
-  into needed using pg_snapshot_xmax(snap), array(select pg_snapshot_xip(snap));
-  return not needed;
-end $$;
-
 -- Ticks: sequences namespaces that nobody has sequenced for a while, so that no log waits for a cache that sleeps, and
 -- forgets what is older than it has to be kept.
 create function tidemark.look_after_caches() returns int
@@ -282,8 +272,7 @@ declare
   forgotten_to bigint;
   looked_after int := 0;
 begin
-  for c in select k.name, k.retain_ms, s.forgotten, s.position, s.snapshot
-             from tidemark.cache k join tidemark.cache_state s on s.cache = k.name
+  for c in select s.cache as name from tidemark.cache_state s
             where s.sequenced_at < clock_timestamp() - interval '5 seconds' loop
     begin
       perform tidemark.poll_invalidations(c.name);
