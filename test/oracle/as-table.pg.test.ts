@@ -1,28 +1,20 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Database } from '../../src/postgres/connection.ts'
-import type { TestDatabase } from '../support/database.ts'
-import { createInstalledDatabase } from '../support/database.ts'
 import { toldBy } from '../support/decoded.ts'
 import { seed } from '../support/random.ts'
 import { generateCase } from './generate-case.ts'
 import { maintainByPlan } from './maintain-by-plan.ts'
 import type { Maintainer } from './maintainer.ts'
-import type { OracleDatabase } from './oracle-database.ts'
-import { openOracleDatabase } from './oracle-database.ts'
 import { runCase } from './run-batch.ts'
+import type { TestOracle } from './test-oracle.ts'
+import { createTestOracle } from './test-oracle.ts'
 
-let db: TestDatabase
-let on: OracleDatabase
+let on: TestOracle
 
 beforeAll(async () => {
-  db = await createInstalledDatabase()
-  await db.sql('create extension citext schema public')
-  on = await openOracleDatabase(db.url, db.database)
+  on = await createTestOracle()
 })
-afterAll(async () => {
-  await on.closeSessions()
-  await db.drop()
-})
+afterAll(() => on.close())
 
 type Bag = Map<string, number>
 
@@ -122,7 +114,7 @@ test.each(['full', 'incremental'] as const)(
   `a table that is maintained by %s refresh equals its query after random histories, and so does what subscribers were told (seed ${seed})`,
   async (maintain) => {
     const unlike: string[] = []
-    const subscriber = new Subscriber(db.database, `slot_${db.name}`)
+    const subscriber = new Subscriber(on.database, `slot_${on.name}`)
     const maintainer = watched(maintainByPlan(maintain, 'table'), subscriber, unlike)
     const given = await generateCase(on, { seed, queries: 16, histories: 2, overViews: false })
     const { views } = await runCase({ on, maintainer }, given)

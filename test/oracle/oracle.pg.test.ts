@@ -1,37 +1,29 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { draftIncremental } from '../../src/compile/incremental.ts'
 import { seed } from '../support/random.ts'
-import type { TestDatabase } from '../support/database.ts'
-import { createInstalledDatabase } from '../support/database.ts'
 import type { ViewOutcome } from './case.ts'
 import { historyStatementsMin } from './case.ts'
 import { generateCase } from './generate-case.ts'
 import { beyondCases, constructs, isHonest } from './constructs.ts'
 import { maintainDirectly } from './maintain-directly.ts'
-import type { OracleDatabase } from './oracle-database.ts'
-import { openOracleDatabase } from './oracle-database.ts'
 import { randomOf } from './random.ts'
 import { runCase } from './run-batch.ts'
 import { shrink } from './shrink.ts'
 import { simplerQueries } from './shrink-query.ts'
 import { Steering } from './steering.ts'
+import type { TestOracle } from './test-oracle.ts'
+import { createTestOracle } from './test-oracle.ts'
 
 const casesMin = 500
 const queries = 36
 const histories = 8
 
-let db: TestDatabase
-let on: OracleDatabase
+let on: TestOracle
 
 beforeAll(async () => {
-  db = await createInstalledDatabase()
-  await db.sql('create extension citext schema public')
-  on = await openOracleDatabase(db.url, db.database)
+  on = await createTestOracle()
 })
-afterAll(async () => {
-  await on.closeSessions()
-  await db.drop()
-})
+afterAll(() => on.close())
 
 const told = ({ view, outcome, detail }: ViewOutcome): string =>
   `${outcome}: ${view.name} (${view.featured})\n${view.sql}\n${detail}`

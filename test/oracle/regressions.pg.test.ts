@@ -1,29 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { TestDatabase } from '../support/database.ts'
-import { createInstalledDatabase } from '../support/database.ts'
 import { isHonest } from './constructs.ts'
 import { maintainByPlan } from './maintain-by-plan.ts'
 import { maintainDirectly } from './maintain-directly.ts'
-import type { OracleDatabase } from './oracle-database.ts'
-import { openOracleDatabase } from './oracle-database.ts'
 import type { Regression } from './regression.ts'
 import { readRegressions } from './regression.ts'
 import type { Maintainer } from './maintainer.ts'
 import { runCase } from './run-batch.ts'
+import type { TestOracle } from './test-oracle.ts'
+import { createTestOracle } from './test-oracle.ts'
 
 const regressions = await readRegressions()
-let db: TestDatabase
-let on: OracleDatabase
+let on: TestOracle
 
 beforeAll(async () => {
-  db = await createInstalledDatabase()
-  await db.sql('create extension citext schema public')
-  on = await openOracleDatabase(db.url, db.database)
+  on = await createTestOracle()
 })
-afterAll(async () => {
-  await on.closeSessions()
-  await db.drop()
-})
+afterAll(() => on.close())
 
 /** What reads a maintained view goes the whole way. */
 const maintainerFor = ({ views }: Regression): Maintainer =>
