@@ -8,9 +8,14 @@ import { functionName } from './functions.ts'
  * of few rows is the one that a refresh of all would compute.
  */
 
+/*
+ * By the text of a value, with nothing appended to it: of a citext that is grouped by, PostgreSQL 16 and later would take the
+ * bare cast for the value itself, hold the input for sorted already, and let any of several spellings come first.
+ */
+
 /** One of equal values that may look different: the one whose text comes first. */
 export const determined = (name: string, { imageEqual }: ColumnType): string =>
-  imageEqual ? name : `tidemark.first(${name} order by ${name}::text collate "C")`
+  imageEqual ? name : `tidemark.first(${name} order by (${name}::text || '') collate "C")`
 
 /** Aggregates whose value does not depend on the order of their input, if their arguments look alike when equal. */
 const orderless =
@@ -46,13 +51,19 @@ const inOrder = (node: Expression): SortBy => ({
   sortby_nulls: 'SORTBY_NULLS_DEFAULT',
 })
 
+const asText = (node: Expression): Expression => ({
+  TypeCast: { arg: node, typeName: { names: [{ String: { sval: 'text' } }], typemod: -1 } },
+})
+
 const textOrder = (node: Expression): SortBy => ({
   node: {
     CollateClause: {
       arg: {
-        TypeCast: {
-          arg: node,
-          typeName: { names: [{ String: { sval: 'text' } }], typemod: -1 },
+        A_Expr: {
+          kind: 'AEXPR_OP',
+          name: [{ String: { sval: '||' } }],
+          lexpr: asText(node),
+          rexpr: { A_Const: { sval: { sval: '' } } },
         },
       },
       collname: [{ String: { sval: 'C' } }],

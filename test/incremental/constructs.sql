@@ -494,6 +494,8 @@ select o.id, c.id as c from orders o left join customers c on c.id = o.customer_
 select o.id, c.id as c from orders o left join customers c on c.region = 's' and exists (select i.qty from items i where i.order_id = o.id and i.line = c.id group by i.qty having count(*) > 0)
 --- case of citext in a group (leaves a choice)
 select case sku when 'a1' then 'one' else 'more' end as k, nullif(sku, 'B2') as s, count(*) as n from items group by 1, 2
+--- spellings of a group (leaves a choice)
+select handle, count(*) as n, string_agg(handle, ',') as all_of_them, array_agg(handle order by handle) as ordered from customers group by handle having count(*) > 1
 --- citext through a subquery
 select t.s is not distinct from p.sku as same, p.label from (select sku as s, qty from items) t join products p on p.sku = t.s
 --- json of rows of values
