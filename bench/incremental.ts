@@ -10,11 +10,10 @@
  * measurement of all three the view is compared with its twin.
  */
 import { parseArgs } from 'node:util'
-import { fillConfiguration } from '../src/define/config/fill-configuration.ts'
-import { applyConfiguration } from '../src/engine/define.ts'
 import type { Database } from '../src/postgres/connection.ts'
 import { onBenchServer } from './measure/bench-server.ts'
 import type { Row } from './measure/compare.ts'
+import { declared, maintainViews } from './measure/maintain-views.ts'
 import {
   expectEqual,
   headLine,
@@ -53,18 +52,7 @@ const tell = (text: string): void => {
 async function prepare(database: Database): Promise<void> {
   await loadOrderLines(database, rowCount)
   await makeTwins(database, views)
-  const configuration = fillConfiguration(
-    {
-      views: Object.fromEntries(
-        views.map(({ name, sql }) => [`public.${name}`, { sql, maintain: 'incremental' as const }]),
-      ),
-    },
-    { path: null, readText: () => null },
-  )
-  const populated = await applyConfiguration(database, configuration)
-  for (const { group, outcome } of populated)
-    if (outcome !== 'completed') throw new Error(`${group}: ${outcome}`)
-  await database.query('vacuum analyze')
+  await maintainViews(database, declared(views, { maintain: 'incremental' }))
   tell(`loaded and applied ${rowCount} rows`)
 }
 

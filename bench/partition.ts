@@ -10,8 +10,6 @@
  * of all three the view is compared with its twin.
  */
 import { parseArgs } from 'node:util'
-import { fillConfiguration } from '../src/define/config/fill-configuration.ts'
-import { applyConfiguration } from '../src/engine/define.ts'
 import type { Database } from '../src/postgres/connection.ts'
 import { onBenchServer } from './measure/bench-server.ts'
 import type { Compared, Row, Times } from './measure/compare.ts'
@@ -27,6 +25,7 @@ import {
   refreshPlain,
   rowOf,
 } from './measure/compare.ts'
+import { declared, maintainViews } from './measure/maintain-views.ts'
 
 const { values } = parseArgs({
   options: {
@@ -96,20 +95,7 @@ async function prepare(database: Database): Promise<void> {
   ]
   for (const statement of statements) await database.query(statement)
   await makeTwins(database, views)
-  const declared = views.map(({ name, sql }): [string, object] => [
-    `public.${name}`,
-    { sql, maintain: 'partition', reads: [] },
-  ])
-  const populated = await applyConfiguration(
-    database,
-    fillConfiguration(
-      { views: Object.fromEntries(declared) },
-      { path: null, readText: () => null },
-    ),
-  )
-  for (const { group, outcome } of populated)
-    if (outcome !== 'completed') throw new Error(`${group}: ${outcome}`)
-  await database.query('vacuum analyze')
+  await maintainViews(database, declared(views, { maintain: 'partition', reads: [] }))
   tell(`loaded and applied ${rowCount} rows`)
 }
 
