@@ -23,10 +23,12 @@ import { adoptStep, asWords, createObjects, refuseTaken } from './view-create.ts
 import {
   amongState,
   carriedOver,
+  columnNames,
   columnsDigest,
   createExact,
   createLiveView,
   createIndex,
+  createIndexes,
   createMaintain,
   createPresentation,
   declaredIndexes,
@@ -156,7 +158,7 @@ function remakeStep(desired: DesiredView, found: Found, why: string, progress: P
       ? { drop: [], again: [], told: '' }
       : moveReaders(standing ? withNothingOn(tree) : tree, progress)
   const owner = ownerOf(view, progress)
-  const columns = desired.compiled.query.columns.map(({ name }) => name)
+  const columns = columnNames(desired)
   const lost = (tree?.relation.columns ?? []).filter(({ name }) => !columns.includes(name))
   const parts = remadeObjects({ desired, found, progress, restore, owner, standing })
   progress.gone.add(viewObjects(view).fallback)
@@ -217,7 +219,7 @@ function remadeObjects({ desired, found, progress, restore, owner, standing }: R
   ) {
     const { build, swap } = splitRestore(restore)
     const live = createLiveView(desired, owner, role)
-    const made = declaredIndexes(desired).flatMap((index) => createIndex(compiled.name, index))
+    const made = createIndexes(desired)
     const maintain = createMaintain(desired, owner, { role, installer })
     const room = found.tree === undefined ? [] : makeRoom(found.tree.relation)
     return {
@@ -226,9 +228,11 @@ function remadeObjects({ desired, found, progress, restore, owner, standing }: R
     }
   }
   const { columns } = compiled.query
-  const names = columns.map(({ name }) => name)
   const before = found.tree?.relation
-  const carried = before === undefined || standing ? [] : carriedOver(before, names, declaration.as)
+  const carried =
+    before === undefined || standing
+      ? []
+      : carriedOver(before, columnNames(desired), declaration.as)
   const bare =
     before === undefined || !standing
       ? []

@@ -8,20 +8,19 @@ import type { DesiredView } from './desired.ts'
 import type { Placement } from './groups.ts'
 import { forgetArtifact } from './catalogue-rows.ts'
 import type { Target } from './recreate.ts'
-import { targetName } from './recreate.ts'
+import { statisticsOn, targetName } from './recreate.ts'
 import { askForRefresh } from './view-catalogue.ts'
 import {
   amongState,
   carriedOver,
-  carriedStatistics,
+  columnNames,
   copyState,
   createLiveView,
-  createIndex,
+  createIndexes,
   createMaintain,
   createMatview,
   createPresentation,
   createState,
-  declaredIndexes,
   guardTrigger,
   notePresentation,
   targetNamed,
@@ -76,7 +75,7 @@ export function createObjects(
 ): readonly string[] {
   const view = desired.compiled.name
   const { role, installer } = progress.actual
-  const indexes = declaredIndexes(desired).flatMap((index) => createIndex(view, index))
+  const indexes = createIndexes(desired)
   const rows = {
     matview: () => createMatview(desired, owner, role),
     view: () => [
@@ -141,7 +140,8 @@ export function adoptStep(
       `drop materialized view ${qualifiedName(matview.name)}`,
       ...present,
       ...carriedOver(matview, columnNames(desired), kind),
-      ...carriedStatistics(matview, role, presentedAt(matview.name, kind)),
+      // They go with the materialized view.
+      ...statisticsOn(matview, presentedAt(matview.name, kind), role),
       ...readers.again,
       ...(early ? createLiveView(desired, matview.owner, role) : []),
       ...declare(desired, place, restore.length > 0, progress),
@@ -176,7 +176,7 @@ function adopted(
   if (desired.declaration.as !== 'table') {
     return {
       kind: 'view',
-      build: declaredIndexes(desired).flatMap((index) => createIndex(view, index)),
+      build: createIndexes(desired),
       present: [
         ...createPresentation(desired, owner, actual.role),
         ...notePresentation(desired, restore),
@@ -188,19 +188,17 @@ function adopted(
     ({ kind, ownerName }) => kind === 'index' && ownerName === view,
   )
   const before = ownIndexes(matview, declared)
-  const indexesOn = (table?: string): readonly string[] =>
-    declaredIndexes(desired, table).flatMap((index) => createIndex(view, index))
   const taken = declared.length > 0
   return {
     kind: 'table',
     build: [
       ...draftTable(before, actual.role),
-      ...(taken ? [] : indexesOn(targetName(draftOf(view)))),
+      ...(taken ? [] : createIndexes(desired, targetName(draftOf(view)))),
     ],
     present: [
       ...nameDraft(before),
       ...declared.map(({ kind, name }) => forgetArtifact(kind, name)),
-      ...(taken ? indexesOn() : []),
+      ...(taken ? createIndexes(desired) : []),
       ...dressTable(desired, owner, actual, restore),
     ],
   }
@@ -225,7 +223,7 @@ export function takeOverStep(
     detail: `materialized view stays as it is, ${told(desired, place)}`,
     expectedMs: progress.measures.refreshMs.get(relation.name) ?? null,
     sql: amongState(relation.owner, progress.actual, [
-      ...declaredIndexes(desired).flatMap((index) => createIndex(relation.name, index)),
+      ...createIndexes(desired),
       ...createMaintain(desired, relation.owner, { role, installer }),
       ...createLiveView(desired, relation.owner, role),
       ...declare(desired, place, true, progress),
@@ -292,9 +290,6 @@ const kindWord = (kind: RelationFacts['kind']): string =>
     foreign: 'foreign table',
     other: 'relation',
   })[kind]
-
-const columnNames = ({ compiled }: DesiredView): readonly string[] =>
-  compiled.query.columns.map(({ name }) => name)
 
 const placeOf = ({ compiled }: DesiredView, { places }: Progress): Placement =>
   must(places.get(compiled.name), 'every desired view has a place')

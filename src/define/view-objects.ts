@@ -16,7 +16,6 @@ import {
   optionsOf,
   ownership,
   restoreMatview,
-  statisticsOn,
   targetName,
   targetOf,
 } from './recreate.ts'
@@ -44,6 +43,10 @@ export function viewObjects(view: RelationName): ViewObjects {
     fallback: relationName(stateSchema, viewNames.fallback(view)),
   }
 }
+
+/** The columns of a view by name, in their order. */
+export const columnNames = ({ compiled }: DesiredView): readonly string[] =>
+  compiled.query.columns.map(({ name }) => name)
 
 /** The view of what a view has to hold, by which it is verified. */
 export const exactName = (view: RelationName): RelationName =>
@@ -343,16 +346,20 @@ export const createIndex = (view: RelationName, index: DeclaredIndex): string[] 
   noteArtifact({ ...ownedBy(view), kind: 'index', name: index.name, digest: digestOf(index.sql) }),
 ]
 
+/** Creates the declared indexes of a view, or those of a draft of it, and notes them. */
+export const createIndexes = (desired: DesiredView, draft?: string): string[] =>
+  declaredIndexes(desired, draft).flatMap((index) => createIndex(desired.compiled.name, index))
+
 /** Forgets what a view is shown by, its state and its indexes: all of it is made and noted anew. */
 export const forgetPresentation = (view: RelationName): string[] => {
-  const { relation, state } = viewObjects(view)
+  const { relation, state, signature } = viewObjects(view)
   return [
     `delete from tidemark.artifact
 where owner_noun = 'view' and owner_name = ${literal(view)}
   and (kind in ('table', 'matview', 'index', 'key')
        or kind = 'guard' and name in (${literal(targetName(state))}, ${literal(relation)})
        or kind = 'view' and name = ${literal(relation)}
-       or kind = 'function' and name not like ${literal('%(boolean, pg_snapshot, timestamptz)')})`,
+       or kind = 'function' and name <> ${literal(signature)})`,
   ]
 }
 
@@ -382,7 +389,7 @@ export function createMatview(desired: DesiredView, owner: string, role: string)
   return [
     `create materialized view ${relation} as\n${compiled.query.sql}\nwith no data`,
     ...ownership(owner, target, role),
-    ...declaredIndexes(desired).flatMap((index) => createIndex(compiled.name, index)),
+    ...createIndexes(desired),
     noteArtifact({
       ...ownedBy(compiled.name),
       kind: 'matview',
@@ -401,10 +408,3 @@ export function wayBack(matview: RelationFacts): readonly string[] {
   const { build, swap } = restoreMatview(matview, '')
   return [...build, swapMark, ...swap]
 }
-
-/** Extended statistics go with the materialized view and come again on what is read in its place. */
-export const carriedStatistics = (
-  matview: RelationFacts,
-  role: string,
-  target: Target,
-): readonly string[] => statisticsOn(matview, target, role)

@@ -9,11 +9,11 @@ import type { Found } from './view-found.ts'
 import {
   amongState,
   carriedOver,
+  columnNames,
   columnsDigest,
-  createIndex,
+  createIndexes,
   createMaintain,
   createPresentation,
-  declaredIndexes,
   forgetPresentation,
   notePresentation,
   viewObjects,
@@ -95,9 +95,6 @@ interface Making {
   readonly make: readonly string[]
 }
 
-const indexesOf = (desired: DesiredView, draft?: string): readonly string[] =>
-  declaredIndexes(desired, draft).flatMap((index) => createIndex(desired.compiled.name, index))
-
 function tableInPlace(desired: DesiredView, found: Swapped, { actual }: Progress): Making {
   const view = desired.compiled.name
   const { relation } = found.tree
@@ -106,7 +103,7 @@ function tableInPlace(desired: DesiredView, found: Swapped, { actual }: Progress
       ...dropDeclared(found),
       ...forgetPresentation(view),
       ...draftTable(relation, actual.role),
-      ...indexesOf(desired, targetName(draftOf(view))),
+      ...createIndexes(desired, targetName(draftOf(view))),
     ],
     make: [
       `drop view ${qualifiedName(view)}`,
@@ -128,7 +125,7 @@ function viewInPlace(desired: DesiredView, found: Swapped, { actual }: Progress)
       `drop table ${qualifiedName(view)}`,
       ...forgetPresentation(view),
       ...indexesOn(ownIndexes(relation, found.artifacts), state),
-      ...indexesOf(desired),
+      ...createIndexes(desired),
       ...createPresentation(desired, relation.owner, actual.role),
       ...carriedOver(relation, columnNames(desired)),
       ...notePresentation(desired, found.restore),
@@ -138,6 +135,3 @@ function viewInPlace(desired: DesiredView, found: Swapped, { actual }: Progress)
 
 const dropDeclared = ({ artifacts }: Found): readonly string[] =>
   artifacts.filter(({ kind }) => kind === 'index').map(({ name }) => `drop index if exists ${name}`)
-
-const columnNames = ({ compiled }: DesiredView): readonly string[] =>
-  compiled.query.columns.map(({ name }) => name)
