@@ -125,14 +125,6 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select c.refresh from tidemark.input_cursor c where c.view = view_name and c.input = input_name
 $$;
 
--- The refresh of a view that all its readers reflect: changes up to it are not needed again. A reader without a cursor
--- computes everything afresh and needs none.
-create function tidemark.reflected_by_all(view_name text) returns bigint
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select coalesce(min(c.refresh), (select s.refreshes from tidemark.view_state s where s.view = view_name))
-  from tidemark.input_cursor c where c.input = view_name
-$$;
-
 -- Notes what a view reflects of the views that it reads, as this transaction sees them.
 create function tidemark.move_cursors(view_name text) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$

@@ -302,8 +302,9 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select s.snapshot from tidemark.cache c join tidemark.cache_state s on s.cache = c.name where source_name = any (c.sources)
 $$;
 
--- Caches read what views publish, like views do.
-create or replace function tidemark.reflected_by_all(view_name text) returns bigint
+-- The refresh of a view that all its readers reflect, views and caches: changes up to it are not needed again. A reader without
+-- a cursor computes everything afresh and needs none.
+create function tidemark.reflected_by_all(view_name text) returns bigint
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(min(r.refresh), (select s.refreshes from tidemark.view_state s where s.view = view_name))
   from (select c.refresh from tidemark.input_cursor c where c.input = view_name
