@@ -9,7 +9,8 @@ export interface BreakerLimits {
 
 /**
  * Keeps calls away from what does not answer. After `failuresMax` failures in a row it is open for `openMs`; then one call
- * is let through, and what becomes of it decides. For reads and fills only: an invalidation is never kept away.
+ * is let through, and what becomes of it decides. Only for what can be left out: an invalidation goes through the journal,
+ * not through here.
  */
 export class Breaker {
   readonly #limits: BreakerLimits

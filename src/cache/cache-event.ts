@@ -39,7 +39,8 @@ export type CacheEvent =
       /** `here`: asked for by this process. `journal`: told by the journal. */
       readonly by: 'here' | 'journal'
     }
-  | { readonly event: 'flushed'; readonly reason: 'journal_gap' | 'all' }
+  /** What was invalidated since the last look cannot be told: every entry counts as removed. */
+  | { readonly event: 'flushed' }
   | {
       readonly event: 'unreachable'
       readonly what: 'journal' | 'shared'

@@ -125,12 +125,6 @@ export class Cache {
     this.#tell({ event: 'invalidated', by: 'here', ...request })
   }
 
-  /** Drops every entry of this process; other tiers keep theirs. */
-  forget(): void {
-    this.#ledger.removeEverything()
-    this.#memory.clear()
-  }
-
   /** Looks at the journal now. @throws what made that fail. */
   async look(): Promise<void> {
     if (!(await this.#follower.lookAgain())) throw this.#follower.failure
@@ -378,7 +372,7 @@ export class Cache {
   }
 
   #tellNews({ complete, invalidations }: News): void {
-    if (!complete) this.#tell({ event: 'flushed', reason: 'journal_gap' })
+    if (!complete) this.#tell({ event: 'flushed' })
     for (const verb of ['remove', 'expire'] as const) {
       const these = invalidations.filter((invalidation) => invalidation.verb === verb)
       if (these.length === 0) continue

@@ -1,6 +1,6 @@
 import type { Timing } from '../base/timing.ts'
 import { within } from '../base/timing.ts'
-import type { EntryKey, News, Position } from '../model/invalidation.ts'
+import type { EntryKey, JournalPlace, News, Position, Verb } from '../model/invalidation.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
 
@@ -16,11 +16,11 @@ export interface FollowOptions {
 /** What a {@link Follower} tells. */
 export interface FollowListener {
   /** An entry was invalidated by its key. */
-  readonly onKey: (key: EntryKey, verb: 'remove' | 'expire') => void
+  readonly onKey: (key: EntryKey, verb: Verb) => void
   /** A look failed. */
   readonly onFailure: (error: unknown) => void
   /** There were news, and the ledger has them. */
-  readonly onNews: (news: News, since: Position | null) => void
+  readonly onNews: (news: News, since: Position) => void
 }
 
 /** Without reads for this long, a node stops looking; the next read looks first. */
@@ -43,8 +43,7 @@ export class Follower {
   #looking: Promise<boolean> | undefined
   #next: Promise<boolean> | undefined
   #cancelTimer: () => void = () => undefined
-  #place: { readonly position: Position; readonly epoch: string } | undefined
-  #snapshot: string | null = null
+  #place: JournalPlace | undefined
   #failure: unknown
   #closed = false
 
@@ -64,13 +63,8 @@ export class Follower {
   }
 
   /** How far this node has followed; undefined before the first look. */
-  get place(): { readonly position: Position; readonly epoch: string } | undefined {
+  get place(): JournalPlace | undefined {
     return this.#place
-  }
-
-  /** The snapshot of the last look. */
-  get snapshot(): string | null {
-    return this.#snapshot
   }
 
   /** Why the last look failed; undefined if it did not. */
@@ -148,9 +142,9 @@ export class Follower {
       else this.#listener.onKey(of.key, verb)
     }
     this.#place = { position: news.position, epoch: news.epoch }
-    this.#snapshot = news.snapshot
-    if (since !== null && (news.position !== since || !sameEpoch))
-      this.#listener.onNews(news, since)
+    if (news.position === since && news.complete && sameEpoch) return
+    if (this.#journal.hearsBack) void this.lookAgain()
+    if (since !== null) this.#listener.onNews(news, since)
   }
 
   #resting(): boolean {

@@ -41,11 +41,6 @@ export class Ledger {
     return this.#moment
   }
 
-  /** How many tags are held. */
-  get size(): number {
-    return this.#records.size
-  }
-
   /** The records of tags, held until {@link release}. */
   hold(tags: readonly Tag[]): TagRecord[] {
     return tags.map((tag) => {

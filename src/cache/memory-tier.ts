@@ -11,6 +11,7 @@ export interface MemoryEntry {
   readonly loadedAt: number
   /** From here on the first reader has it renewed, before its time runs out (see {@link renewalTime}). */
   readonly renewAt: number
+  /** Set to the past when the entry is expired by its key. */
   freshUntil: number
   /** Until here it may be served while it is renewed, or when it cannot be. */
   readonly staleUntil: number
@@ -58,11 +59,6 @@ export class MemoryTier {
   /** Drops the entry of a key. */
   delete(key: EntryKey): void {
     this.#entries.delete(key)
-  }
-
-  /** Drops every entry. */
-  clear(): void {
-    this.#entries.clear()
   }
 }
 

@@ -50,7 +50,12 @@ function nodeRedisLink(client: NodeRedisClient, owned: boolean): RedisLink {
   let connecting: Promise<unknown> | undefined
   return {
     async send(words) {
-      if (!client.isOpen) await (connecting ??= client.connect())
+      if (!client.isOpen) {
+        connecting ??= client.connect().finally(() => {
+          connecting = undefined
+        })
+        await connecting
+      }
       return (await client.sendCommand(words.map(word), {
         typeMapping: { [blobString]: Buffer },
       })) as RedisReply
@@ -64,7 +69,7 @@ function nodeRedisLink(client: NodeRedisClient, owned: boolean): RedisLink {
         .then(() => own.subscribe(channel, listener))
         .catch(ignore)
       return () => {
-        own.destroy()
+        destroyed(own)
       }
     },
     close() {

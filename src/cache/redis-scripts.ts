@@ -165,8 +165,9 @@ return {epoch, position}
  * A stamp tells two invalidations of one position apart: a server that lost the last ones gives their positions again.
  * What is noted as seen is what the node had taken in when it asked; one that looks for the first time has nothing.
  */
-export const lookScript: string = `${place}
+export const lookScript: string = `${place}${clock}
 local epoch, position, floor = place(KEYS[1], ARGV[1])
+redis.call('zadd', KEYS[3], 'nx', now_ms(), '~since')
 local stamp = redis.call('hget', KEYS[1], 'stamp') or ''
 if ARGV[3] == '' then
   redis.call('zadd', KEYS[3], position, ARGV[2])
@@ -190,5 +191,11 @@ if not known then return {epoch, position, stamp, 0, {}} end
 return {epoch, position, stamp, 1, news}
 `
 
-/** KEYS seen; ARGV position */
-export const unseenScript = `return redis.call('zcount', KEYS[1], '-inf', '(' .. ARGV[1])`
+/**
+ * KEYS seen; ARGV position, lag ms. How many nodes have not come so far, or 1 where that is not known: what is noted of nodes
+ * may have been forgotten, by a server that began anew or had no room, so it counts only after every node has looked again.
+ */
+export const unseenScript: string = `${clock}
+local since = redis.call('zscore', KEYS[1], '~since')
+if not since or now_ms() - tonumber(since) < tonumber(ARGV[2]) then return 1 end
+return redis.call('zcount', KEYS[1], '-inf', '(' .. ARGV[1])`

@@ -5,6 +5,7 @@ import type {
   EntryKey,
   Invalidation,
   InvalidationRequest,
+  JournalPlace,
   News,
   Position,
   Tag,
@@ -21,7 +22,7 @@ import {
   releaseScript,
   unseenScript,
 } from './redis-scripts.ts'
-import type { SharedAnswer, SharedPlace, SharedStore } from './shared-store.ts'
+import type { SharedAnswer, SharedStore } from './shared-store.ts'
 
 /** What is kept of the journal in Redis: who lags behind by more begins anew. */
 const logMax = 10_000
@@ -107,7 +108,7 @@ export function redisStore(link: RedisLink, namespace: string): SharedStore {
   }
 }
 
-/** How long a node may answer from memory, by which {@link redisJournal} knows when all have seen something. */
+/** How long each node may answer from memory, by which {@link redisJournal} knows when all have seen something. */
 export interface RedisJournalOptions {
   readonly maxLagMs: number
   readonly timing: Timing
@@ -117,7 +118,8 @@ export interface RedisJournalOptions {
  * A journal in Redis, for a cache that has no database behind it: as durable as that Redis is.
  *
  * Each look notes how far the node had come before it. An invalidation is settled when no node is known that has not come so
- * far, or when `maxLagMs` have passed, in which every node has looked again or may no longer answer from memory.
+ * far, or when `maxLagMs` have passed, in which every node has looked again or may no longer answer from memory: it is the
+ * same for all nodes.
  */
 export function redisJournal(
   link: RedisLink,
@@ -146,7 +148,7 @@ export function redisJournal(
     async settled(position) {
       const until = timing.now() + maxLagMs
       for (let waitMs = 1; timing.now() < until; waitMs = Math.min(waitMs * 2, 10)) {
-        if ((await run(link, scripts.unseen, [names.seen], [position])) === 0) return
+        if ((await run(link, scripts.unseen, [names.seen], [position, maxLagMs])) === 0) return
         await passing(timing, waitMs)
       }
       // Who has not looked by now answers nothing before it has, and is then noted again.
@@ -168,7 +170,7 @@ function listOf(reply: RedisReply | undefined): readonly RedisReply[] {
 const textOf = (reply: RedisReply | undefined): string =>
   Buffer.isBuffer(reply) ? reply.toString() : String(reply)
 
-const placeOf = ([epoch, position]: readonly RedisReply[]): SharedPlace => ({
+const placeOf = ([epoch, position]: readonly RedisReply[]): JournalPlace => ({
   epoch: textOf(epoch),
   position: Number(position) as Position,
 })

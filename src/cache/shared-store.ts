@@ -1,4 +1,4 @@
-import type { EntryKey, Invalidation, Position, Tag } from '../model/invalidation.ts'
+import type { EntryKey, Invalidation, JournalPlace, Tag } from '../model/invalidation.ts'
 
 /** What is asked of the shared store in one call. */
 export interface SharedRead {
@@ -13,12 +13,6 @@ export interface SharedRead {
   readonly renew: boolean
 }
 
-/** Where the store stands: how far it has followed the journal. */
-export interface SharedPlace {
-  readonly epoch: string
-  readonly position: Position
-}
-
 /** An entry as the shared store keeps it. */
 export interface SharedEntry {
   readonly payload: Uint8Array
@@ -28,8 +22,8 @@ export interface SharedEntry {
   readonly standing: 'valid' | 'expired'
 }
 
-/** What the shared store answers. */
-export interface SharedAnswer extends SharedPlace {
+/** What the shared store answers; its place is how far it has followed the journal. */
+export interface SharedAnswer extends JournalPlace {
   readonly entry: SharedEntry | null
   /** Whether the caller holds the lease now. */
   readonly leased: boolean
@@ -63,14 +57,14 @@ export interface SharedStore {
    * Moves the store along the journal, from `since` (what the store said) to `to`, with what was invalidated in between;
    * `everything` removes all entries. Does nothing if the store stands elsewhere than at `since`, and says where.
    */
-  readonly follow: (step: FollowStep) => Promise<SharedPlace>
+  readonly follow: (step: FollowStep) => Promise<JournalPlace>
   readonly close: () => Promise<void>
 }
 
 /** A step of the shared store along the journal. */
 export interface FollowStep {
-  readonly since: SharedPlace
-  readonly to: SharedPlace
+  readonly since: JournalPlace
+  readonly to: JournalPlace
   readonly everything: boolean
   readonly invalidations: readonly Invalidation[]
 }

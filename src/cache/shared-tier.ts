@@ -1,20 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Timing } from '../base/timing.ts'
 import { passing, within } from '../base/timing.ts'
-import type { EntryKey, News, Position, Tag } from '../model/invalidation.ts'
+import type { EntryKey, JournalPlace, News, Position, Tag } from '../model/invalidation.ts'
 import { Breaker } from './breaker.ts'
 import type { EntryRequest } from './entry-request.ts'
 import type { Follower } from './follower.ts'
 import type { Journal } from './journal.ts'
 import type { MemoryEntry } from './memory-tier.ts'
 import { decodePayload, encodePayload } from './payload.ts'
-import type {
-  FollowStep,
-  SharedAnswer,
-  SharedEntry,
-  SharedPlace,
-  SharedStore,
-} from './shared-store.ts'
+import type { FollowStep, SharedAnswer, SharedEntry, SharedStore } from './shared-store.ts'
 
 /** What a {@link SharedTier} is made of. */
 export interface SharedTierParts {
@@ -132,9 +126,12 @@ export class SharedTier {
     return loadedAt !== undefined && leasedAt <= loadedAt
   }
 
-  /** Takes the store along with what a look has told this node. */
-  follow(news: News, since: Position | null): void {
-    if (this.#parts.givesPositions || since === null) return
+  /**
+   * Takes the store along with what a look has told this node. If that fails it stands behind, and the next read takes it
+   * along.
+   */
+  follow(news: News, since: Position): void {
+    if (this.#parts.givesPositions) return
     const { epoch, position, complete, invalidations } = news
     const step: FollowStep = {
       since: { epoch, position: since },
@@ -177,7 +174,7 @@ export class SharedTier {
   }
 
   /** The store and this node stand apart. Who is behind is taken along. */
-  async #bringTogether(store: SharedPlace, seen: SharedPlace): Promise<void> {
+  async #bringTogether(store: JournalPlace, seen: JournalPlace): Promise<void> {
     if (this.#parts.givesPositions) {
       // The store came back with less than it had: everything that this node knew of it is void.
       await this.#follower.lookAgain()
@@ -224,7 +221,7 @@ export class SharedTier {
   }
 }
 
-const isAtLeast = (place: SharedPlace, seen: SharedPlace): boolean =>
+const isAtLeast = (place: JournalPlace, seen: JournalPlace): boolean =>
   place.epoch === seen.epoch && place.position >= seen.position
 
 /** Null: stored by a version that wrote otherwise; it is loaded anew. */

@@ -26,12 +26,17 @@ export interface Invalidation {
   readonly xid: string | null
 }
 
-/** What a look at a journal found. */
-export interface News {
-  /** Everything up to here is told, by this look or an earlier one. */
-  readonly position: Position
-  /** Another one than before: positions began anew, and nothing that was known counts. */
+/**
+ * How far somebody has come along a journal. Another epoch than before: positions began anew, and nothing that was known
+ * counts.
+ */
+export interface JournalPlace {
   readonly epoch: string
+  readonly position: Position
+}
+
+/** What a look at a journal found; its place is up to where everything is told, by this look or an earlier one. */
+export interface News extends JournalPlace {
   /** False: some of what lies between was forgotten; every entry counts as removed. */
   readonly complete: boolean
   readonly invalidations: readonly Invalidation[]

@@ -9,6 +9,7 @@ export type {
   RaceSubject,
   RaceValue,
 } from './race/play-history.ts'
-export { diceOf, pick, Scheduler } from './race/scheduler.ts'
-export type { Dice } from './race/scheduler.ts'
+export { diceOf, pick } from './race/dice.ts'
+export type { Dice } from './race/dice.ts'
+export { Scheduler } from './race/scheduler.ts'
 export { tidemarkSubject } from './race/tidemark-subject.ts'

@@ -4,6 +4,7 @@ import { Redis as Ioredis } from 'ioredis'
 import { Redis as Iovalkey } from 'iovalkey'
 import type { CacheManager, CacheOptions, StoreOption } from '../../src/cache.ts'
 import { cached, createCache, redis } from '../../src/cache.ts'
+import { systemTiming } from '../../src/base/timing.ts'
 import { gate } from '../support/gate.ts'
 import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
@@ -48,6 +49,18 @@ function node(store: StoreOption = redis(server.url), options: Partial<CacheOpti
 type Client = Awaited<ReturnType<typeof connected>>
 
 const connected = () => createClient({ url: server.url }).connect()
+
+/** A node that hears of nothing that it does not look for. */
+async function deafNode(options: Partial<CacheOptions> = {}) {
+  const client = await connected()
+  const rights = ['on', 'nopass', '~*', '&*', '+@all', '-subscribe']
+  await client.aclSetUser('deaf', rights)
+  await client.close()
+  const url = new URL(server.url)
+  url.username = 'deaf'
+  url.password = 'any'
+  return node(redis(url.href), options)
+}
 
 /** What a Redis holds. */
 async function dumped(client: Client): Promise<[string, Buffer][]> {
@@ -169,6 +182,18 @@ test('law: a Redis that came back empty makes nobody serve what was removed mean
   expect((await b.thing.get(7)).value.source).toBe(2)
 })
 
+test('law: a Redis that forgets who reads makes nobody serve what was removed meanwhile', async () => {
+  const [a, b] = [node(), await deafNode()]
+  await Promise.all([a.thing.get(7), b.thing.get(7)])
+  const client = await connected()
+  for (source = 2; source < 6; source += 1) {
+    await client.del('test:~seen')
+    await a.thing.remove(7)
+    expect((await b.thing.get(7)).value.source).toBe(source)
+  }
+  await client.close()
+})
+
 test('law: a Redis that has lost its last commands makes nobody serve what was removed by them', async () => {
   const [a, b] = [node(), node()]
   const client = await connected()
@@ -184,6 +209,31 @@ test('law: a Redis that has lost its last commands makes nobody serve what was r
   const answers = await Promise.all([a.thing.get(7), b.thing.get(7)])
   await client.close()
   expect(answers.map(({ value }) => value.source)).toEqual([3, 3])
+})
+
+test('who removes waits for each node to have heard of it, and for no more', async () => {
+  // Time stands still, and waits of its length are dropped: only what is heard can end the wait for the other node.
+  const maxLag = '200ms'
+  const timing = {
+    now: () => 1_000,
+    after: (ms: number, callback: () => void, background = false) =>
+      ms < 100 ? systemTiming.after(ms, callback, background) : () => undefined,
+  }
+  const a = node(redis(server.url), { maxLag })
+  const b = await deafNode({ maxLag, timing })
+  await Promise.all([a.thing.get(7), b.thing.get(7)])
+  const client = await connected()
+  const knownMs = async () => {
+    const since = (await client.zScore('test:~seen', '~since')) ?? Infinity
+    return Date.now() - since
+  }
+  await expect.poll(knownMs).toBeGreaterThan(200)
+  await client.close()
+  source = 2
+  await b.thing.remove(7)
+  await b.cache.remove({ tags: ['things'] })
+  expect((await b.thing.get(7)).value.source).toBe(2)
+  expect((await a.thing.get(7)).value.source).toBe(2)
 })
 
 test('a Redis that stands still keeps nobody waiting beyond the bound, and the source answers', async () => {

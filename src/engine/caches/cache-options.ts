@@ -23,8 +23,9 @@ export interface CacheOptions {
    */
   readonly database?: string
   /**
-   * How old an answer may be that is said to be true: from the commit that outdates it, in milliseconds or as a duration.
-   * 0: each answer looks first. Default `'100ms'`. Says nothing where the process is alone.
+   * How old an answer may be that is said to be true: from the commit that outdates it.
+   * 0: each answer looks first. Default `'100ms'`; the same in all processes of a namespace, for who invalidates waits so
+   * long for the others. Says nothing where the process is alone.
    */
   readonly maxLag?: DurationText | 0
   /** How long an entry is fresh when its kind does not say. Default `'5m'`. */

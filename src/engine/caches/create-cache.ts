@@ -53,8 +53,6 @@ export interface CacheManager {
   readonly expire: (of: InvalidationOf) => Promise<void>
   /** Checks patterns against the kinds that are defined, as is done at start. */
   readonly check: (patterns: readonly string[]) => void
-  /** What is to be captured in the database for it. */
-  readonly rules: () => readonly SourceRule[]
   /**
    * Connects, and sees that every change that an entry depends on is told. Reads need not wait for it: without, they ask the
    * source until it would succeed. @throws TidemarkError with what is missing and how to add it.
@@ -115,7 +113,6 @@ export function createCache(options: CacheOptions): CacheManager {
     check(patterns) {
       for (const text of patterns) parsePattern(text, [...kinds.values()])
     },
-    rules: () => rules,
     start: () => cache.look(),
     getStats: () => statistics.read(cache.size),
     close: () => cache.close(),

@@ -1,7 +1,8 @@
 import type { AnswerState } from '../../model/answer.ts'
 import type { History, InvalidationRecord, ReadRecord } from './check-history.ts'
-import type { Dice } from './scheduler.ts'
-import { pick, Scheduler } from './scheduler.ts'
+import type { Dice } from './dice.ts'
+import { pick } from './dice.ts'
+import { Scheduler } from './scheduler.ts'
 
 /** A value of the source, as a cache under test keeps it. */
 export interface RaceValue {
