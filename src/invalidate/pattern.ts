@@ -58,6 +58,19 @@ export function patternTag(pattern: Pattern, named: Readonly<Record<string, unkn
   )
 }
 
+/** The names that the places of a pattern begin with: `quotes:tenant_{tenant.id}:*` has `tenant`. */
+export const placesOf = (text: string): string[] =>
+  [...text.matchAll(place)].flatMap(([, path = '']) => path.split('.').slice(0, 1))
+
+/** The pattern of all that a pattern could name, whatever its places are filled with. */
+export function beforePlaces(pattern: Pattern): Pattern {
+  if (pattern.kind === 'all') return pattern
+  const words = pattern.words.replace(/(^|:)[^:]*\{.*$/, '')
+  return words === ''
+    ? { kind: 'all', text: '*' }
+    : { kind: 'beginning', text: `${words}:*`, words }
+}
+
 /** The tags of an entry by which patterns find it. */
 export function tagsOfKey(kind: string, tenant: string | null): Tag[] {
   const named = beginnings(kind).map(beginningTag)
