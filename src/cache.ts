@@ -1,5 +1,6 @@
 export type { Answer, AnswerState, AnswerTier } from './model/answer.ts'
-export type { CacheEvent, CacheListener } from './cache/cache-event.ts'
+export type { CacheEvent, CacheListener, WarmingCause } from './cache/cache-event.ts'
+export type { WarmingReport } from './cache/warming.ts'
 export type { CacheStatistics, CacheStats } from './cache/statistics.ts'
 export { createCache } from './engine/caches/create-cache.ts'
 export type { CacheManager, InvalidationOf } from './engine/caches/create-cache.ts'
@@ -10,5 +11,6 @@ export type {
   CacheOptions,
   KindOptions,
   StoreOption,
+  WarmOptions,
 } from './engine/caches/cache-options.ts'
 export type { Kind, Load, PreparedEntry } from './engine/caches/kind.ts'

@@ -9,6 +9,9 @@ export interface EntryOwner {
   readonly tenant: string | null
 }
 
+/** What made a warming begin. */
+export type WarmingCause = 'start' | 'schedule' | 'invalidation' | 'asked'
+
 /** What happens in a cache, for logs, metrics and tests. */
 export type CacheEvent =
   | (EntryOwner & {
@@ -30,6 +33,20 @@ export type CacheEvent =
       readonly key: EntryKey
       readonly ms: number
       readonly error: unknown
+    })
+  | (EntryOwner & {
+      readonly event: 'warming'
+      readonly why: WarmingCause
+      /** `skipped`: another node does it, or the shared store does not answer. */
+      readonly progress: 'began' | 'going' | 'ended' | 'skipped'
+      readonly loaded: number
+      readonly ready: number
+      readonly failed: number
+      /** False: it ended before every entry had its turn. */
+      readonly complete: boolean
+      readonly ms: number
+      /** The last failure. */
+      readonly error?: unknown
     })
   | {
       readonly event: 'invalidated'

@@ -67,7 +67,7 @@ export class Cache {
         this.#invalidateKey(key, verb)
       },
       onFailure: (error) => {
-        this.#tell({ event: 'unreachable', what: 'journal', error })
+        this.tell({ event: 'unreachable', what: 'journal', error })
       },
       onNews: (news, since) => {
         this.#shared?.follow(news, since)
@@ -108,6 +108,44 @@ export class Cache {
   }
 
   /**
+   * Has an entry in memory that stays fresh for longer than `freshMs`: from the shared tier, else loaded as for a reader, behind
+   * the same fences. Returns whether it was loaded.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_UNREACHABLE while the journal does not answer: what is loaded then would be loaded
+   * again by the first reader; whatever the load throws.
+   */
+  async warm(request: EntryRequest, freshMs: number): Promise<boolean> {
+    const { key, terms } = request
+    const { timing } = this.#parts
+    if (!(await this.#current(terms.hardMs))) throw blind(this.#follower.failure)
+    const lasts = (entry: MemoryEntry | undefined): boolean =>
+      entry !== undefined &&
+      entry.freshUntil - timing.now() > freshMs &&
+      this.#standing(entry) === 'valid'
+    if (lasts(this.#memory.get(key))) return false
+    const { tier, entry } = await this.#flight(request, this.#joinable(terms, true), false).arrival
+    if (tier === 'source' || lasts(entry)) return tier === 'source'
+    await this.#flight(request, { since: timing.now(), direct: false }, true).arrival
+    return true
+  }
+
+  /** Whether memory has an entry that something has invalidated. */
+  isOutdated(key: EntryKey): boolean {
+    const entry = this.#memory.peek(key)
+    return (
+      entry !== undefined && (entry.freshUntil === -Infinity || this.#standing(entry) !== 'valid')
+    )
+  }
+
+  /**
+   * Whether this node does a task for all nodes, from now on for `ms`; null when that cannot be settled now. Asked again by
+   * the same holder it lasts from then on; 0 ends it.
+   */
+  async lead(task: string, holder: string, ms: number): Promise<boolean | null> {
+    return this.#shared === null ? true : this.#shared.lead(task, holder, ms)
+  }
+
+  /**
    * Invalidates; resolves when no node can answer with what was before.
    *
    * Guarantees: this process does not serve it from the moment of the call on. When it rejects, other nodes may not know
@@ -122,12 +160,21 @@ export class Cache {
     } catch (error) {
       throw error instanceof LateError ? untold(error) : error
     }
-    this.#tell({ event: 'invalidated', by: 'here', ...request })
+    this.tell({ event: 'invalidated', by: 'here', ...request })
   }
 
   /** Looks at the journal now. @throws what made that fail. */
   async look(): Promise<void> {
     if (!(await this.#follower.lookAgain())) throw this.#follower.failure
+  }
+
+  /** Tells whoever listens. */
+  tell(event: CacheEvent): void {
+    try {
+      this.#parts.listener(event)
+    } catch {
+      // A listener that fails must not fail a read.
+    }
   }
 
   /** Ends what the cache began; reads that wait get their answers or errors. */
@@ -280,14 +327,14 @@ export class Cache {
       const stood = this.#stands(course, entry)
       this.#shared?.loaded(key)
       const stored = this.#keep(course, entry, stood && loaded.store && snapshot !== undefined)
-      this.#tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored, ttlMs })
+      this.tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored, ttlMs })
       if (stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
       else lease?.release()
       return { entry, tier: 'source', stood }
     } catch (error) {
       lease?.release()
       const ms = this.#parts.timing.now() - beganAt
-      this.#tell({ event: 'load_failed', kind, tenant, key, ms, error })
+      this.tell({ event: 'load_failed', kind, tenant, key, ms, error })
       throw error
     }
   }
@@ -342,7 +389,7 @@ export class Cache {
         return await within(timing, journal.append(request), lookMs)
       } catch (error) {
         if (this.#closed || isLasting(error)) throw error
-        this.#tell({ event: 'unreachable', what: 'journal', error })
+        this.tell({ event: 'unreachable', what: 'journal', error })
         await passing(timing, backoffMs(retry, attempt, random))
       }
     }
@@ -368,25 +415,17 @@ export class Cache {
   }
 
   #tellAnswer({ key, kind, tenant }: EntryAddress, { state, tier }: Answer<unknown>): void {
-    this.#tell({ event: 'answered', kind, tenant, key, state, tier })
+    this.tell({ event: 'answered', kind, tenant, key, state, tier })
   }
 
   #tellNews({ complete, invalidations }: News): void {
-    if (!complete) this.#tell({ event: 'flushed' })
+    if (!complete) this.tell({ event: 'flushed' })
     for (const verb of ['remove', 'expire'] as const) {
       const these = invalidations.filter((invalidation) => invalidation.verb === verb)
       if (these.length === 0) continue
       const tags = these.flatMap(({ of }) => (of.kind === 'tag' ? [of.tag] : []))
       const keys = these.flatMap(({ of }) => (of.kind === 'key' ? [of.key] : []))
-      this.#tell({ event: 'invalidated', by: 'journal', verb, tags, keys })
-    }
-  }
-
-  #tell(event: CacheEvent): void {
-    try {
-      this.#parts.listener(event)
-    } catch {
-      // A listener that fails must not fail a read.
+      this.tell({ event: 'invalidated', by: 'journal', verb, tags, keys })
     }
   }
 }
@@ -403,6 +442,15 @@ function answerOf(
 /** A fault that trying again does not mend. */
 const isLasting = (error: unknown): boolean =>
   error instanceof TidemarkError && error.code !== 'TIDEMARK_DATABASE_UNREACHABLE'
+
+function blind(cause: unknown): TidemarkError {
+  return new TidemarkError({
+    code: 'TIDEMARK_CACHE_UNREACHABLE',
+    what: 'What was invalidated cannot be found out now, so no entry can be made ready.',
+    mend: 'See whether the store and the database answer.',
+    cause,
+  })
+}
 
 function untold(cause: unknown): TidemarkError {
   return new TidemarkError({

@@ -75,8 +75,12 @@ export class Follower {
   /** Makes the ledger good enough for an answer to a question asked now; false when the journal does not answer. */
   async catchUp(): Promise<boolean> {
     const now = this.#options.timing.now()
+    const rested = this.#resting()
     this.#lastUse = now
-    if (now < this.#currentUntil) return true
+    if (now < this.#currentUntil) {
+      if (rested) this.#schedule()
+      return true
+    }
     if (this.#options.maxLagMs > 0) {
       // A look under way was sent less than `maxLagMs` ago, unless it is a slow one.
       const looked = await (this.#looking ?? this.lookAgain())

@@ -17,6 +17,8 @@ export function logLine(event: CacheEvent): LogLine | null {
         : { level: 'info', text: `Cache not set: ${event.key} (invalidated while it was loaded)` }
     case 'load_failed':
       return { level: 'error', text: `Cache load failed: ${event.key}: ${String(event.error)}` }
+    case 'warming':
+      return warmingLine(event)
     case 'invalidated': {
       const what = [...event.keys, ...event.tags.map(told)].join(', ')
       return {
@@ -43,6 +45,22 @@ function answeredLine({ key, state }: CacheEvent & { readonly event: 'answered' 
       return { level: 'warn', text: `Cache stale: ${key}` }
     case 'fallback':
       return { level: 'error', text: `Cache fallback: ${key}` }
+  }
+}
+
+function warmingLine(event: CacheEvent & { readonly event: 'warming' }): LogLine | null {
+  const { kind, why, progress, loaded, ready, failed, complete, ms, error } = event
+  if (progress === 'began') return null
+  const reason = error instanceof Error ? `: ${error.message}` : ''
+  if (progress === 'skipped') {
+    return { level: 'info', text: `Cache not warmed: ${kind}${reason || ': another node does it'}` }
+  }
+  const counts = `${loaded} loaded, ${ready} ready, ${failed} failed, ${Math.round(ms)} ms`
+  const going = progress === 'going' ? 'Cache is being warmed' : 'Cache warmed'
+  const cut = complete ? '' : ', not all'
+  return {
+    level: failed > 0 || !complete ? 'warn' : 'info',
+    text: `${going}: ${kind} at ${why} (${counts}${cut})${reason}`,
   }
 }
 

@@ -45,6 +45,11 @@ export class MemoryTier {
     return this.#entries.get(key)
   }
 
+  /** The same, without counting as a use. */
+  peek(key: EntryKey): MemoryEntry | undefined {
+    return this.#entries.peek(key)
+  }
+
   /** Stores an entry; it holds its tags from here on. */
   set(key: EntryKey, entry: MemoryEntry): void {
     this.#entries.set(key, entry)
@@ -52,7 +57,7 @@ export class MemoryTier {
 
   /** Lets the time of an entry be over: it may be served only while it is renewed. */
   expire(key: EntryKey): void {
-    const entry = this.#entries.peek(key)
+    const entry = this.peek(key)
     if (entry !== undefined) entry.freshUntil = -Infinity
   }
 

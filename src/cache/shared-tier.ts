@@ -121,6 +121,23 @@ export class SharedTier {
     this.#ahead.set(key, now)
   }
 
+  /**
+   * Whether this node, which calls itself `holder`, does a task for all nodes for `ms`; 0 gives it back. Null: the store
+   * does not answer.
+   */
+  async lead(task: string, holder: string, ms: number): Promise<boolean | null> {
+    const { store, callMs } = this.#parts
+    const key = task as EntryKey
+    if (ms === 0) {
+      await this.#breaker.attempt(() => store.release(key, holder), callMs)
+      return false
+    }
+    // The lease of an entry that is never filled.
+    const question = { key, tags: [], holder, leaseMs: ms, renew: true }
+    const answer = await this.#breaker.attempt(() => store.read(question), callMs)
+    return answer?.leased ?? null
+  }
+
   #isAhead(key: EntryKey, leasedAt: number): boolean {
     const loadedAt = this.#ahead.get(key)
     return loadedAt !== undefined && leasedAt <= loadedAt

@@ -21,13 +21,30 @@ export interface CacheStats {
   readonly lastUpdated: string | null
 }
 
+/** What became of the warmings of a kind. */
+export interface WarmingStats {
+  readonly running: boolean
+  readonly ended: number
+  /** Entries that they loaded, and that they could not load. */
+  readonly loaded: number
+  readonly failed: number
+  /** Warmings that ended before every entry had its turn. */
+  readonly incomplete: number
+  /** When the last one ended, as ISO 8601. */
+  readonly lastEnded: string | null
+}
+
+/** What was counted of a kind. */
+export interface KindStats extends CacheStats {
+  readonly tenants: Readonly<Record<string, CacheStats>>
+  readonly warming: WarmingStats
+}
+
 /** What was counted in a cache: all in all, and by kind, and by tenant within it. */
 export interface CacheStatistics extends CacheStats {
   readonly invalidations: number
   readonly entries: number
-  readonly kinds: Readonly<
-    Record<string, CacheStats & { readonly tenants: Readonly<Record<string, CacheStats>> }>
-  >
+  readonly kinds: Readonly<Record<string, KindStats>>
 }
 
 /** Tenants that are counted apart; those that come later are counted with their kind only. */
@@ -83,6 +100,44 @@ class Counter {
   }
 }
 
+class WarmingCounter {
+  #running = 0
+  #ended = 0
+  #loaded = 0
+  #failed = 0
+  #incomplete = 0
+  #endedAt: Date | null = null
+
+  note(event: CacheEvent & { readonly event: 'warming' }, now: () => Date): void {
+    if (event.progress === 'began') this.#running += 1
+    if (event.progress !== 'ended') return
+    this.#running -= 1
+    this.#ended += 1
+    this.#loaded += event.loaded
+    this.#failed += event.failed
+    if (!event.complete) this.#incomplete += 1
+    this.#endedAt = now()
+  }
+
+  read(): WarmingStats {
+    return {
+      running: this.#running > 0,
+      ended: this.#ended,
+      loaded: this.#loaded,
+      failed: this.#failed,
+      incomplete: this.#incomplete,
+      lastEnded: this.#endedAt?.toISOString() ?? null,
+    }
+  }
+}
+
+/** What is counted of a kind. */
+interface KindCounters {
+  readonly all: Counter
+  readonly tenants: Map<string, Counter>
+  readonly warming: WarmingCounter
+}
+
 const classOf = (ms: number): number =>
   Math.min(
     classesMax - 1,
@@ -93,7 +148,7 @@ const classOf = (ms: number): number =>
 export class Statistics {
   readonly #now: () => Date
   readonly #all = new Counter()
-  readonly #kinds = new Map<string, { all: Counter; tenants: Map<string, Counter> }>()
+  readonly #kinds = new Map<string, KindCounters>()
   #invalidations = 0
   #tenants = 0
 
@@ -105,14 +160,19 @@ export class Statistics {
   note(event: CacheEvent): void {
     if (event.event === 'invalidated') this.#invalidations += event.keys.length + event.tags.length
     if (!('kind' in event)) return
+    if (event.event === 'warming') {
+      this.#ofKind(event.kind).warming.note(event, this.#now)
+      return
+    }
     for (const counter of [this.#all, ...this.#countersOf(event)]) counter.note(event, this.#now)
   }
 
   /** What was counted so far. */
   read(entries: number): CacheStatistics {
-    const kinds = [...this.#kinds].map(([kind, { all, tenants }]) => {
+    const kinds = [...this.#kinds].map(([kind, { all, tenants, warming }]) => {
       const each = [...tenants].map(([tenant, counter]) => [tenant, counter.read()] as const)
-      return [kind, { ...all.read(), tenants: Object.fromEntries(each) }] as const
+      const parts = { tenants: Object.fromEntries(each), warming: warming.read() }
+      return [kind, { ...all.read(), ...parts }] as const
     })
     return {
       ...this.#all.read(),
@@ -122,12 +182,16 @@ export class Statistics {
     }
   }
 
+  #ofKind(kind: string): KindCounters {
+    const known = this.#kinds.get(kind)
+    if (known !== undefined) return known
+    const begun = { all: new Counter(), tenants: new Map(), warming: new WarmingCounter() }
+    this.#kinds.set(kind, begun)
+    return begun
+  }
+
   #countersOf({ kind, tenant }: EntryOwner): Counter[] {
-    let ofKind = this.#kinds.get(kind)
-    if (ofKind === undefined) {
-      ofKind = { all: new Counter(), tenants: new Map() }
-      this.#kinds.set(kind, ofKind)
-    }
+    const ofKind = this.#ofKind(kind)
     if (tenant === null) return [ofKind.all]
     let counter = ofKind.tenants.get(tenant)
     if (counter === undefined && this.#tenants < tenantsMax) {

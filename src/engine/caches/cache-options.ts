@@ -66,8 +66,29 @@ export interface KindOptions<Args extends readonly unknown[]> {
    * `dependsOn` is compared with it.
    */
   readonly tenant?: false | ((...args: Args) => string | number | bigint)
+  /** Entries that are there before anybody asks; from `start()` on. Default: none. */
+  readonly warm?: WarmOptions<Args>
   /** Names the version of the load. Default: it is told from the text of the function. */
   readonly version?: string
+}
+
+/** Which entries of a kind are loaded before anybody asks, and when. */
+export interface WarmOptions<Args extends readonly unknown[]> {
+  /** The arguments of each: a list, or what reads it. Read anew for each warming. */
+  readonly entries?: () => readonly Args[] | Promise<readonly Args[]> | AsyncIterable<Args>
+  /** Whether they are loaded at start. Default: true. */
+  readonly atStart?: boolean
+  /** Loaded again so often, those that would run out before the next time. */
+  readonly every?: DurationText
+  /** The same by a cron expression; `zone` is where its clock hangs, `'UTC'` by default. */
+  readonly cron?: string
+  readonly zone?: string
+  /** So many of those that this process reads most are loaded again when something has invalidated them. Default: 0. */
+  readonly hot?: number
+  /** Loads at a time. Default: 4. */
+  readonly concurrency?: number
+  /** A warming ends within this time; a load that would take longer than what is left is not begun. Default `'1m'`. */
+  readonly within?: DurationText
 }
 
 const cachedMark: unique symbol = Symbol('cached')

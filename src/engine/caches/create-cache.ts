@@ -1,4 +1,5 @@
 import { createClient } from 'redis'
+import { systemClock } from '../../base/clock.ts'
 import { systemTiming } from '../../base/timing.ts'
 import { Cache } from '../../cache/cache.ts'
 import type { CacheEvent } from '../../cache/cache-event.ts'
@@ -14,6 +15,7 @@ import { redisJournal, redisStore } from '../../cache/redis-store.ts'
 import { SharedTier } from '../../cache/shared-tier.ts'
 import type { CacheStatistics } from '../../cache/statistics.ts'
 import { Statistics } from '../../cache/statistics.ts'
+import type { WarmingReport } from '../../cache/warming.ts'
 import type { SourceRule } from '../../invalidate/dependency.ts'
 import type { NamedKind } from '../../invalidate/pattern.ts'
 import { parsePattern, patternTag } from '../../invalidate/pattern.ts'
@@ -24,6 +26,7 @@ import type { CacheOptions, KindOptions, StoreOption } from './cache-options.ts'
 import type { Kind, Load } from './kind.ts'
 import { defineKind } from './kind.ts'
 import { durationMs } from './settings.ts'
+import { Warmer } from './warmer.ts'
 
 /** What is to be invalidated: any of these, or several. */
 export interface InvalidationOf {
@@ -39,7 +42,7 @@ export interface InvalidationOf {
 export interface CacheManager {
   readonly namespace: string
   /** Defines the entries of one load. A name is defined once. */
-  readonly define: <Args extends readonly unknown[], Value>(
+  readonly define: <Args extends readonly [] | readonly unknown[], Value>(
     name: string,
     load: Load<Args, Value>,
     options?: KindOptions<Args>,
@@ -55,9 +58,14 @@ export interface CacheManager {
   readonly check: (patterns: readonly string[]) => void
   /**
    * Connects, and sees that every change that an entry depends on is told. Reads need not wait for it: without, they ask the
-   * source until it would succeed. @throws TidemarkError with what is missing and how to add it.
+   * source until it would succeed. Warming begins with it. @throws TidemarkError with what is missing and how to add it.
    */
   readonly start: () => Promise<void>
+  /**
+   * Has the entries that kinds list ready, of these kinds or of all, and resolves when that has ended, by kind; null where
+   * another node does it. Failures are told in the report, they reject nothing.
+   */
+  readonly warm: (kinds?: readonly string[]) => Promise<Record<string, WarmingReport | null>>
   readonly getStats: () => CacheStatistics
   readonly close: () => Promise<void>
 }
@@ -80,7 +88,15 @@ export function createCache(options: CacheOptions): CacheManager {
   const statistics = new Statistics(() => new Date())
   const kinds = new Map<string, NamedKind>()
   const rules: SourceRule[] = []
-  const cache = new Cache(partsOf(options, rules, listenerOf(options, statistics)))
+  const listener = listenerOf(options, statistics)
+  const cache = new Cache(
+    partsOf(options, rules, (event) => {
+      warmer.hear(event)
+      listener(event)
+    }),
+  )
+  const { timing = systemTiming } = options
+  const warmer = new Warmer({ namespace, cache, timing, clock: systemClock })
   const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
   const requestOf = (verb: Verb, of: InvalidationOf): InvalidationRequest => {
     const patterns = (of.patterns ?? []).map((text) => parsePattern(text, [...kinds.values()]))
@@ -106,6 +122,7 @@ export function createCache(options: CacheOptions): CacheManager {
       const defined = defineKind(cache, surroundings, { name, load, options: kindOptions })
       kinds.set(name, { kind: name, tenantForm: defined.hasTenants ? tenantForm : null })
       rules.push(...defined.rules)
+      if (defined.warm !== null) warmer.add(defined.warm)
       return defined.kind
     },
     remove: (of) => cache.invalidate(requestOf('remove', of)),
@@ -113,9 +130,19 @@ export function createCache(options: CacheOptions): CacheManager {
     check(patterns) {
       for (const text of patterns) parsePattern(text, [...kinds.values()])
     },
-    start: () => cache.look(),
+    async start() {
+      try {
+        await cache.look()
+      } finally {
+        warmer.start()
+      }
+    },
+    warm: (of = []) => warmer.warm(of),
     getStats: () => statistics.read(cache.size),
-    close: () => cache.close(),
+    close() {
+      warmer.close()
+      return cache.close()
+    },
   }
 }
 

@@ -11,6 +11,8 @@ import type { EntryKey, Verb } from '../../model/invalidation.ts'
 import type { Cached, KindOptions } from './cache-options.ts'
 import { isCached } from './cache-options.ts'
 import { durationMs } from './settings.ts'
+import type { WarmKind } from './warmer.ts'
+import { warmKind } from './warm-kind.ts'
 
 /** The load of a kind: reads from the source what its entries hold. */
 export type Load<Args extends readonly unknown[], Value> = (
@@ -55,6 +57,8 @@ export interface DefinedKind<Args extends readonly unknown[], Value> {
   readonly kind: Kind<Args, Value>
   readonly rules: readonly SourceRule[]
   readonly hasTenants: boolean
+  /** Null: nothing is loaded before somebody asks. */
+  readonly warm: WarmKind | null
 }
 
 const digestOf = (text: string): string =>
@@ -91,9 +95,12 @@ export function defineKind<Args extends readonly unknown[], Value>(
     load: async () => loadedOf(await load(...args), options),
   })
   const keyOf = (args: Args): EntryKey => addressOf(args).key
-  const read = (args: Args, address = addressOf(args)): Promise<Answer<Value>> =>
+  const warm = warmKind(name, options.warm, (args) => requestOf(addressOf(args), args))
+  const read = (args: Args, address = addressOf(args)): Promise<Answer<Value>> => {
+    warm?.noteRead(address.key, args)
     // The values of a kind's entries are what its load returned.
-    cache.read(address, () => requestOf(address, args)) as Promise<Answer<Value>>
+    return cache.read(address, () => requestOf(address, args)) as Promise<Answer<Value>>
+  }
   const invalidate = (verb: Verb, args: Args): Promise<void> =>
     cache.invalidate({ verb, keys: [keyOf(args)], tags: [] })
   const kind: Kind<Args, Value> = {
@@ -104,7 +111,10 @@ export function defineKind<Args extends readonly unknown[], Value>(
       const address = addressOf(args)
       return {
         key: address.key,
-        hit: () => cache.hit(address) as Answer<Value> | undefined,
+        hit() {
+          warm?.noteRead(address.key, args)
+          return cache.hit(address) as Answer<Value> | undefined
+        },
         get: () => read(args, address),
       }
     },
@@ -113,7 +123,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
     remove: (...args) => invalidate('remove', args),
     expire: (...args) => invalidate('expire', args),
   }
-  return { kind, rules: depends.rules, hasTenants: tenantOf !== undefined }
+  return { kind, rules: depends.rules, hasTenants: tenantOf !== undefined, warm }
 }
 
 /** Whose first argument is the tenant: it is a text or number, or the dependencies would have refused it. */
