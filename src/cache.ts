@@ -13,4 +13,10 @@ export type {
   StoreOption,
   WarmOptions,
 } from './engine/caches/cache-options.ts'
+export type {
+  Committing,
+  Invalidates,
+  InvalidatesOptions,
+  Invalidating,
+} from './engine/caches/invalidates.ts'
 export type { Kind, Load, PreparedEntry } from './engine/caches/kind.ts'

@@ -56,6 +56,8 @@ export type CacheEvent =
       /** `here`: asked for by this process. `journal`: told by the journal. */
       readonly by: 'here' | 'journal'
     }
+  /** Other nodes could not be told, or what to invalidate could not be told exactly and more was; the call went on. */
+  | { readonly event: 'invalidation_failed'; readonly error: unknown }
   /** What was invalidated since the last look cannot be told: every entry counts as removed. */
   | { readonly event: 'flushed' }
   | {

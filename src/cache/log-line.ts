@@ -26,6 +26,8 @@ export function logLine(event: CacheEvent): LogLine | null {
         text: `Invalidated cache ${event.verb === 'expire' ? '(expired) ' : ''}${what}`,
       }
     }
+    case 'invalidation_failed':
+      return { level: 'error', text: `Cache invalidation: ${String(event.error)}` }
     case 'flushed':
       return { level: 'warn', text: 'Cache flushed: what was invalidated meanwhile cannot be told' }
     case 'unreachable': {

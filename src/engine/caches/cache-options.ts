@@ -68,6 +68,8 @@ export interface KindOptions<Args extends readonly unknown[]> {
   readonly tenant?: false | ((...args: Args) => string | number | bigint)
   /** Entries that are there before anybody asks; from `start()` on. Default: none. */
   readonly warm?: WarmOptions<Args>
+  /** What tells the entries of a tenant apart, told from the arguments. Default: all of these but the tenant. */
+  readonly params?: (...args: Args) => readonly unknown[]
   /** Names the version of the load. Default: it is told from the text of the function. */
   readonly version?: string
 }

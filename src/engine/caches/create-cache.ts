@@ -25,6 +25,8 @@ import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidati
 import type { CacheOptions, KindOptions, StoreOption } from './cache-options.ts'
 import type { Kind, Load } from './kind.ts'
 import { defineKind } from './kind.ts'
+import type { Invalidates, InvalidatingCode } from './invalidates.ts'
+import { invalidatesWith } from './invalidates.ts'
 import { durationMs } from './settings.ts'
 import { Warmer } from './warmer.ts'
 
@@ -54,6 +56,16 @@ export interface CacheManager {
   readonly remove: (of: InvalidationOf) => Promise<void>
   /** What it names may be served only while it is renewed. */
   readonly expire: (of: InvalidationOf) => Promise<void>
+  /**
+   * Wraps functions that write, and decorates methods: what is named is invalidated once they have succeeded, before their
+   * promise resolves. Patterns are checked by `start()`, and before the first call.
+   */
+  readonly invalidates: Invalidates
+  /**
+   * Does work that ends with a commit. What functions under it `invalidates` waits for its end, and is dropped when
+   * it throws: `cache.afterCommit(() => db.transaction(…))`.
+   */
+  readonly afterCommit: InvalidatingCode['afterCommit']
   /** Checks patterns against the kinds that are defined, as is done at start. */
   readonly check: (patterns: readonly string[]) => void
   /**
@@ -109,8 +121,15 @@ export function createCache(options: CacheOptions): CacheManager {
       ],
     }
   }
+  const code = invalidatesWith({
+    kinds: () => [...kinds.values()],
+    invalidate: (request) => cache.invalidate(request),
+    tell: listener,
+  })
   return {
     namespace,
+    invalidates: code.invalidates,
+    afterCommit: code.afterCommit,
     define(name, load, kindOptions = {}) {
       requireKindName(name, kinds)
       const own = options.ttls?.[name]
@@ -131,6 +150,7 @@ export function createCache(options: CacheOptions): CacheManager {
       for (const text of patterns) parsePattern(text, [...kinds.values()])
     },
     async start() {
+      code.check()
       try {
         await cache.look()
       } finally {

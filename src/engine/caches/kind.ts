@@ -80,7 +80,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
   const addressOf = (args: Args): EntryAddress => {
     const id = tenantOf?.(...args)
     const tenant = id === undefined ? null : surroundings.tenantForm.replace('{}', String(id))
-    const params = tenantIsFirst ? args.slice(1) : args
+    const params = options.params?.(...args) ?? (tenantIsFirst ? args.slice(1) : args)
     const parts = { prefix: surroundings.namespace, kind: name, tenant, params, digest }
     return { kind: name, tenant, key: entryKey(parts, digestOf) }
   }
