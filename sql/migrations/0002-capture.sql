@@ -27,6 +27,74 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                       tidemark.object_name('log 2 ' || source))
 $$;
 
+-- Which transactions one snapshot sees and an earlier one does not, so that a look at a log touches no row of one that is
+-- still open, however many rows it has written: ranges of ids from `lows` to below `highs`, and the buckets of a log that these
+-- transactions wrote to.
+create type tidemark.ended_xids as (lows xid8[], highs xid8[], buckets boolean[]);
+
+create function tidemark.ended_between(earlier pg_snapshot, later pg_snapshot) returns tidemark.ended_xids
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+declare
+  -- More open transactions than this are looked at like ended ones: a look between each two would cost more.
+  open_max constant int := 24;
+  low bigint := pg_snapshot_xmax(earlier)::text::bigint;
+  high bigint := pg_snapshot_xmax(later)::text::bigint;
+  bounds bigint[];
+  result tidemark.ended_xids;
+begin
+  -- All that came since, but for those that are still open …
+  bounds := array(select x::text::bigint from pg_snapshot_xip(later) x where x >= pg_snapshot_xmax(earlier) order by x);
+  if cardinality(bounds) > open_max then bounds := '{}'; end if;
+  -- … and those that were open then and are no more.
+  select array_agg(r.low::text::xid8), array_agg(r.high::text::xid8) into result.lows, result.highs
+    from (
+      select case when l.n = 1 then l.x else l.x + 1 end as low, h.x as high
+        from unnest(low || bounds) with ordinality l (x, n) join unnest(bounds || high) with ordinality h (x, n) on h.n = l.n
+      union all
+      select x::text::bigint, x::text::bigint + 1 from pg_snapshot_xip(earlier) x where pg_visible_in_snapshot(x, later)) r
+   where r.low < r.high;
+  -- The bucket that a transaction writes to is told by its id; see src/capture.
+  result.buckets := array(
+    select exists (
+      select from unnest(result.lows, result.highs) r (low, high),
+           lateral (select r.low::text::bigint >> 14 as first, (r.high::text::bigint - 1) >> 14 as last) turn
+       where turn.last - turn.first >= 2 or turn.first % 3 = b or turn.last % 3 = b)
+    from generate_series(0, 2) b);
+  return result;
+end $$;
+
+-- What `snap` does not reflect and a statement sees now, what the caller's own transaction has done among it.
+create function tidemark.ended_since(snap pg_snapshot) returns tidemark.ended_xids
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  seen pg_snapshot := pg_current_snapshot();
+  me xid8 := pg_current_xact_id_if_assigned();
+  result tidemark.ended_xids := tidemark.ended_between(snap, seen);
+begin
+  if me >= pg_snapshot_xmax(seen) then
+    result.lows := result.lows || me;
+    result.highs := result.highs || (me::text::bigint + 1)::text::xid8;
+  end if;
+  return result;
+end $$;
+
+-- A query of the transactions in a log that are in the ranges from $1 to below $2. One may have written many rows: the index is
+-- read in steps of a few, each beginning behind the last transaction of the one before.
+create function tidemark.unreflected_text(log text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select format($q$
+    select found.xid
+    from unnest($1, $2) r (low, high)
+    cross join lateral (
+      with recursive step (xids) as (
+        select array(select xid from %1$s where xid >= r.low and xid < r.high order by xid limit 64)
+        union all
+        select array(select xid from %1$s where xid > s.xids[cardinality(s.xids)] and xid < r.high order by xid limit 64)
+        from step s where s.xids <> '{}'
+      )
+      select unnest(xids) as xid from step) found$q$, log)
+$$;
+
 -- Transactions in the logs of `sources` that are visible now and not reflected by `snap`.
 -- Never misses one: an uncommitted transaction is not visible yet and will be found once it commits,
 -- because it is then still in xip or above xmax of `snap`.
@@ -34,16 +102,14 @@ create function tidemark.unreflected_of_all(sources text[], snap pg_snapshot) re
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   logs text[] := array(select l from unnest(sources) s, unnest(tidemark.log_tables(s)) l);
+  ended tidemark.ended_xids := tidemark.ended_since(snap);
   found_xids xid8[];
 begin
-  if cardinality(logs) = 0 then return '{}'; end if;
-  execute (
-    select 'select array_agg(xid) from (select distinct xid from ('
-      || string_agg(format('select xid from %s where xid >= $1 or xid = any ($2)', l), ' union all ')
-      || ') l) x'
-    from unnest(logs) l)
+  if cardinality(logs) = 0 or ended.lows is null then return '{}'; end if;
+  execute (select 'select array_agg(distinct xid) from (' || string_agg(tidemark.unreflected_text(l), ' union all ') || ') l'
+           from unnest(logs) l)
   into found_xids
-  using pg_snapshot_xmax(snap), array(select pg_snapshot_xip(snap));
+  using ended.lows, ended.highs;
   return coalesce(found_xids, '{}');
 end $$;
 
@@ -52,25 +118,31 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   select tidemark.unreflected_of_all(array[source], snap)
 $$;
 
--- A statement that tells whether one of `sources` has a commit that is not reflected by the snapshot whose xmax is $1 and whose
--- xip is $2; one is enough. Null when there is no log.
+-- A statement that tells whether a log of one of `sources` has a row of a transaction in the ranges from $1 to below $2; one is
+-- enough. Null when there is no log.
 create function tidemark.probe_text(sources text[]) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select 'select ' || string_agg(format('exists (select from %s where xid >= $1 or xid = any ($2))', l), ' or ')
+  select 'select exists (select from unnest($1, $2) r (low, high) where '
+    || string_agg(format('exists (select from %s where xid >= r.low and xid < r.high order by xid limit 1)', l), ' or ') || ')'
   from unnest(sources) s, unnest(tidemark.log_tables(s)) l
 $$;
 
-create function tidemark.has_unreflected(source text, snap pg_snapshot) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+-- Whether a probe finds a commit that is not reflected by `snap`; null where one of them is null.
+create function tidemark.finds_unreflected(probe text, snap pg_snapshot) returns boolean
+language plpgsql volatile strict security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  probe text := tidemark.probe_text(array[source]);
-  found_one boolean := false;
+  ended tidemark.ended_xids := tidemark.ended_since(snap);
+  found_one boolean;
 begin
-  if probe is not null then
-    execute probe into found_one using pg_snapshot_xmax(snap), array(select pg_snapshot_xip(snap));
-  end if;
+  if ended.lows is null then return false; end if;
+  execute probe into found_one using ended.lows, ended.highs;
   return found_one;
 end $$;
+
+create function tidemark.has_unreflected(source text, snap pg_snapshot) returns boolean
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(tidemark.finds_unreflected(tidemark.probe_text(array[source]), snap), false)
+$$;
 
 -- A lower bound of the instant at which the first of `xids` became visible; exact where
 -- track_commit_timestamp is on. Else the last look that saw none of them, and `not_before` when there was no look.

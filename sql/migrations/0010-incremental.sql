@@ -239,7 +239,7 @@ create function tidemark.program_functions() returns oid[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select array_agg(p.oid) from pg_proc p
   where p.pronamespace = 'tidemark'::regnamespace
-    and p.proname in ('clock_margin', 'first', 'first_step', 'next_refresh', 'only', 'prefers_full', 'reflected_by_all', 'reflected_refresh')
+    and p.proname in ('clock_margin', 'ended_since', 'first', 'first_step', 'next_refresh', 'only', 'prefers_full', 'reflected_by_all', 'reflected_refresh')
 $$;
 
 -- The snapshot that what a view stores reflects, if it can be kept up from the change logs alone; null when it has to be

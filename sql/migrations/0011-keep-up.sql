@@ -47,17 +47,6 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where v.group_name = group_text and m.via = ''
 $$;
 
--- Whether a table of the group has a commit that its views do not reflect. Views that reflect different snapshots are
--- behind: the next refresh brings them together.
-create function tidemark.is_behind(probe text, reflected pg_snapshot) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare found_one boolean;
-begin
-  if reflected is null then return true; end if;
-  execute probe into found_one using pg_snapshot_xmax(reflected), array(select pg_snapshot_xip(reflected));
-  return found_one;
-end $$;
-
 -- Refreshes a group by the short way, in a REPEATABLE READ transaction of its own. Returns what its views reflect then; null
 -- when it is left to a request.
 create function tidemark.keep_group_up(g tidemark.eager_group, worker text) returns pg_snapshot
@@ -144,7 +133,8 @@ begin
     for n in reverse cardinality(groups) .. 1 loop
       exit when looked = calm;
       if groups[n].reflected is null then groups[n].reflected := tidemark.reflected_by_group(groups[n].name); end if;
-      continue when not tidemark.is_behind(groups[n].probe, groups[n].reflected);
+      -- Views that reflect different snapshots are behind: the next refresh brings them together.
+      continue when not tidemark.finds_unreflected(groups[n].probe, groups[n].reflected);
       looked := null;
       commit;
       set transaction isolation level repeatable read;

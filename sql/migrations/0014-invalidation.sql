@@ -84,42 +84,6 @@ language sql immutable parallel safe as $$
                 (select string_agg(x::text, ',' order by x) from (select pg_snapshot_xip(snap) as x union select me) xs))::pg_snapshot end
 $$;
 
--- Which transactions one snapshot sees and an earlier one does not, so that a look at a log touches no row of one that is
--- still open, however many rows it has written: ranges of ids from `lows` to below `highs`, and the buckets of a log that these
--- transactions wrote to.
-create type tidemark.ended_xids as (lows xid8[], highs xid8[], buckets boolean[]);
-
-create function tidemark.ended_between(earlier pg_snapshot, later pg_snapshot) returns tidemark.ended_xids
-language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
-declare
-  -- More open transactions than this are looked at like ended ones: a look between each two would cost more.
-  open_max constant int := 24;
-  low bigint := pg_snapshot_xmax(earlier)::text::bigint;
-  high bigint := pg_snapshot_xmax(later)::text::bigint;
-  bounds bigint[];
-  result tidemark.ended_xids;
-begin
-  -- All that came since, but for those that are still open …
-  bounds := array(select x::text::bigint from pg_snapshot_xip(later) x where x >= pg_snapshot_xmax(earlier) order by x);
-  if cardinality(bounds) > open_max then bounds := '{}'; end if;
-  -- … and those that were open then and are no more.
-  select array_agg(r.low::text::xid8), array_agg(r.high::text::xid8) into result.lows, result.highs
-    from (
-      select case when l.n = 1 then l.x else l.x + 1 end as low, h.x as high
-        from unnest(low || bounds) with ordinality l (x, n) join unnest(bounds || high) with ordinality h (x, n) on h.n = l.n
-      union all
-      select x::text::bigint, x::text::bigint + 1 from pg_snapshot_xip(earlier) x where pg_visible_in_snapshot(x, later)) r
-   where r.low < r.high;
-  -- The bucket that a transaction writes to is told by its id; see src/capture.
-  result.buckets := array(
-    select exists (
-      select from unnest(result.lows, result.highs) r (low, high),
-           lateral (select r.low::text::bigint >> 14 as first, (r.high::text::bigint - 1) >> 14 as last) turn
-       where turn.last - turn.first >= 2 or turn.first % 3 = b or turn.last % 3 = b)
-    from generate_series(0, 2) b);
-  return result;
-end $$;
-
 -- What a poll answers: news in one row.
 create type tidemark.invalidation_news as (
   epoch text,

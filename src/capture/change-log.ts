@@ -9,7 +9,8 @@ import { imageColumns } from './image.ts'
  *
  * Rows are appended, read and truncated, never updated: packed full, and left alone by autovacuum, whose
  * lock would make the cleaner's attempts fail. PostgreSQL vacuums against wrap-around all the same.
- * An index only where caches look at it many times a second: a statement that writes many rows takes a sixth longer by it.
+ * Looks and refreshes find what is new by the index, however much lies in the log for a reader that is behind; a statement
+ * that writes very many rows takes a sixth longer by it (decision 75).
  */
 export function createLog(wish: CaptureWish, bucket: Bucket): readonly string[] {
   const log = qualified('tidemark', captureNames.log(wish.shape.name, bucket))
@@ -21,11 +22,7 @@ export function createLog(wish: CaptureWish, bucket: Bucket): readonly string[] 
     .join('')}
 ) with (fillfactor = 100, autovacuum_enabled = false, toast.autovacuum_enabled = false)`,
     `revoke all on table ${log} from public`,
-    ...(wish.cached
-      ? [
-          `create index if not exists ${identifier(captureNames.logIndex(wish.shape.name, bucket))} on ${log} (xid)`,
-        ]
-      : []),
+    `create index if not exists ${identifier(captureNames.logIndex(wish.shape.name, bucket))} on ${log} (xid)`,
   ]
 }
 

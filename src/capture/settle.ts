@@ -1,5 +1,4 @@
 import type { CaptureWish } from '../model/capture.ts'
-import type { RelationName } from '../model/ids.ts'
 import { captureNames } from '../model/names.ts'
 import { literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import { buckets } from './capture-function.ts'
@@ -53,19 +52,8 @@ function settleLog(wish: CaptureWish): string {
   loop
     execute format('drop table %s', found.relation);
     problem := 'log_replaced: other columns are captured';
-  end loop;${wish.cached ? '' : dropLogIndexes(name)}`
-}
-
-/** No cache looks at the log any more. */
-const dropLogIndexes = (source: RelationName): string => `
-  for found in
-    select c.oid::regclass as relation
-    from pg_class c
-    where c.relnamespace = 'tidemark'::regnamespace
-      and c.relname = any (${textArray(buckets.map((bucket) => captureNames.logIndex(source, bucket)))})
-  loop
-    execute format('drop index %s', found.relation);
   end loop;`
+}
 
 function settleImage(wish: CaptureWish): string {
   const { name } = wish.shape

@@ -231,6 +231,7 @@ function declarations({ view, sources, inputs, stages, typeOf }: IncrementalPart
     ...stages.flatMap(({ changeType, changes }) =>
       changeType === null ? [] : [`${changes} ${changeType}[];`],
     ),
+    ...(sources.length === 0 ? [] : ['ended tidemark.ended_xids;']),
     'came bigint := 0;',
     'altered bigint := 0;',
     'went bigint := 0;',
@@ -257,6 +258,7 @@ const changesMax = 300_000
 function programBody(parts: IncrementalParts, context: StageContext): string {
   const { view, sources, inputs, stages } = parts
   const reading = [
+    ...(sources.length === 0 ? [] : ['  ended := tidemark.ended_since(since);']),
     ...sources.map((source) => readChanges(parts, source)),
     ...inputs.map((input) =>
       readPublished(view, input, { into: variablesOf(input.name, view), changesMax }),
@@ -333,8 +335,8 @@ function readChanges({ view }: IncrementalParts, { name, columns }: ReadSource):
   const list = columns.map((column) => `l.${sqlName(loggedName(column.name))}`)
   const logs = ([0, 1, 2] as const).map((bucket) => {
     const own = ['w', ...columns.map((column) => sqlName(loggedName(column.name)))].join(', ')
-    return `    select ${own} from tidemark.${sqlName(captureNames.log(name, bucket))}
-    where xid >= pg_snapshot_xmax($2) or xid = any (array(select pg_snapshot_xip($2)))`
+    return `    select ${own} from unnest(ended.lows, ended.highs) as r (low, high),
+      lateral (select * from tidemark.${sqlName(captureNames.log(name, bucket))} where xid >= r.low and xid < r.high) as found`
   })
   return `  -- What was committed to ${name} since.
   select array_agg(row(${[...list, 'l.w'].join(', ')})::${sourceChangeType(name, view)}), count(*), coalesce(bool_or(l.w = 0), false)
