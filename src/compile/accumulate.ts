@@ -177,22 +177,26 @@ class Plan {
   /** The sum as a numeric that looks as PostgreSQL's own would; null when it cannot be told. */
   #sum(given: Given): string | null {
     const { type, value } = given
-    if (integers.includes(type.type)) return this.#added(`${value}::numeric`, value, present(given))
+    if (type.type === 'bigint') return this.#added(`${value}::numeric * w`, value, given.where)
+    if (integers.includes(type.type)) return this.#added(`${value}::bigint * w`, value, given.where)
     return /^numeric(\(|$)/.test(type.type) ? this.#numericSum(given) : null
   }
 
   #numericSum(given: Given): string {
     const { value, argument, type } = given
     const scales = scalesOf(argument, this.#typeOf)
-    const odd = [
-      `${value} = 'NaN'`,
-      // A numeric with a scale of its own is never infinite.
-      ...(type.type === 'numeric' ? [`abs(${value}) = 'Infinity'`] : []),
-      ...(scales === null ? [`scale(${value}) > ${String(finestScale)}`] : []),
-    ].join(' or ')
-    this.#special.add(this.#count([...present(given), `(${odd})`]))
-    const plain = [...present(given), `not (${odd})`]
-    const sum = this.#added(value, value, plain)
+    const addable = [
+      // A numeric with a scale of its own is never infinite; NaN is greater than all others.
+      type.type === 'numeric'
+        ? `${value} > '-Infinity' and ${value} < 'Infinity'`
+        : `${value} <> 'NaN'`,
+      ...(scales === null ? [`scale(${value}) <= ${String(finestScale)}`] : []),
+    ].join(' and ')
+    this.#special.add(this.#count([...given.where, `not (${addable})`]))
+    const plain = [...given.where, addable]
+    // Nearly all rows come once or go once.
+    const weighed = `case w when 1 then ${value} when -1 then -${value} else ${value} * w end`
+    const sum = this.#added(weighed, value, plain)
     const possible = scales ?? Array.from({ length: finestScale + 1 }, (_, scale) => scale)
     const [only, another] = possible
     if (only !== undefined && another === undefined) return `round(${sum}, ${String(only)})`
@@ -205,10 +209,10 @@ class Plan {
     return `round(${sum}, case ${cases.join(' ')} else 0 end)`
   }
 
-  #added(factor: string, value: string, conditions: readonly string[]): string {
+  #added(weighed: string, value: string, conditions: readonly string[]): string {
     return this.#column('sum', {
       type: 'numeric',
-      change: `coalesce(sum(${factor} * w)${filtered(conditions)}, 0)`,
+      change: `coalesce(sum(${weighed})${filtered(conditions)}, 0)`,
       total: `coalesce(sum(${value})${filtered(conditions)}, 0)`,
       merge: 'add',
       gone: null,

@@ -71,7 +71,9 @@ function inputRows(statement: Statement, stage: Stage, { plan }: GroupTables, mo
     ]
     return [`select ${list.join(', ')}\nfrom ${item.sql}`]
   })
-  return terms.join('\nunion all\n')
+  const computed = plan.inputs.some(({ expression }) => !('ColumnRef' in expression))
+  // Else what is added up would be computed anew for each sum and count.
+  return terms.join('\nunion all\n') + (computed ? '\noffset 0' : '')
 }
 
 const same = (names: readonly string[], one: string, other: string): string =>
