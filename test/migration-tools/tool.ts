@@ -1,13 +1,12 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { copyFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { installPackages } from '../support/private-packages.ts'
 
 const toolsFolder = fileURLToPath(new URL('.', import.meta.url))
 const modules = join(toolsFolder, 'node_modules')
 const asAPerson = new URL('as-a-person.mjs', import.meta.url).href
-const installedStamp = join(modules, '.tidemark-installed')
 
 /** The files that start the tools. */
 const programs = {
@@ -23,21 +22,11 @@ export interface ToolRun {
 }
 
 /**
- * Installs the tools, unless they are there. Their install scripts are not run: Prisma's fetches
- * binaries of its engines, in place of which its own WebAssembly build is used.
+ * Installs the tools, unless they are there. Prisma's install script would fetch binaries of its engines; in place of them
+ * its own WebAssembly build is used.
  */
 export function installTools(): void {
-  const lock = readFileSync(join(toolsFolder, 'package-lock.json'))
-  const digest = createHash('sha256').update(lock).digest('hex')
-  if (existsSync(installedStamp) && readFileSync(installedStamp, 'utf8') === digest) return
-  process.stderr.write(`Installing Drizzle, Prisma and Supabase for tests into ${toolsFolder} …\n`)
-  const flags = ['--ignore-scripts', '--no-audit', '--no-fund']
-  const npm = spawnSync('npm', ['ci', '--prefix', toolsFolder, ...flags], {
-    encoding: 'utf8',
-    shell: process.platform === 'win32',
-  })
-  if (npm.status !== 0) throw new Error(`npm ci failed in ${toolsFolder}:\n${npm.stderr}`)
-  writeFileSync(installedStamp, digest)
+  installPackages(new URL('.', import.meta.url), 'Drizzle, Prisma and Supabase for tests')
 }
 
 /** Gives a project the tools' packages and the configuration of Prisma. */
