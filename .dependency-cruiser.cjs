@@ -19,6 +19,7 @@ const mayImport = {
   engine: [...withPostgres, ...Object.keys(stations)],
   cli: [...nouns, 'engine'],
   testing: [...withPostgres, ...Object.keys(stations), 'engine'],
+  adapters: [...withPostgres, ...Object.keys(stations), 'engine'],
 }
 const layered = `^src/(${Object.keys(mayImport).join('|')})/`
 const layerRules = Object.entries(mayImport).map(([folder, allowed]) => ({

@@ -1,0 +1,115 @@
+import type { CacheManager } from '../../engine/caches/create-cache.ts'
+import type { Policy, Sending, WayTaken } from './answering.ts'
+import { cacheStatus, ofBody, policyOf, sendingOf } from './answering.ts'
+import type { AskedRequest, ResponseOptions } from './cached-responses.ts'
+import { CachedResponses } from './cached-responses.ts'
+import type { Storable, StoredResponse } from './stored-response.ts'
+import { bodyBytesMaxDefault, storable } from './stored-response.ts'
+
+/** The responses of a route of a server that speaks in `Request` and `Response`. */
+export class WebResponses<Context extends readonly unknown[]> {
+  readonly #responses: CachedResponses<Context, StoredResponse>
+  readonly #policy: Policy
+  readonly #bodyBytesMax: number
+
+  constructor(cache: CacheManager, name: string, options: ResponseOptions<Context>) {
+    this.#policy = policyOf(name, options)
+    this.#responses = new CachedResponses(cache, name, options)
+    this.#bodyBytesMax = options.bodyBytesMax ?? bodyBytesMaxDefault
+  }
+
+  /**
+   * Answers a request with what was kept, or with what `make` makes of it. Headers that it had before its handler, in
+   * `inherited`, are not kept.
+   */
+  async answer(
+    request: Request,
+    context: Context,
+    make: () => Promise<Response>,
+    inherited: Headers = new Headers(),
+  ): Promise<Response> {
+    const asked = askedOf(request)
+    const way = await this.#responses.ask(context, asked)
+    if (way.kind === 'kept') {
+      const headers = new Headers(way.content.headers.map(([name, value]) => [name, value]))
+      return sent(headers, way.content, sendingOf(way.content, this.#policy, asked, way))
+    }
+    try {
+      const response = await make()
+      const body =
+        way.keeps && isWhole(response) ? await bodyOf(response, this.#bodyBytesMax) : null
+      const made = body instanceof Uint8Array ? this.#storable(response, body, inherited) : null
+      if (made === null) return passedOn(response, body, way)
+      way.settle({ content: made.response, ttlSeconds: made.ttlSeconds })
+      const sending = sendingOf(made.response, this.#policy, asked, way)
+      return sent(new Headers(response.headers), made.response, sending)
+    } finally {
+      way.settle(null)
+    }
+  }
+
+  #storable(response: Response, body: Uint8Array, inherited: Headers): Storable | null {
+    const headers = [...response.headers].filter(([name, value]) => inherited.get(name) !== value)
+    return storable({ status: response.status, headers, body }, this.#responses.keyed)
+  }
+}
+
+function passedOn(
+  response: Response,
+  body: Uint8Array<ArrayBuffer> | ReadableStream | null,
+  way: WayTaken,
+): Response {
+  // A response that the platform has made may be immutable.
+  const passed = new Response(body ?? response.body, response)
+  passed.headers.set('cache-status', cacheStatus(way))
+  return passed
+}
+
+function sent(
+  headers: Headers,
+  { body }: StoredResponse,
+  { status, headers: own }: Sending,
+): Response {
+  for (const [name, value] of own) headers.set(name, value)
+  if (status === 304) for (const name of ofBody) headers.delete(name)
+  const bytes = status === 304 || body.length === 0 ? null : Uint8Array.from(body)
+  return new Response(bytes, { status, headers })
+}
+
+/** A request, as the cache asks about it. */
+export function askedOf({ method, url, headers }: Request): AskedRequest {
+  const { host, pathname, search } = new URL(url)
+  return {
+    method,
+    target: `${pathname}${search}`,
+    header: (name) => (name === 'host' ? host : (headers.get(name) ?? undefined)),
+  }
+}
+
+/** Whether it is a response with an end, to be kept as it is. */
+const isWhole = ({ status, headers }: Response): boolean =>
+  status === 200 && !(headers.get('content-type') ?? '').startsWith('text/event-stream')
+
+/** The bytes of a body; where there are more than `bytesMax`, the body itself, from its beginning. */
+async function bodyOf(
+  { body }: Response,
+  bytesMax: number,
+): Promise<Uint8Array<ArrayBuffer> | ReadableStream> {
+  const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = body?.getReader()
+  const chunks: Uint8Array[] = []
+  for (let bytes = 0; reader !== undefined && bytes <= bytesMax;) {
+    const { done, value } = await reader.read()
+    if (done) return Buffer.concat(chunks)
+    chunks.push(value)
+    bytes += value.length
+  }
+  if (reader === undefined) return new Uint8Array()
+  return new ReadableStream({
+    async pull(controller) {
+      const next = chunks.shift() ?? (await reader.read()).value
+      if (next === undefined) controller.close()
+      else controller.enqueue(next)
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+}
