@@ -1,6 +1,7 @@
 export type { Answer, AnswerState, AnswerTier } from './model/answer.ts'
 export type { CacheEvent, CacheListener, WarmingCause } from './cache/cache-event.ts'
 export type { WarmingReport } from './cache/warming.ts'
+export type { ExplainedInvalidation, ExplainedState, Explanation } from './cache/explanation.ts'
 export type { CacheStatistics, CacheStats } from './cache/statistics.ts'
 export { createCache } from './engine/caches/create-cache.ts'
 export type { CacheManager, InvalidationOf } from './engine/caches/create-cache.ts'

@@ -1,5 +1,6 @@
 import type { Backoff } from '../base/backoff.ts'
 import { backoffMs } from '../base/backoff.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Timing } from '../base/timing.ts'
 import { LateError, passing, within } from '../base/timing.ts'
 import type { Answer, AnswerState, AnswerTier } from '../model/answer.ts'
@@ -14,6 +15,8 @@ import type {
 } from '../model/invalidation.ts'
 import type { CacheEvent, CacheListener } from './cache-event.ts'
 import type { EntryAddress, EntryRequest, EntryTerms } from './entry-request.ts'
+import type { Explanation } from './explanation.ts'
+import { explainAbsent, explainMemory, explainShared } from './explanation.ts'
 import type { Arrival, Course, Flight, Joinable } from './flight.ts'
 import { Flights } from './flight.ts'
 import { Follower } from './follower.ts'
@@ -23,17 +26,22 @@ import { Ledger } from './ledger.ts'
 import type { MemoryEntry } from './memory-tier.ts'
 import { frozen, MemoryTier, renewalTime } from './memory-tier.ts'
 import type { Lease, SharedTier } from './shared-tier.ts'
+import type { TracedInvalidation } from './trail.ts'
+import { Trail } from './trail.ts'
 
 /** What a cache is made of. */
 export interface CacheParts {
   readonly journal: Journal
   /** The tier that nodes share, or null. */
   readonly shared: ((follower: Follower) => SharedTier) | null
+  /** What this process is called, for those who ask who loaded an entry. */
+  readonly node: string
   readonly entriesMax: number
   readonly maxLagMs: number
   readonly lookMs: number
   readonly timing: Timing
   readonly random: () => number
+  readonly clock: Clock
   readonly listener: CacheListener
 }
 
@@ -54,6 +62,7 @@ export class Cache {
   readonly #flights: Flights
   readonly #follower: Follower
   readonly #shared: SharedTier | null
+  readonly #trail = new Trail()
   /** What this process is about to invalidate and the journal does not have yet. */
   readonly #pending = new Set<InvalidationRequest>()
   #closed = false
@@ -71,6 +80,7 @@ export class Cache {
       },
       onNews: (news, since) => {
         this.#shared?.follow(news, since)
+        this.#traceNews(news)
         this.#tellNews(news)
       },
     })
@@ -161,6 +171,25 @@ export class Cache {
       throw error instanceof LateError ? untold(error) : error
     }
     this.tell({ event: 'invalidated', by: 'here', ...request })
+  }
+
+  /**
+   * What made the entry of a key what it is. `tags` are those that its kind gives it: what concerned an entry that is not
+   * there is told by them. Changes nothing, and counts as no read.
+   */
+  async explain(key: EntryKey, tags: readonly Tag[]): Promise<Explanation> {
+    const current = await this.#current(2 * this.#parts.lookMs)
+    const now = this.#parts.timing.now()
+    const parts = { key, clock: this.#parts.clock(), trail: this.#trail, current }
+    const held = this.#memory.peek(key)
+    const standing = held === undefined ? 'removed' : this.#standing(held)
+    if (held !== undefined && standing === 'valid') {
+      return explainMemory(held, { ...parts, standing, now })
+    }
+    const shared = (await this.#shared?.peek(key)) ?? null
+    if (shared !== null) return explainShared(shared, parts)
+    if (held !== undefined) return explainMemory(held, { ...parts, standing, now })
+    return explainAbsent(tags, parts)
   }
 
   /** Looks at the journal now. @throws what made that fail. */
@@ -287,7 +316,7 @@ export class Cache {
     const found = (await shared?.find(request, renew)) ?? null
     if (found?.kind !== 'entry') return this.#load(course, request, found)
     if (this.#isPending(request.key, found.entry.tags)) return this.#load(course, request, null)
-    const { value, tags, ageMs, fresh, tidemark } = found.entry
+    const { value, tags, ageMs, fresh, tidemark, node } = found.entry
     const loadedAt = this.#parts.timing.now() - ageMs
     const freshUntil = fresh ? loadedAt + found.entry.ttlMs : -Infinity
     const entry = {
@@ -299,6 +328,7 @@ export class Cache {
       renewAt: renewalTime({ freshUntil, loadMs: found.entry.loadMs }, request.terms, this.#parts),
       staleUntil: loadedAt + found.entry.ttlMs + request.terms.staleMs,
       tidemark,
+      node,
     }
     const stood = this.#keep(course, entry, this.#stands(course, entry))
     return { entry, tier: 'shared', stood }
@@ -323,6 +353,7 @@ export class Cache {
         renewAt: renewalTime({ freshUntil, loadMs }, terms, this.#parts),
         staleUntil: freshUntil + terms.staleMs,
         tidemark: snapshot ?? null,
+        node: this.#parts.node,
       }
       const stood = this.#stands(course, entry)
       this.#shared?.loaded(key)
@@ -406,6 +437,19 @@ export class Cache {
   #invalidateHere({ keys, tags, verb }: InvalidationRequest): void {
     for (const tag of tags) this.#ledger.invalidate(tag, verb)
     for (const key of keys) this.#invalidateKey(key, verb)
+    for (const tag of tags) this.#trace('here', { of: { kind: 'tag', tag }, verb })
+    for (const key of keys) this.#trace('here', { of: { kind: 'key', key }, verb })
+  }
+
+  #traceNews({ complete, invalidations }: News): void {
+    if (!complete) this.#trace('journal', { of: { kind: 'everything' }, verb: 'remove' })
+    for (const invalidation of invalidations) this.#trace('journal', invalidation)
+  }
+
+  #trace(by: 'here' | 'journal', what: Pick<TracedInvalidation, 'of' | 'verb'>): void {
+    const moment = this.#ledger.moment
+    const heardAt = this.#parts.clock()
+    this.#trail.note({ position: null, xids: null, ...what, by, moment, heardAt })
   }
 
   #invalidateKey(key: EntryKey, verb: Verb): void {

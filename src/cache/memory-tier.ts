@@ -16,6 +16,8 @@ export interface MemoryEntry {
   /** Until here it may be served while it is renewed, or when it cannot be. */
   readonly staleUntil: number
   readonly tidemark: string | null
+  /** The node that loaded it. */
+  readonly node: string
 }
 
 /**

@@ -145,7 +145,6 @@ const newsOf = (row: PollRow, invalidations: PollRow['invalidations']): News => 
   snapshot: row.snapshot,
 })
 
-/** Of several transactions none is named: a value that contains one need not contain the others. */
 const invalidationOf = ([
   position,
   kind,
@@ -157,7 +156,7 @@ const invalidationOf = ([
   position,
   verb,
   of: kind === 'tag' ? { kind, tag: name as Tag } : { kind, key: name as EntryKey },
-  xid: first === last ? first : null,
+  xids: { first, last },
 })
 
 const blind = (namespace: string, problem: string): TidemarkError =>

@@ -211,6 +211,6 @@ function invalidationsOf(line: RedisReply): Invalidation[] {
       kind === 't'
         ? ({ kind: 'tag', tag: name as Tag } as const)
         : ({ kind: 'key', key: name as EntryKey } as const)
-    return [{ position, verb: verb as Verb, of, xid: null }]
+    return [{ position, verb: verb as Verb, of, xids: null }]
   })
 }

@@ -32,6 +32,7 @@ export interface SharedFind {
   /** False: it was expired, and may be served only while it is renewed. */
   readonly fresh: boolean
   readonly tidemark: string | null
+  readonly node: string
 }
 
 /** The right to fill an entry of the shared store. Both ways of using it return at once and never fail. */
@@ -43,7 +44,7 @@ export interface Lease {
 
 /** What a lease is used for. */
 export interface Filling {
-  readonly entry: Pick<MemoryEntry, 'value' | 'tags' | 'tidemark'>
+  readonly entry: Pick<MemoryEntry, 'value' | 'tags' | 'tidemark' | 'node'>
   readonly ttlMs: number
   readonly loadMs: number
   readonly staleMs: number
@@ -119,6 +120,17 @@ export class SharedTier {
     }
     this.#ahead.delete(key)
     this.#ahead.set(key, now)
+  }
+
+  /** The entry as the store has it, if it may be served; nobody is kept waiting. Null: there is none, or no answer. */
+  async peek(key: EntryKey): Promise<SharedFind | null> {
+    const { store, callMs } = this.#parts
+    const holder = randomUUID()
+    const question = { key, tags: [], holder, leaseMs: callMs, renew: false }
+    const answer = await this.#breaker.attempt(() => store.read(question), callMs)
+    if (answer?.leased === true)
+      await this.#breaker.attempt(() => store.release(key, holder), callMs)
+    return answer === null || answer.entry === null ? null : foundEntry(answer.entry)
   }
 
   /**
@@ -223,8 +235,8 @@ export class SharedTier {
     return {
       kind: 'lease',
       fill: ({ entry, ttlMs, loadMs, staleMs }) => {
-        const { value, tidemark } = entry
-        const payload = encodePayload({ value, ttlMs, loadMs, tidemark })
+        const { value, tidemark, node } = entry
+        const payload = encodePayload({ value, ttlMs, loadMs, tidemark, node })
         const tags = entry.tags.map(({ tag }) => tag)
         behind(async () => {
           const stored = await store.fill({ key, holder, tags, payload, keepMs: ttlMs + staleMs })

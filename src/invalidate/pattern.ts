@@ -77,6 +77,12 @@ export function tagsOfKey(kind: string, tenant: string | null): Tag[] {
   return [everyEntry, ...named, ...(tenant === null ? [] : [beginningTag(`${kind}:${tenant}`)])]
 }
 
+/** The tags by which patterns find an entry, told from its key without the prefix. */
+export const tagsInKey = (words: string): Tag[] => [
+  everyEntry,
+  ...beginnings(words).map(beginningTag),
+]
+
 function canMatch(words: string, { kind, tenantForm }: NamedKind): boolean {
   if (kind === words || kind.startsWith(`${words}:`)) return true
   if (tenantForm === null || !words.startsWith(`${kind}:`)) return false

@@ -22,8 +22,14 @@ export interface Invalidation {
   /** What it names: all entries with this tag, or the one entry of this key. */
   readonly of:
     { readonly kind: 'tag'; readonly tag: Tag } | { readonly kind: 'key'; readonly key: EntryKey }
-  /** The transaction that changed the rows, where a change in the database is the cause. */
-  readonly xid: string | null
+  /** The transactions that are the cause; null where no database stands behind. */
+  readonly xids: Xids | null
+}
+
+/** The lowest and the highest of the transactions that caused an invalidation, in a journal that has gathered them. */
+export interface Xids {
+  readonly first: string
+  readonly last: string
 }
 
 /**

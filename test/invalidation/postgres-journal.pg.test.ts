@@ -50,17 +50,20 @@ test('a look tells commits and wishes in order, with the one transaction that th
     { verb: 'expire', kind: 'key', key },
     { verb: 'expire', kind: 'tag', tag },
   ])
-  expect(news.invalidations[0]?.xid).toBe(row?.xid)
+  expect(news.invalidations[0]?.xids).toEqual({ first: row?.xid, last: row?.xid })
   expect(news.snapshot).toMatch(/^\d+:\d+:/)
   expect(await journal.snapshot()).toMatch(/^\d+:\d+:/)
 })
 
-test('an invalidation by several transactions names none of them', async () => {
+test('an invalidation by several transactions names the lowest and the highest', async () => {
   const { position } = await journal.look(null)
-  await db.sql(`insert into quotes values (1, 7)`)
-  await db.sql(`insert into quotes values (2, 7)`)
+  const insert = (id: number) =>
+    db.sql<{ xid: string }>(
+      `insert into quotes values (${id}, 7) returning pg_current_xact_id()::text as xid`,
+    )
+  const [[first], [last]] = [await insert(1), await insert(2)]
   const { invalidations } = await journal.look(position)
-  expect(invalidations.map(({ xid }) => xid)).toEqual([null])
+  expect(invalidations.map(({ xids }) => xids)).toEqual([{ first: first?.xid, last: last?.xid }])
 })
 
 test('more than one answer holds is one look', async () => {

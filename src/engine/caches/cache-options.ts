@@ -32,6 +32,8 @@ export interface CacheOptions {
   readonly ttl?: DurationText
   /** TTL by kind, in one table; what a kind says itself goes before it. */
   readonly ttls?: Readonly<Record<string, DurationText>>
+  /** What this process is called where it is told who loaded an entry. Default: `host:pid`. */
+  readonly node?: string
   /** How keys write a tenant. Default: `tenant_{id}`. */
   readonly tenantForm?: `${string}{}${string}`
   /** Hears of all that happens. */

@@ -1,8 +1,10 @@
+import { hostname } from 'node:os'
 import { createClient } from 'redis'
 import { systemClock } from '../../base/clock.ts'
 import { systemTiming } from '../../base/timing.ts'
 import { Cache } from '../../cache/cache.ts'
 import type { CacheEvent } from '../../cache/cache-event.ts'
+import type { Explanation } from '../../cache/explanation.ts'
 import type { Follower } from '../../cache/follower.ts'
 import type { Journal } from '../../cache/journal.ts'
 import { localJournal } from '../../cache/local-journal.ts'
@@ -18,7 +20,7 @@ import { Statistics } from '../../cache/statistics.ts'
 import type { WarmingReport } from '../../cache/warming.ts'
 import type { SourceRule } from '../../invalidate/dependency.ts'
 import type { NamedKind } from '../../invalidate/pattern.ts'
-import { parsePattern, patternTag } from '../../invalidate/pattern.ts'
+import { parsePattern, patternTag, tagsInKey } from '../../invalidate/pattern.ts'
 import { namedTag } from '../../invalidate/tags.ts'
 import { TidemarkError } from '../../model/errors.ts'
 import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidation.ts'
@@ -78,6 +80,11 @@ export interface CacheManager {
    * another node does it. Failures are told in the report, they reject nothing.
    */
   readonly warm: (kinds?: readonly string[]) => Promise<Record<string, WarmingReport | null>>
+  /**
+   * What made the entry of a key what it is: state, tier, by whom and from which snapshot it was loaded, and which invalidation,
+   * by which transaction and tag, concerned it. As far as this process remembers: its last 5,000 invalidations.
+   */
+  readonly explain: (key: string) => Promise<Explanation>
   readonly getStats: () => CacheStatistics
   readonly close: () => Promise<void>
 }
@@ -158,6 +165,7 @@ export function createCache(options: CacheOptions): CacheManager {
       }
     },
     warm: (of = []) => warmer.warm(of),
+    explain: (key) => cache.explain(key as EntryKey, tagsInKey(key.slice(namespace.length + 1))),
     getStats: () => statistics.read(cache.size),
     close() {
       warmer.close()
@@ -188,6 +196,8 @@ function partsOf(
   return {
     journal,
     shared: link === null ? null : sharedOf(link),
+    node: options.node ?? `${hostname()}:${process.pid}`,
+    clock: systemClock,
     entriesMax: options.memory?.max ?? entriesMaxDefault,
     maxLagMs,
     lookMs,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Cache } from '../../cache/cache.ts'
+import type { Explanation } from '../../cache/explanation.ts'
 import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
 import { entryKey } from '../../invalidate/entry-key.ts'
 import type { SourceRule } from '../../invalidate/dependency.ts'
@@ -37,6 +38,8 @@ export interface Kind<Args extends readonly unknown[], Value> {
   /** The entry of these arguments, its key made once. */
   readonly prepare: (...args: Args) => PreparedEntry<Value>
   readonly key: (...args: Args) => EntryKey
+  /** What made the entry what it is. */
+  readonly explain: (...args: Args) => Promise<Explanation>
   /** Has the entry loaded anew, whatever is there. */
   readonly renew: (...args: Args) => Promise<void>
   /** The entry may not be served again; resolves when no node can. */
@@ -119,6 +122,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
       }
     },
     key: (...args) => keyOf(args),
+    explain: (...args) => cache.explain(keyOf(args), requestOf(addressOf(args), args).tags),
     renew: (...args) => cache.renew(requestOf(addressOf(args), args)),
     remove: (...args) => invalidate('remove', args),
     expire: (...args) => invalidate('expire', args),
