@@ -21,3 +21,4 @@ export type {
   Invalidating,
 } from './engine/caches/invalidates.ts'
 export type { Kind, Load, PreparedEntry } from './engine/caches/kind.ts'
+export type { QueryExplanation, QueryOptions } from './engine/caches/query.ts'

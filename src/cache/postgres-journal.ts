@@ -170,7 +170,7 @@ const isDeclared = ({ source, columns }: WantedRule, declared: DeclaredRules): b
   declared[source]?.some((rule) => rule.join() === columns.join()) ?? false
 
 /** What a kind depends on and the configuration does not declare. */
-function untold(namespace: string, lacking: readonly WantedRule[]): TidemarkError {
+export function untold(namespace: string, lacking: readonly WantedRule[]): TidemarkError {
   const lists = new Map<string, string[]>()
   for (const { source, columns } of lacking) {
     const list = `[${columns.map((column) => `'${column}'`).join(', ')}]`

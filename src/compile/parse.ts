@@ -35,6 +35,48 @@ export async function parseQuery(sql: string): Promise<ParsedQuery> {
   return { sql, select }
 }
 
+/**
+ * Parses one SELECT, which may have parameters, as {@link parseQuery} does; a semicolon and what PostgreSQL prints around the
+ * body of a function do not count.
+ */
+export async function parseSelect(sql: string): Promise<SelectStmt> {
+  const statements = await statementsOf(sql)
+  const [first, second] = statements
+  if (first?.node === undefined || second !== undefined || !('SelectStmt' in first.node)) {
+    throw notAQuery(
+      second === undefined
+        ? `It is ${statementWords(first?.node)}`
+        : `It has ${String(statements.length)} statements`,
+    )
+  }
+  const select = first.node.SelectStmt
+  const refusal = refusalOf(select, true)
+  if (refusal !== undefined) throw notAQuery(refusal)
+  return select
+}
+
+const clockWords = /^(now|today|tomorrow|yesterday)$/i
+
+/**
+ * The text of one SELECT, without what stands around it.
+ *
+ * @throws TidemarkError TIDEMARK_SQL_NOT_A_QUERY; TIDEMARK_CACHE_QUERY_REFUSED for one that writes `'today'` or its like,
+ * which PostgreSQL reads as a time when it reads the text.
+ */
+export async function selectText(sql: string): Promise<string> {
+  const select = await parseSelect(sql)
+  for (const { kind, node } of nodesOf(select)) {
+    const value = kind === 'A_Const' && isFields(node['sval']) ? node['sval']['sval'] : undefined
+    if (typeof value !== 'string' || !clockWords.test(value.trim())) continue
+    throw new TidemarkError({
+      code: 'TIDEMARK_CACHE_QUERY_REFUSED',
+      what: `'${value}' is another time whenever the query is read, and no commit tells of it`,
+      mend: 'Write it as a parameter, or as current_date or now() with a ttl.',
+    })
+  }
+  return sql.trim().replace(/;\s*$/, '')
+}
+
 /** An expression with the text that it stands in; its places point into `select ` and the text. */
 export interface ParsedExpression {
   readonly text: string
@@ -109,12 +151,12 @@ export function sqlInvalid(error: unknown, sql: string, skipped = 0): unknown {
   })
 }
 
-function refusalOf(select: SelectStmt): string | undefined {
+function refusalOf(select: SelectStmt, withParameters = false): string | undefined {
   if (select.intoClause !== undefined) return 'It writes a table (SELECT INTO)'
   for (const { kind, node } of nodesOf(select)) {
     if (/^(Insert|Update|Delete|Merge)Stmt$/.test(kind)) return 'It writes rows (in WITH)'
     if (kind === 'LockingClause') return 'It locks rows (FOR UPDATE or FOR SHARE)'
-    if (kind === 'ParamRef') {
+    if (kind === 'ParamRef' && !withParameters) {
       return `It has a parameter, $${typeof node['number'] === 'number' ? String(node['number']) : ''}`
     }
   }

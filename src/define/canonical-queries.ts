@@ -1,16 +1,16 @@
 /** Functions of pg_catalog that ask the clock. */
-const timeFunctions = `'now()', 'transaction_timestamp()', 'statement_timestamp()', 'clock_timestamp()',
+export const timeFunctions: string = `'now()', 'transaction_timestamp()', 'statement_timestamp()', 'clock_timestamp()',
     'timeofday()', 'age(timestamp without time zone)', 'age(timestamp with time zone)'`
 
 /** Stable ones that read what no trigger sees. */
-const readsAnything = `'table_to_xml', 'query_to_xml', 'cursor_to_xml', 'schema_to_xml', 'database_to_xml',
+export const readsAnything: string = `'table_to_xml', 'query_to_xml', 'cursor_to_xml', 'schema_to_xml', 'database_to_xml',
     'table_to_xml_and_xmlschema', 'query_to_xml_and_xmlschema', 'schema_to_xml_and_xmlschema',
     'database_to_xml_and_xmlschema', 'txid_current', 'txid_current_if_assigned',
     'txid_current_snapshot', 'pg_current_xact_id', 'pg_current_xact_id_if_assigned',
     'pg_current_snapshot', 'lo_get'`
 
 /** Extensions whose stable functions read dictionaries and settings, not tables. */
-const readsNoTables = `'unaccent', 'pg_trgm', 'citext', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'pgcrypto'`
+export const readsNoTables: string = `'unaccent', 'pg_trgm', 'citext', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'pgcrypto'`
 
 /**
  * Everything that is read of the queries of views, one row for each; `$1`: oids of the views; `$2`: names of declared

@@ -36,6 +36,8 @@ export const errorCatalogue = {
   TIDEMARK_CACHE_BLIND: 'Commits that concern a cache are not seen at present.',
   TIDEMARK_CACHE_KEY_INVALID: 'A cache cannot tell changes apart by this column.',
   TIDEMARK_CACHE_RULE_INVALID: 'A rule of a cache table does not fit its tables.',
+  TIDEMARK_CACHE_QUERY_REFUSED:
+    'The result of this query may change without a commit that a cache is told of.',
   TIDEMARK_FILL_UNFENCED: 'A row of a cache table was written without a fill.',
   TIDEMARK_PLAN_STALE: 'The database has changed since this plan was made.',
   TIDEMARK_PLAN_INVALID: 'This file is not a plan of this version.',

@@ -22,6 +22,7 @@ import type { SourceRule } from '../../invalidate/dependency.ts'
 import type { NamedKind } from '../../invalidate/pattern.ts'
 import { parsePattern, patternTag, tagsInKey } from '../../invalidate/pattern.ts'
 import { namedTag } from '../../invalidate/tags.ts'
+import type { Answer } from '../../model/answer.ts'
 import { TidemarkError } from '../../model/errors.ts'
 import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidation.ts'
 import type { CacheOptions, KindOptions, StoreOption } from './cache-options.ts'
@@ -29,6 +30,8 @@ import type { Kind, Load } from './kind.ts'
 import { defineKind } from './kind.ts'
 import type { Invalidates, InvalidatingCode } from './invalidates.ts'
 import { invalidatesWith } from './invalidates.ts'
+import type { QueryExplanation, QueryOptions } from './query.ts'
+import { Queries, queryKind } from './query.ts'
 import { durationMs } from './settings.ts'
 import { Warmer } from './warmer.ts'
 
@@ -68,6 +71,20 @@ export interface CacheManager {
    * it throws: `cache.afterCommit(() => db.transaction(…))`.
    */
   readonly afterCommit: InvalidatingCode['afterCommit']
+  /**
+   * The rows of a query, kept like any entry. What it depends on is told from its own text: of each table the rows that it is
+   * computed from, as far as the configuration tells them apart. Parameters are written as `$1`; needs `database`.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_BLIND with the line to add, where changes of a table are not told;
+   * TIDEMARK_CACHE_QUERY_REFUSED where the result may change without a commit.
+   */
+  readonly query: <Row extends object = Readonly<Record<string, unknown>>>(
+    sql: string,
+    values?: readonly unknown[],
+    options?: QueryOptions,
+  ) => Promise<Answer<readonly Row[]>>
+  /** What the result of a query depends on, in words. Throws as {@link query} does. */
+  readonly dependenciesOf: (sql: string) => Promise<QueryExplanation>
   /** Checks patterns against the kinds that are defined, as is done at start. */
   readonly check: (patterns: readonly string[]) => void
   /**
@@ -117,17 +134,10 @@ export function createCache(options: CacheOptions): CacheManager {
   const { timing = systemTiming } = options
   const warmer = new Warmer({ namespace, cache, timing, clock: systemClock })
   const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
-  const requestOf = (verb: Verb, of: InvalidationOf): InvalidationRequest => {
-    const patterns = (of.patterns ?? []).map((text) => parsePattern(text, [...kinds.values()]))
-    return {
-      verb,
-      keys: (of.keys ?? []) as readonly EntryKey[],
-      tags: [
-        ...(of.tags ?? []).map(namedTag),
-        ...patterns.map((pattern) => patternTag(pattern, of.with)),
-      ],
-    }
-  }
+  const queries = new Queries({ namespace, cache, url: options.database, ttlMs, rules })
+  if (options.database !== undefined) kinds.set(queryKind, { kind: queryKind, tenantForm: null })
+  const invalidate = (verb: Verb, of: InvalidationOf): Promise<void> =>
+    cache.invalidate(requestOf(verb, of, [...kinds.values()]))
   const code = invalidatesWith({
     kinds: () => [...kinds.values()],
     invalidate: (request) => cache.invalidate(request),
@@ -151,8 +161,10 @@ export function createCache(options: CacheOptions): CacheManager {
       if (defined.warm !== null) warmer.add(defined.warm)
       return defined.kind
     },
-    remove: (of) => cache.invalidate(requestOf('remove', of)),
-    expire: (of) => cache.invalidate(requestOf('expire', of)),
+    remove: (of) => invalidate('remove', of),
+    expire: (of) => invalidate('expire', of),
+    query: (sql, values = [], of = {}) => queries.read(sql, values, of),
+    dependenciesOf: (sql) => queries.explain(sql),
     check(patterns) {
       for (const text of patterns) parsePattern(text, [...kinds.values()])
     },
@@ -167,10 +179,27 @@ export function createCache(options: CacheOptions): CacheManager {
     warm: (of = []) => warmer.warm(of),
     explain: (key) => cache.explain(key as EntryKey, tagsInKey(key.slice(namespace.length + 1))),
     getStats: () => statistics.read(cache.size),
-    close() {
+    async close() {
       warmer.close()
-      return cache.close()
+      await cache.close()
+      await queries.close()
     },
+  }
+}
+
+function requestOf(
+  verb: Verb,
+  of: InvalidationOf,
+  kinds: readonly NamedKind[],
+): InvalidationRequest {
+  const patterns = (of.patterns ?? []).map((text) => parsePattern(text, kinds))
+  return {
+    verb,
+    keys: (of.keys ?? []) as readonly EntryKey[],
+    tags: [
+      ...(of.tags ?? []).map(namedTag),
+      ...patterns.map((pattern) => patternTag(pattern, of.with)),
+    ],
   }
 }
 
@@ -189,7 +218,7 @@ function partsOf(
       listener({ event: 'unreachable', what: 'shared' })
     }
     const givesPositions = database === undefined
-    const shared = redisStore(ofRedis, namespace)
+    const shared = redisStore(ofRedis, namespace, timing)
     const parts = { store: shared, journal, givesPositions, callMs, timing, onUnreachable }
     return new SharedTier(parts, follower)
   }

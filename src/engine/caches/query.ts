@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto'
+import type { Cache } from '../../cache/cache.ts'
+import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
+import { untold } from '../../cache/postgres-journal.ts'
+import { queryReads } from '../../compile/query-reads.ts'
+import { selectText } from '../../compile/parse.ts'
+import type { DurationText } from '../../define/config/tidemark-config.ts'
+import type { QueryMeaning } from '../../define/understand-query.ts'
+import { readVersions, understandQuery } from '../../define/understand-query.ts'
+import type { SourceRule } from '../../invalidate/dependency.ts'
+import { entryKey } from '../../invalidate/entry-key.ts'
+import { tagsOfKey } from '../../invalidate/pattern.ts'
+import type { Dependences, ToldRules } from '../../invalidate/query-dependence.ts'
+import {
+  dependencesOf,
+  dependenceText,
+  ruleOf,
+  tagsOfDependence,
+} from '../../invalidate/query-dependence.ts'
+import { namedTag } from '../../invalidate/tags.ts'
+import type { Answer } from '../../model/answer.ts'
+import { TidemarkError } from '../../model/errors.ts'
+import type { Database } from '../../postgres/connection.ts'
+import { openDatabase } from '../../postgres/connection.ts'
+import { durationMs } from './settings.ts'
+
+/** How the result of a query is kept. */
+export interface QueryOptions {
+  /** How long it is fresh, if nothing invalidates it. A query that asks the clock has to say so. */
+  readonly ttl?: DurationText
+  readonly stale?: DurationText
+  readonly softTimeout?: DurationText
+  readonly hardTimeout?: DurationText
+  readonly eagerness?: number
+  /** Names by which results can be invalidated together. */
+  readonly tags?: readonly string[]
+}
+
+/** What the result of a query depends on. */
+export interface QueryExplanation {
+  /** A line for each place at which a table or maintained view is read. */
+  readonly dependsOn: readonly string[]
+  /** What else the result hangs on, of which no commit tells. */
+  readonly notes: readonly string[]
+}
+
+/** The kind that results of queries are counted under, and that patterns name them by. */
+export const queryKind = 'query'
+
+/** What {@link Queries} looks up. */
+interface Question {
+  readonly sql: string
+  readonly values: readonly unknown[]
+  readonly options: QueryOptions
+}
+
+/** Queries whose meaning is remembered, by their text. */
+const plansMax = 1_000
+
+/** What is known of a query. */
+interface QueryPlan {
+  readonly meaning: QueryMeaning
+  readonly dependences: Dependences
+}
+
+/** What {@link Queries} are made of. */
+export interface QueriesParts {
+  readonly namespace: string
+  readonly cache: Cache
+  /** The database of the cache; undefined: there is none to ask. */
+  readonly url: string | undefined
+  readonly ttlMs: number
+  /** Gets the rules that results rely on. */
+  readonly rules: SourceRule[]
+}
+
+/**
+ * Results of queries as entries: what they depend on is told from their own text.
+ *
+ * Law: an entry has the tags of all rows that its result is computed from, so that a commit that changes the result
+ * invalidates it. A result that was read while an object of the query was altered is not kept.
+ */
+export class Queries {
+  readonly #parts: QueriesParts
+  readonly #plans = new Map<string, Promise<QueryPlan>>()
+  #opened: Database | undefined
+
+  constructor(parts: QueriesParts) {
+    this.#parts = parts
+  }
+
+  /** The rows of the query. */
+  async read<Row extends object>(
+    sql: string,
+    values: readonly unknown[],
+    options: QueryOptions,
+  ): Promise<Answer<readonly Row[]>> {
+    const { cache } = this.#parts
+    const address = this.#address(sql, values)
+    // The rows of a query are what the database gave for it.
+    const hit = cache.hit(address) ?? (await this.#find(address, { sql, values, options }))
+    return hit as Answer<readonly Row[]>
+  }
+
+  /** What the result depends on. */
+  async explain(sql: string): Promise<QueryExplanation> {
+    const { meaning, dependences } = await this.#plan(sql)
+    const { clock, settings } = meaning
+    return {
+      dependsOn: [...new Set(dependences.on.map(dependenceText))],
+      notes: [
+        ...clock.map((name) => `${name} moves as time passes; the result is as old as its ttl`),
+        ...settings.map((name) => `${name} may depend on settings of the session`),
+      ],
+    }
+  }
+
+  /** Ends the connections that were made for queries. */
+  async close(): Promise<void> {
+    await this.#opened?.close()
+  }
+
+  get #database(): Database {
+    const { url, namespace } = this.#parts
+    if (url === undefined) {
+      throw new TidemarkError({
+        code: 'TIDEMARK_CACHE_INVALID',
+        what: `The cache ${namespace} has no database to ask.`,
+        mend: `Name it: createCache({ database: process.env.DATABASE_URL }).`,
+      })
+    }
+    return (this.#opened ??= openDatabase(url))
+  }
+
+  async #find(address: EntryAddress, { sql, values, options }: Question): Promise<Answer<unknown>> {
+    const plan = await this.#plan(sql)
+    const { meaning, dependences } = plan
+    if (meaning.clock.length > 0 && options.ttl === undefined) throw clockRefused(meaning.clock)
+    const { parameters } = meaning.query
+    const depends = dependences.on.flatMap((on) => tagsOfDependence(on, { values, parameters }))
+    const request: EntryRequest = {
+      ...address,
+      terms: this.#terms(options),
+      tags: [
+        ...new Set([
+          ...tagsOfKey(queryKind, null),
+          ...(options.tags ?? []).map(namedTag),
+          ...depends,
+        ]),
+      ],
+      load: () => this.#load(sql, values, meaning),
+    }
+    return this.#parts.cache.read(address, () => request)
+  }
+
+  async #load(sql: string, values: readonly unknown[], meaning: QueryMeaning): Promise<Loaded> {
+    const database = this.#database
+    const value = await database.query(sql, values)
+    const { objects } = meaning
+    const store = (await readVersions(database, objects)) === objects.versions
+    // Somebody altered what it reads: it is asked again what it means, and this result is given and not kept.
+    if (!store) this.#plans.delete(sql)
+    return { value, tags: [], ttlMs: null, store }
+  }
+
+  #plan(sql: string): Promise<QueryPlan> {
+    const known = this.#plans.get(sql)
+    if (known !== undefined) return known
+    const plan = this.#makePlan(sql)
+    const [oldest] = this.#plans.keys()
+    if (this.#plans.size >= plansMax && oldest !== undefined) this.#plans.delete(oldest)
+    this.#plans.set(sql, plan)
+    plan.catch(() => {
+      if (this.#plans.get(sql) === plan) this.#plans.delete(sql)
+    })
+    return plan
+  }
+
+  async #makePlan(sql: string): Promise<QueryPlan> {
+    const { namespace, rules } = this.#parts
+    const database = this.#database
+    const text = await selectText(sql)
+    const [row] = await database.query<{ rules: ToldRules | null }>(
+      'select rules from tidemark.poll_invalidations($1)',
+      [namespace],
+    )
+    const told = row?.rules ?? {}
+    const meaning = await understandQuery(database, text, Object.keys(told))
+    const dependences = dependencesOf(await queryReads(meaning.query), told)
+    if (dependences.lacking.length > 0) throw untold(namespace, dependences.lacking)
+    for (const rule of dependences.on.map(ruleOf)) {
+      const same = (other: SourceRule): boolean =>
+        other.source === rule.source && other.columns.join() === rule.columns.join()
+      if (!rules.some(same)) rules.push(rule)
+    }
+    return { meaning, dependences }
+  }
+
+  #address(sql: string, values: readonly unknown[]): EntryAddress {
+    const { namespace } = this.#parts
+    const parts = {
+      prefix: namespace,
+      kind: queryKind,
+      tenant: null,
+      params: values,
+      digest: digestOf(sql),
+    }
+    return { kind: queryKind, tenant: null, key: entryKey(parts, digestOf) }
+  }
+
+  #terms({ ttl, stale, softTimeout, hardTimeout, eagerness }: QueryOptions): EntryTerms {
+    const at = (field: string): string => `query().${field}`
+    return {
+      ttlMs: ttl === undefined ? this.#parts.ttlMs : durationMs(ttl, at('ttl')),
+      staleMs: durationMs(stale ?? 0, at('stale')),
+      softMs: durationMs(softTimeout ?? 0, at('softTimeout')),
+      hardMs: durationMs(hardTimeout ?? '10s', at('hardTimeout')),
+      eagerness: eagerness ?? 1,
+    }
+  }
+}
+
+/** Texts of queries are many, so their digests are long. */
+const digestOf = (text: string): string =>
+  createHash('sha256').update(text).digest('hex').slice(0, 24)
+
+const clockRefused = (clock: readonly string[]): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_QUERY_REFUSED',
+    what: `The result of this query changes as time passes, by ${clock.join(', ')}, and no commit tells of it.`,
+    mend: `Say how long it may be kept: cache.query(sql, params, { ttl: '1m' }); or give the time as a parameter.`,
+  })
