@@ -10,7 +10,7 @@ const nodeGlobals = Object.fromEntries(
 )
 
 export default tseslint.config(
-  { ignores: ['dist', 'dist.*', 'coverage', '.tidemark', '.dependency-cruiser.cjs'] },
+  { ignores: ['dist', 'dist.*', 'coverage', '.tidemark', '.dependency-cruiser.cjs', 'test/orms'] },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   { languageOptions: { parserOptions: { projectService: true } } },

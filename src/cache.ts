@@ -20,5 +20,7 @@ export type {
   InvalidatesOptions,
   Invalidating,
 } from './engine/caches/invalidates.ts'
+export type { OnWrite } from './engine/caches/table-writes.ts'
+export type { RowPart, TableWrite } from './invalidate/table-write.ts'
 export type { Kind, Load, PreparedEntry } from './engine/caches/kind.ts'
 export type { QueryExplanation, QueryOptions } from './engine/caches/query.ts'

@@ -174,6 +174,25 @@ export class Cache {
   }
 
   /**
+   * Invalidates what a committed write made untrue; resolves when this process cannot answer with it, from whichever tier.
+   * Other nodes hear of `tags` from the journal, within the bound; of `told` it hears by itself, for it has the write. Never
+   * rejects: what was written is written. When the journal does not take it in time, it is tried again.
+   */
+  async outdate(tags: readonly Tag[], told: readonly Tag[]): Promise<void> {
+    if (tags.length + told.length === 0) return
+    const request = { verb: 'remove', keys: [], tags: [...tags, ...told] } as const
+    this.#invalidateHere(request)
+    const reached = this.#reach(request, async () => {
+      if (tags.length > 0) await this.#seen(await this.#append({ ...request, tags }))
+      else if (await this.#follower.lookAgain()) await this.#shared?.caughtUp()
+    })
+    await within(this.#parts.timing, reached, this.#parts.lookMs).catch((error: unknown) => {
+      this.tell({ event: 'unreachable', what: 'journal', error })
+    })
+    this.tell({ event: 'invalidated', by: 'here', ...request })
+  }
+
+  /**
    * What made the entry of a key what it is. `tags` are those that its kind gives it: what concerned an entry that is not
    * there is told by them. Changes nothing, and counts as no read.
    */
@@ -394,12 +413,18 @@ export class Cache {
   }
 
   async #spread(request: InvalidationRequest): Promise<void> {
-    const { journal } = this.#parts
-    this.#pending.add(request)
-    try {
+    await this.#reach(request, async () => {
       const position = await this.#append(request)
       await this.#seen(position)
-      await journal.settled(position)
+      await this.#parts.journal.settled(position)
+    })
+  }
+
+  /** Until the journal is reached, the shared tier is not believed about it. */
+  async #reach(request: InvalidationRequest, reach: () => Promise<void>): Promise<void> {
+    this.#pending.add(request)
+    try {
+      await reach()
     } finally {
       this.#pending.delete(request)
     }

@@ -2,6 +2,7 @@ import type { CacheListener } from '../../cache/cache-event.ts'
 import type { RedisClient } from '../../cache/redis-link.ts'
 import type { Timing } from '../../base/timing.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
+import type { OnWrite } from './table-writes.ts'
 import type { DurationText } from '../../define/config/tidemark-config.ts'
 
 /** Where nodes keep what they share. */
@@ -32,6 +33,12 @@ export interface CacheOptions {
   readonly ttl?: DurationText
   /** TTL by kind, in one table; what a kind says itself goes before it. */
   readonly ttls?: Readonly<Record<string, DurationText>>
+  /**
+   * What writes to a table invalidate beside the kinds that depend on it (`dependsOn`), by table or by the model of an ORM:
+   * `{ Usuario: ['perfil:{id}:*', { invalidates: ['por_rol:*'], columns: ['rol'] }] }`. Read by `wrote()` and by the adapters
+   * of ORMs. Places are filled from the columns of each row that was written.
+   */
+  readonly onWrite?: Readonly<Record<string, OnWrite>>
   /** What this process is called where it is told who loaded an entry. Default: `host:pid`. */
   readonly node?: string
   /** How keys write a tenant. Default: `tenant_{id}`. */

@@ -21,6 +21,7 @@ import type { WarmingReport } from '../../cache/warming.ts'
 import type { SourceRule } from '../../invalidate/dependency.ts'
 import type { NamedKind } from '../../invalidate/pattern.ts'
 import { parsePattern, patternTag, tagsInKey } from '../../invalidate/pattern.ts'
+import type { TableWrite } from '../../invalidate/table-write.ts'
 import { namedTag } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
 import { TidemarkError } from '../../model/errors.ts'
@@ -33,6 +34,7 @@ import { invalidatesWith } from './invalidates.ts'
 import type { QueryExplanation, QueryOptions } from './query.ts'
 import { Queries, queryKind } from './query.ts'
 import { durationMs } from './settings.ts'
+import { TableWrites } from './table-writes.ts'
 import { Warmer } from './warmer.ts'
 
 /** What is to be invalidated: any of these, or several. */
@@ -71,6 +73,12 @@ export interface CacheManager {
    * it throws: `cache.afterCommit(() => db.transaction(…))`.
    */
   readonly afterCommit: InvalidatingCode['afterCommit']
+  /**
+   * Tells of writes to tables that are committed, as the adapters of ORMs do: what depends on them, and what `onWrite` says, may not
+   * be served again. Resolves when this process cannot answer with what was before; others hear of it within `maxLag`. Never
+   * rejects: what was written is written.
+   */
+  readonly wrote: (writes: readonly TableWrite[]) => Promise<void>
   /**
    * The rows of a query, kept like any entry. What it depends on is told from its own text: of each table the rows that it is
    * computed from, as far as the configuration tells them apart. Parameters are written as `$1`; needs `database`.
@@ -133,6 +141,9 @@ export function createCache(options: CacheOptions): CacheManager {
   )
   const { timing = systemTiming } = options
   const warmer = new Warmer({ namespace, cache, timing, clock: systemClock })
+  const journalTells = options.database !== undefined
+  const declared = options.onWrite ?? {}
+  const writes = new TableWrites({ cache, declared, kinds, rules, journalTells })
   const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
   const queries = new Queries({ namespace, cache, url: options.database, ttlMs, rules })
   if (options.database !== undefined) kinds.set(queryKind, { kind: queryKind, tenantForm: null })
@@ -163,12 +174,14 @@ export function createCache(options: CacheOptions): CacheManager {
     },
     remove: (of) => invalidate('remove', of),
     expire: (of) => invalidate('expire', of),
+    wrote: (of) => writes.outdate(of),
     query: (sql, values = [], of = {}) => queries.read(sql, values, of),
     dependenciesOf: (sql) => queries.explain(sql),
     check(patterns) {
       for (const text of patterns) parsePattern(text, [...kinds.values()])
     },
     async start() {
+      writes.check()
       code.check()
       try {
         await cache.look()

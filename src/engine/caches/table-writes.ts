@@ -1,0 +1,78 @@
+import type { Cache } from '../../cache/cache.ts'
+import type { SourceRule } from '../../invalidate/dependency.ts'
+import type { NamedKind } from '../../invalidate/pattern.ts'
+import { parsePattern } from '../../invalidate/pattern.ts'
+import type { TableWrite, WritePattern } from '../../invalidate/table-write.ts'
+import { tagsOfPattern, tagsOfWrite } from '../../invalidate/table-write.ts'
+import { relationOf } from '../../model/ids.ts'
+import type { Tag } from '../../model/invalidation.ts'
+
+/** What a write to a table invalidates beside what depends on it: patterns, or patterns of some writes alone. */
+export type OnWrite = readonly (
+  string | { readonly invalidates: readonly string[]; readonly columns: readonly string[] }
+)[]
+
+/** What a cache knows of the tables that its entries are made of. */
+export interface TableWriteParts {
+  readonly cache: Cache
+  /** By table or model. */
+  readonly declared: Readonly<Record<string, OnWrite>>
+  readonly kinds: ReadonlyMap<string, NamedKind>
+  readonly rules: readonly SourceRule[]
+  /** Whether the database tells of committed writes, whoever made them. */
+  readonly journalTells: boolean
+}
+
+/** Turns writes that code tells of into invalidations. */
+export class TableWrites {
+  readonly #parts: TableWriteParts
+  /** What was declared, once it was read: by table or model. */
+  #patterns: ReadonlyMap<string, readonly WritePattern[]> | undefined
+
+  constructor(parts: TableWriteParts) {
+    this.#parts = parts
+  }
+
+  /** Reads what was declared. @throws TidemarkError TIDEMARK_CACHE_INVALID for a pattern that no key can match. */
+  check(): void {
+    const kinds = [...this.#parts.kinds.values()]
+    const of = (text: string, columns: readonly string[] | null): WritePattern => ({
+      pattern: parsePattern(text, kinds),
+      columns,
+    })
+    this.#patterns = new Map(
+      Object.entries(this.#parts.declared).map(([name, list]) => [
+        name,
+        list.flatMap((each) =>
+          typeof each === 'string'
+            ? [of(each, null)]
+            : each.invalidates.map((text) => of(text, each.columns)),
+        ),
+      ]),
+    )
+  }
+
+  /** Invalidates what these writes made untrue; resolves when this process cannot answer with it. Rejects never. */
+  async outdate(writes: readonly TableWrite[]): Promise<void> {
+    const { cache, rules, journalTells } = this.#parts
+    const tags = new Set<Tag>()
+    const told = new Set<Tag>()
+    for (const write of writes) {
+      for (const pattern of this.#patternsFor(write)) {
+        for (const tag of tagsOfPattern(write, pattern)) tags.add(tag)
+      }
+      for (const tag of tagsOfWrite(write, rules)) (journalTells ? told : tags).add(tag)
+    }
+    await cache.outdate([...tags], [...told])
+  }
+
+  #patternsFor(write: TableWrite): readonly WritePattern[] {
+    if (this.#patterns === undefined) this.check()
+    return [...(this.#patterns ?? [])].flatMap(([name, patterns]) =>
+      isNamed(write, name) ? patterns : [],
+    )
+  }
+}
+
+const isNamed = ({ table, model }: TableWrite, name: string): boolean =>
+  name === model || relationOf(name) === relationOf(table)
