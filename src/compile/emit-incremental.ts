@@ -335,8 +335,8 @@ function readChanges({ view }: IncrementalParts, { name, columns }: ReadSource):
   const list = columns.map((column) => `l.${sqlName(loggedName(column.name))}`)
   const logs = ([0, 1, 2] as const).map((bucket) => {
     const own = ['w', ...columns.map((column) => sqlName(loggedName(column.name)))].join(', ')
-    return `    select ${own} from unnest(ended.lows, ended.highs) as r (low, high),
-      lateral (select * from tidemark.${sqlName(captureNames.log(name, bucket))} where xid >= r.low and xid < r.high) as found`
+    return `    select found.* from unnest(ended.lows, ended.highs) as r (low, high),
+      lateral (select ${own} from tidemark.${sqlName(captureNames.log(name, bucket))} where xid >= r.low and xid < r.high) as found`
   })
   return `  -- What was committed to ${name} since.
   select array_agg(row(${[...list, 'l.w'].join(', ')})::${sourceChangeType(name, view)}), count(*), coalesce(bool_or(l.w = 0), false)
