@@ -11,6 +11,7 @@ export type {
   CachedOptions,
   CacheOptions,
   KindOptions,
+  HitRateOptions,
   StoreOption,
   WarmOptions,
 } from './engine/caches/cache-options.ts'

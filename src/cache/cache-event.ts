@@ -34,6 +34,14 @@ export type CacheEvent =
       readonly ms: number
       readonly error: unknown
     })
+  /** The share of answers of a kind that needed no load fell below its bound, or is back above it. */
+  | (EntryOwner & {
+      readonly event: 'hit_rate'
+      readonly low: boolean
+      readonly rate: number
+      readonly min: number
+      readonly answers: number
+    })
   | (EntryOwner & {
       readonly event: 'warming'
       readonly why: WarmingCause

@@ -17,6 +17,14 @@ export function logLine(event: CacheEvent): LogLine | null {
         : { level: 'info', text: `Cache not set: ${event.key} (invalidated while it was loaded)` }
     case 'load_failed':
       return { level: 'error', text: `Cache load failed: ${event.key}: ${String(event.error)}` }
+    case 'hit_rate': {
+      const { kind, low, rate, min, answers } = event
+      const percent = (share: number): string => `${Math.round(share * 100)} %`
+      const counts = `${percent(rate)} of ${answers} answers, bound ${percent(min)}`
+      return low
+        ? { level: 'warn', text: `Cache hit rate low: ${kind} (${counts})` }
+        : { level: 'info', text: `Cache hit rate back: ${kind} (${counts})` }
+    }
     case 'warming':
       return warmingLine(event)
     case 'invalidated': {

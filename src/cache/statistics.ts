@@ -160,6 +160,7 @@ export class Statistics {
   note(event: CacheEvent): void {
     if (event.event === 'invalidated') this.#invalidations += event.keys.length + event.tags.length
     if (!('kind' in event)) return
+    if (event.event === 'hit_rate') return
     if (event.event === 'warming') {
       this.#ofKind(event.kind).warming.note(event, this.#now)
       return

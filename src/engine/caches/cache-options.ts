@@ -43,6 +43,8 @@ export interface CacheOptions {
   readonly node?: string
   /** How keys write a tenant. Default: `tenant_{id}`. */
   readonly tenantForm?: `${string}{}${string}`
+  /** Tells, as the event `hit_rate` and a line of the log, when fewer answers are hits than this. Default: nothing is told. */
+  readonly hitRate?: HitRateOptions
   /** Hears of all that happens. */
   readonly onEvent?: CacheListener
   /** Gets a line for each hit, miss, load and invalidation: `console`, a pino logger. */
@@ -50,6 +52,16 @@ export interface CacheOptions {
   /** The time and the dice, for tests. */
   readonly timing?: Timing
   readonly random?: () => number
+}
+
+/** When few hits are worth telling. */
+export interface HitRateOptions {
+  /** The share of answers, 0 to 1, that are to need no load: of each kind, or by kind. */
+  readonly min: number | Readonly<Record<string, number>>
+  /** Answers of so long are counted together. Default `'1m'`. */
+  readonly over?: DurationText
+  /** Of fewer answers nothing is told. Default 100. */
+  readonly answersMin?: number
 }
 
 /** What a kind of entries is declared with. */

@@ -7,6 +7,7 @@ import type { CacheEvent } from '../../cache/cache-event.ts'
 import type { Explanation } from '../../cache/explanation.ts'
 import type { Follower } from '../../cache/follower.ts'
 import type { Journal } from '../../cache/journal.ts'
+import { HitRates } from '../../cache/hit-rates.ts'
 import { localJournal } from '../../cache/local-journal.ts'
 import { logLine } from '../../cache/log-line.ts'
 import type { PostgresJournalOptions } from '../../cache/postgres-journal.ts'
@@ -268,12 +269,27 @@ function linkOf(store: StoreOption): RedisLink {
 
 function listenerOf(options: CacheOptions, statistics: Statistics) {
   const { log, onEvent } = options
-  return (event: CacheEvent): void => {
+  const rates = hitRatesOf(options)
+  const tell = (event: CacheEvent): void => {
     statistics.note(event)
     onEvent?.(event)
     const line = log === undefined ? null : logLine(event)
     if (line !== null) log?.[line.level](line.text)
   }
+  return (event: CacheEvent): void => {
+    tell(event)
+    const alert = rates?.note(event) ?? null
+    if (alert !== null) tell(alert)
+  }
+}
+
+function hitRatesOf({ hitRate, timing = systemTiming }: CacheOptions): HitRates | null {
+  if (hitRate === undefined) return null
+  const { min, over = '1m', answersMin = 100 } = hitRate
+  const minOf = (kind: string): number | null =>
+    typeof min === 'number' ? min : (min[kind] ?? null)
+  const overMs = durationMs(over, 'createCache.hitRate.over')
+  return new HitRates({ minOf, overMs, answersMin }, timing)
 }
 
 function requireNamespace(namespace: string): void {

@@ -1,0 +1,128 @@
+import { afterEach, expect, test } from 'vitest'
+import type { CacheEvent, CacheManager, CacheOptions } from '../../src/cache.ts'
+import { createCache } from '../../src/cache.ts'
+import { systemTiming } from '../../src/base/timing.ts'
+
+let open: CacheManager[] = []
+let lines: string[] = []
+let events: CacheEvent[] = []
+let now = 0
+
+afterEach(async () => {
+  await Promise.all(open.map((cache) => cache.close()))
+  open = []
+  lines = []
+  events = []
+  now = 0
+})
+
+const write =
+  (level: string) =>
+  (line: string): void =>
+    void lines.push(`${level} ${line}`)
+
+function makeCache(options: Partial<CacheOptions> = {}): CacheManager {
+  const cache = createCache({
+    namespace: 'electro_isla',
+    timing: { ...systemTiming, now: () => now },
+    log: { info: write('INFO'), warn: write('WARNING'), error: write('ERROR') },
+    onEvent: (event) => void events.push(event),
+    ...options,
+  })
+  open.push(cache)
+  return cache
+}
+
+test('the log has the lines of the systems: hits, misses, stores with their TTL, invalidated patterns and keys', async () => {
+  const cache = makeCache({ ttls: { estadisticas_ventas: '300s' } })
+  const sales = cache.define('estadisticas_ventas', () => 1)
+  const quotes = cache.define('quotes:list', (id: number) => id, { tenant: (id) => id })
+  await sales.get()
+  await sales.get()
+  await quotes.get(7)
+  await cache.remove({ patterns: ['quotes:*'] })
+  await cache.remove({ patterns: ['quotes:list:tenant_{id}:*'], with: { id: 7 } })
+  await cache.remove({ patterns: ['*'] })
+  await sales.remove()
+  const [key, quote] = [sales.key(), quotes.key(7)]
+  expect(lines).toEqual([
+    `INFO Cache set: ${key} (TTL 300 s)`,
+    `WARNING Cache miss: ${key}`,
+    `INFO Cache hit: ${key}`,
+    `INFO Cache set: ${quote} (TTL 300 s)`,
+    `WARNING Cache miss: ${quote}`,
+    'INFO Invalidated cache pattern: quotes:*',
+    'INFO Invalidated cache pattern: quotes:list:tenant_7:*',
+    'INFO Invalidated cache pattern: *',
+    `INFO Invalidated cache ${key}`,
+  ])
+  expect(key).toMatch(/^electro_isla:estadisticas_ventas:/)
+})
+
+test('statistics say of each kind and tenant what was counted, and when it was last updated', async () => {
+  const cache = makeCache()
+  const kpis = cache.define('kpis', (id: number) => id, { tenant: (id) => id })
+  await kpis.get(7)
+  await kpis.get(7)
+  await kpis.get(8)
+  await kpis.remove(8)
+  const { invalidations, kinds } = cache.getStats()
+  const iso = expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/) as string
+  expect(invalidations).toBe(1)
+  expect(kinds['kpis']).toMatchObject({
+    hits: 1,
+    misses: 2,
+    loads: 2,
+    lastUpdated: iso,
+    loadP50Ms: expect.any(Number) as number,
+    loadP99Ms: expect.any(Number) as number,
+    tenants: {
+      tenant_7: { hits: 1, misses: 1, hitRate: 0.5, lastUpdated: iso },
+      tenant_8: { hits: 0, misses: 1, hitRate: 0, lastUpdated: iso },
+    },
+  })
+})
+
+const rates = () =>
+  events.flatMap((event) =>
+    event.event === 'hit_rate' ? [{ kind: event.kind, low: event.low, rate: event.rate }] : [],
+  )
+
+test('a hit rate that falls below its bound is told once, and again when it is back', async () => {
+  const cache = makeCache({ hitRate: { min: 0.5, over: '1m', answersMin: 4 } })
+  const thing = cache.define('thing', (id: number) => id)
+  const minute = async (hits: number, misses: number): Promise<void> => {
+    for (let at = 0; at < misses; at += 1) {
+      await thing.remove(1)
+      await thing.get(1)
+    }
+    for (let at = 0; at < hits; at += 1) await thing.get(1)
+    now += 60_000
+  }
+  await minute(3, 1)
+  await minute(1, 3)
+  await minute(1, 3)
+  await minute(3, 1)
+  await minute(0, 1)
+  await thing.get(1)
+  expect(rates()).toEqual([
+    { kind: 'thing', low: true, rate: 0.25 },
+    { kind: 'thing', low: false, rate: 0.75 },
+  ])
+  expect(lines.filter((line) => line.includes('rate'))).toEqual([
+    'WARNING Cache hit rate low: thing (25 % of 4 answers, bound 50 %)',
+    'INFO Cache hit rate back: thing (75 % of 4 answers, bound 50 %)',
+  ])
+})
+
+test('kinds have bounds of their own, and of few answers nothing is told', async () => {
+  const cache = makeCache({ hitRate: { min: { strict: 1 }, over: '1s', answersMin: 2 } })
+  const strict = cache.define('strict', (id: number) => id)
+  const lax = cache.define('lax', (id: number) => id)
+  for (const kind of [strict, lax]) await kind.get(1)
+  now += 1_000
+  for (const kind of [strict, lax]) for (const id of [2, 3]) await kind.get(id)
+  now += 1_000
+  for (const kind of [strict, lax]) await kind.get(1)
+  expect(rates()).toEqual([{ kind: 'strict', low: true, rate: 0 }])
+})
