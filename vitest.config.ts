@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config'
+import { decorators } from './test/support/decorators.ts'
 import { LongFilesFirst } from './test/support/long-files-first.ts'
 
 const needsPostgres = ['src/**/*.pg.test.ts', 'test/**/*.pg.test.ts']
@@ -29,6 +30,9 @@ const ownServers = [
  * on the embedded PostgreSQL 18, `pg15` on Debian's 15. All in one run, which keeps both workers busy to its end.
  */
 const config: ViteUserConfig = defineConfig({
+  plugins: [decorators()],
+  // Examples import `tidemark` by its name.
+  resolve: { tsconfigPaths: true },
   test: {
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -176,7 +176,10 @@ interface Metadata {
   readonly getMetadata: (key: string, target: object) => unknown
 }
 
-const metadata = (): Metadata => Reflect
+function metadata(): Metadata {
+  const reflect: unknown = Reflect
+  return reflect as Metadata
+}
 
 const routesOf = (handler: object): readonly Route[] =>
   (metadata().getMetadata(routesKey, handler) as readonly Route[] | undefined) ?? []
