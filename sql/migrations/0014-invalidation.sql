@@ -152,6 +152,13 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
   from tidemark.poll_invalidations(namespace, since, null, max) p, json_array_elements(p.invalidations) n
 $$;
 
+-- What a reader gives to a cache that is to have the write of this transaction: its id, for a transaction that has written. Of one
+-- that has not, the snapshot: all that is visible now.
+create function tidemark.token() returns text
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select coalesce(pg_current_xact_id_if_assigned()::text, pg_current_snapshot()::text)
+$$;
+
 -- Asks that everything with one of these tags, and the entries of these keys, be forgotten: in the caller's own transaction, so
 -- that a rollback takes the wish back, and none of what it changed is seen before. `remove`: may not be served again. `expire`:
 -- may be, until there is a new one.

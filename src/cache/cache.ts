@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Timing } from '../base/timing.ts'
 import { LateError, passing, within } from '../base/timing.ts'
 import type { Answer, AnswerState, AnswerTier } from '../model/answer.ts'
+import type { WriteToken } from '../model/write-token.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type {
   EntryKey,
@@ -109,6 +110,25 @@ export class Cache {
     const answer = this.#hit(address.key) ?? (await this.#find(request()))
     this.#tellAnswer(address, answer)
     return answer
+  }
+
+  /**
+   * Resolves when everything that a token stands for is known here, so that a read that begins then has it. Returns what is left of
+   * the time.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_TIMEOUT when that is not so in time, as for a transaction that has not ended.
+   */
+  async reach(token: WriteToken, withinMs: number): Promise<number> {
+    const { timing } = this.#parts
+    const until = timing.now() + withinMs
+    const isWanted = (): boolean => timing.now() < until && !this.#closed
+    const reached = this.#follower.reach(token, isWanted)
+    const isReached = await within(timing, reached, withinMs).catch((error: unknown) => {
+      if (error instanceof LateError) return false
+      throw error
+    })
+    if (!isReached) throw unseen(withinMs)
+    return until - timing.now()
   }
 
   /** Has an entry loaded, whatever is there, as when it is renewed. */
@@ -529,6 +549,13 @@ function untold(cause: unknown): TidemarkError {
     cause,
   })
 }
+
+const unseen = (ms: number): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_TIMEOUT',
+    what: `The write of the token could not be seen within ${String(ms)} ms`,
+    mend: 'Commit before the token is used, and give the token of this database.',
+  })
 
 function tooLate({ key, terms }: EntryRequest): TidemarkError {
   return new TidemarkError({

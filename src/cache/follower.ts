@@ -1,6 +1,9 @@
 import type { Timing } from '../base/timing.ts'
-import { within } from '../base/timing.ts'
+import { passing, within } from '../base/timing.ts'
+import { TidemarkError } from '../model/errors.ts'
 import type { EntryKey, JournalPlace, News, Position, Verb } from '../model/invalidation.ts'
+import type { WriteToken } from '../model/write-token.ts'
+import { sees } from '../model/write-token.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
 
@@ -44,6 +47,7 @@ export class Follower {
   #next: Promise<boolean> | undefined
   #cancelTimer: () => void = () => undefined
   #place: JournalPlace | undefined
+  #snapshot: string | null = null
   #failure: unknown
   #closed = false
 
@@ -87,6 +91,24 @@ export class Follower {
       if (!looked || now < this.#currentUntil) return looked
     }
     return this.lookAgain()
+  }
+
+  /**
+   * Looks until the ledger has everything that a token stands for; a transaction that is still open is waited for. False: it does
+   * not have it, and is no longer wanted to. Rejects when the journal does not answer.
+   */
+  async reach(token: WriteToken, isWanted: () => boolean): Promise<boolean> {
+    this.#lastUse = this.#options.timing.now()
+    for (let waitMs = 1; !this.#sees(token) && isWanted(); waitMs = Math.min(waitMs * 2, 50)) {
+      if (!(await this.lookAgain())) throw this.#failure
+      if (this.#snapshot === null) throw withoutDatabase()
+      if (!this.#sees(token)) await passing(this.#options.timing, waitMs)
+    }
+    return this.#sees(token)
+  }
+
+  #sees(token: WriteToken): boolean {
+    return this.#snapshot !== null && sees(this.#snapshot, token)
   }
 
   /** Looks, in a look that is sent after this call; callers that wait for one share it. False: it failed. */
@@ -146,6 +168,7 @@ export class Follower {
       else this.#listener.onKey(of.key, verb)
     }
     this.#place = { position: news.position, epoch: news.epoch }
+    this.#snapshot = news.snapshot
     if (news.position === since && news.complete && sameEpoch) return
     if (this.#journal.hearsBack) void this.lookAgain()
     if (since !== null) this.#listener.onNews(news, since)
@@ -168,3 +191,10 @@ export class Follower {
     this.#lastUse = now
   }
 }
+
+const withoutDatabase = (): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: 'A token of a write means nothing to a cache without a database.',
+    mend: 'Name it: createCache({ database: process.env.DATABASE_URL }).',
+  })

@@ -40,6 +40,7 @@ const rights = {
       'invalidations',
       'object_name',
       'poll_invalidations',
+      'token',
     ],
     relations: [],
     tables: [],

@@ -9,6 +9,7 @@ import { tagsOfKey } from '../../invalidate/pattern.ts'
 import { namedTag } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
 import type { EntryKey, Verb } from '../../model/invalidation.ts'
+import { parseToken } from '../../model/write-token.ts'
 import type { Cached, KindOptions } from './cache-options.ts'
 import { isCached } from './cache-options.ts'
 import { durationMs } from './settings.ts'
@@ -35,6 +36,11 @@ export interface Kind<Args extends readonly unknown[], Value> {
   readonly get: (...args: Args) => Promise<Answer<Value>>
   /** Many at once; what fails, fails all. */
   readonly getMany: (argsOfEach: readonly Args[]) => Promise<Answer<Value>[]>
+  /**
+   * Reads of entries that have the write of a token, which `select tidemark.token()` gives in the transaction of the write. They
+   * wait until this node has heard of it, within `hardTimeout`. @throws TidemarkError TIDEMARK_CACHE_TIMEOUT
+   */
+  readonly after: (token: string) => Pick<Kind<Args, Value>, 'get' | 'getMany'>
   /** The entry of these arguments, its key made once. */
   readonly prepare: (...args: Args) => PreparedEntry<Value>
   readonly key: (...args: Args) => EntryKey
@@ -99,10 +105,17 @@ export function defineKind<Args extends readonly unknown[], Value>(
   })
   const keyOf = (args: Args): EntryKey => addressOf(args).key
   const warm = warmKind(name, options.warm, (args) => requestOf(addressOf(args), args))
-  const read = (args: Args, address = addressOf(args)): Promise<Answer<Value>> => {
+  const read = (
+    args: Args,
+    { address = addressOf(args), hardMs = terms.hardMs } = {},
+  ): Promise<Answer<Value>> => {
     warm?.noteRead(address.key, args)
+    const request = (): EntryRequest => ({
+      ...requestOf(address, args),
+      terms: { ...terms, hardMs },
+    })
     // The values of a kind's entries are what its load returned.
-    return cache.read(address, () => requestOf(address, args)) as Promise<Answer<Value>>
+    return cache.read(address, request) as Promise<Answer<Value>>
   }
   const invalidate = (verb: Verb, args: Args): Promise<void> =>
     cache.invalidate({ verb, keys: [keyOf(args)], tags: [] })
@@ -110,6 +123,14 @@ export function defineKind<Args extends readonly unknown[], Value>(
     name,
     get: (...args) => read(args),
     getMany: (argsOfEach) => Promise.all(argsOfEach.map((args) => read(args))),
+    after(text) {
+      const token = parseToken(text)
+      const get = async (...args: Args): Promise<Answer<Value>> => {
+        const hardMs = await cache.reach(token, terms.hardMs)
+        return read(args, { hardMs })
+      }
+      return { get, getMany: (argsOfEach) => Promise.all(argsOfEach.map((args) => get(...args))) }
+    },
     prepare(...args) {
       const address = addressOf(args)
       return {
@@ -118,7 +139,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
           warm?.noteRead(address.key, args)
           return cache.hit(address) as Answer<Value> | undefined
         },
-        get: () => read(args, address),
+        get: () => read(args, { address }),
       }
     },
     key: (...args) => keyOf(args),

@@ -22,6 +22,7 @@ import type { Answer } from '../../model/answer.ts'
 import { TidemarkError } from '../../model/errors.ts'
 import type { Database } from '../../postgres/connection.ts'
 import { openDatabase } from '../../postgres/connection.ts'
+import { parseToken } from '../../model/write-token.ts'
 import { durationMs } from './settings.ts'
 
 /** How the result of a query is kept. */
@@ -34,6 +35,8 @@ export interface QueryOptions {
   readonly eagerness?: number
   /** Names by which results can be invalidated together. */
   readonly tags?: readonly string[]
+  /** A token of a write that the result has to have; see `Kind.after`. */
+  readonly after?: string
 }
 
 /** What the result of a query depends on. */
@@ -97,6 +100,9 @@ export class Queries {
   ): Promise<Answer<readonly Row[]>> {
     const { cache } = this.#parts
     const address = this.#address(sql, values)
+    if (options.after !== undefined) {
+      await cache.reach(parseToken(options.after), this.#terms(options).hardMs)
+    }
     // The rows of a query are what the database gave for it.
     const hit = cache.hit(address) ?? (await this.#find(address, { sql, values, options }))
     return hit as Answer<readonly Row[]>
