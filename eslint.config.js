@@ -10,7 +10,17 @@ const nodeGlobals = Object.fromEntries(
 )
 
 export default tseslint.config(
-  { ignores: ['dist', 'dist.*', 'coverage', '.tidemark', '.dependency-cruiser.cjs', 'test/orms'] },
+  {
+    ignores: [
+      'dist',
+      'dist.*',
+      'coverage',
+      '.tidemark',
+      '.dependency-cruiser.cjs',
+      'test/orms',
+      'test/web',
+    ],
+  },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   { languageOptions: { parserOptions: { projectService: true } } },

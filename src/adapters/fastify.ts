@@ -52,7 +52,7 @@ export function cacheResponse<Asked extends FastifyRequest = FastifyRequest>(
   cache: CacheManager,
   name: string,
   options: ResponseOptions<[request: Asked]> = {},
-): FastifyHooks<Asked> {
+): FastifyHooks<NoInfer<Asked>> {
   const responses = new CachedResponses<[Asked], StoredResponse>(cache, name, options)
   const policy = policyOf(name, options)
   const bodyBytesMax = options.bodyBytesMax ?? bodyBytesMaxDefault
@@ -102,7 +102,7 @@ export function cacheResponse<Asked extends FastifyRequest = FastifyRequest>(
 export function invalidatesRoute<Asked extends FastifyRequest = FastifyRequest>(
   cache: CacheManager,
   ...rule: RouteRule<[request: Asked, reply: FastifyReply]>
-): FastifyHooks<Asked> {
+): FastifyHooks<NoInfer<Asked>> {
   const invalidation = new RouteInvalidation(cache, rule)
   return {
     preHandler(request) {

@@ -1,0 +1,168 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { CacheManager } from '../../src/cache.ts'
+import { createCache } from '../../src/cache.ts'
+import { gate } from '../support/gate.ts'
+import { installPackages } from '../support/private-packages.ts'
+import type { Served } from './shop.ts'
+import { Shop } from './shop.ts'
+
+installPackages(new URL('.', import.meta.url), 'Hono, Express, Fastify and NestJS')
+const { servers } = await import('./servers.ts')
+
+describe.each(Object.entries(servers))('%s', (name, serve) => {
+  let cache: CacheManager
+  let shop: Shop
+  let server: Served
+
+  beforeAll(async () => {
+    cache = createCache({ namespace: 'shop' })
+    shop = new Shop()
+    server = await serve(cache, shop)
+  })
+  afterAll(async () => {
+    await server.stop()
+    await cache.close()
+  })
+  beforeEach(async () => {
+    shop.runs = 0
+    await cache.remove({ patterns: ['*'] })
+  })
+  afterEach(() => {
+    shop.gate?.open()
+    shop.gate = undefined
+  })
+
+  const ask = (path: string, init: RequestInit = {}) => fetch(`${server.url}${path}`, init)
+  const of = (tenant: number, headers: Record<string, string> = {}) => ({
+    headers: { 'x-tenant': String(tenant), ...headers },
+  })
+
+  test('keeps what a tenant was answered, with its tag, its age, and for nobody else', async () => {
+    const [first, again, other] = [
+      await ask('/mine?what=marked', of(7, { authorization: 'Bearer 7' })),
+      await ask('/mine?what=marked', of(7, { cookie: 'session=7' })),
+      await ask('/mine?what=marked', of(8)),
+    ]
+    expect(await first.json()).toEqual({ run: 1, what: 'marked' })
+    expect(await again.json()).toEqual({ run: 1, what: 'marked' })
+    expect(await other.json()).toEqual({ run: 2, what: 'marked' })
+    expect(first.headers.get('cache-status')).toBe('tidemark; fwd=miss')
+    expect(again.headers.get('cache-status')).toBe('tidemark; hit')
+    expect(again.headers.get('age')).toBe('0')
+    expect(again.headers.get('x-mark')).toBe('of the handler')
+    for (const header of ['etag', 'cache-control', 'content-type']) {
+      expect(again.headers.get(header)).toBe(first.headers.get(header))
+    }
+    expect(again.headers.get('etag')).toMatch(/^W\/"/)
+    expect(again.headers.get('cache-control')).toBe('private, no-cache')
+  })
+
+  test('keeps no header that the application sets before the route', async () => {
+    const [first, again] = [await ask('/mine', of(7)), await ask('/mine', of(7))]
+    const outer = name.startsWith('NestJS') ? ['nest', 'nest'] : ['0', '1']
+    if (name.startsWith('a Next')) return
+    expect([first, again].map(({ headers }) => headers.get('x-outer'))).toEqual(outer)
+  })
+
+  test('says 304 to whom has it, whether it was kept or is made again', async () => {
+    const { headers } = await ask('/mine?what=same', of(7))
+    const etag = headers.get('etag') ?? ''
+    const kept = await ask('/mine?what=same', of(7, { 'if-none-match': `"x", ${etag}` }))
+    await cache.remove({ patterns: ['*'] })
+    const made = await ask('/mine?what=same', of(7, { 'if-none-match': etag }))
+    const known = await ask('/mine?what=same', of(7))
+    for (const answer of [kept, made]) {
+      expect(answer.status).toBe(304)
+      expect(await answer.text()).toBe('')
+      expect(answer.headers.get('etag')).toBe(etag)
+    }
+    expect(known.status).toBe(200)
+    expect(known.headers.get('cache-status')).toBe('tidemark; hit')
+    expect(shop.runs).toBe(2)
+    const changed = await ask('/mine?what=same', of(7, { 'if-none-match': 'W/"other"' }))
+    expect(changed.status).toBe(200)
+  })
+
+  const unkept: readonly [what: string, path: string, init: RequestInit][] = [
+    ['an answer that is not 200', '/open?what=missing', {}],
+    ['an answer that sets a cookie', '/open?what=cookie', {}],
+    ['an answer that is private', '/open?what=private', {}],
+    ['an answer that is not to be stored', '/open?what=no-store', {}],
+    ['an answer that varies by what is not in the key', '/open?what=varying', {}],
+    ['a request with Authorization and no tenant', '/open', { headers: { authorization: 'x' } }],
+    ['a request with a cookie and no tenant', '/open', { headers: { cookie: 'session=1' } }],
+    ['a request with credentials of its own', '/open', { headers: { 'x-api-key': '1' } }],
+    ['a request whose tenant is not known', '/mine', { headers: { authorization: 'x' } }],
+    ['a request for a part', '/open', { headers: { range: 'bytes=0-1' } }],
+  ]
+  test.each(unkept)('law: does not keep %s', async (_, path, init) => {
+    for (const run of [1, 2]) {
+      const answer = await ask(path, init)
+      expect(answer.headers.get('age')).toBeNull()
+      await answer.text()
+      expect(shop.runs).toBe(run)
+    }
+  })
+
+  test('keeps answers in each language apart, and says by what they vary', async () => {
+    const inLanguage = (language: string) =>
+      ask('/open?what=language', { headers: { 'accept-language': language } })
+    for (const language of ['es', 'en', 'es']) {
+      const answer = await inLanguage(language)
+      expect(answer.headers.get('vary')).toContain('accept-language')
+      expect(answer.headers.get('cache-control')).toBe('public, no-cache')
+      await answer.text()
+    }
+    expect(shop.runs).toBe(2)
+  })
+
+  test('answers HEAD from what was kept of a HEAD', async () => {
+    const answers = [
+      await ask('/open', { method: 'HEAD' }),
+      await ask('/open', { method: 'HEAD' }),
+      await ask('/open'),
+    ]
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
+    expect(await answers[1]?.text()).toBe('')
+    expect(await answers[2]?.json()).toEqual({ run: 2, what: '' })
+  })
+
+  test('invalidates what a write names, before its response is out', async () => {
+    const runs = async () => {
+      const answers = [await ask('/mine', of(7)), await ask('/mine', of(8)), await ask('/open')]
+      return Promise.all(answers.map(async (each) => ((await each.json()) as { run: number }).run))
+    }
+    expect(await runs()).toEqual([1, 2, 3])
+    await ask('/write/7?status=201', { method: 'POST' })
+    expect(await runs()).toEqual([4, 2, 5])
+    await ask('/write/7?status=303', { method: 'POST', redirect: 'manual' })
+    expect(await runs()).toEqual([6, 2, 7])
+  })
+
+  test('law: a write that failed invalidates nothing, and neither does a GET', async () => {
+    await ask('/mine', of(7))
+    for (const status of [400, 404, 409, 500]) {
+      const answer = await ask(`/write/7?status=${status}`, { method: 'POST' })
+      expect(answer.status).toBe(status)
+    }
+    expect((await ask('/write/7')).status).toBe(200)
+    await ask('/mine', of(7))
+    expect(shop.runs).toBe(1)
+  })
+
+  test('runs one handler for many requests at once, and each its own where the answer may not be shared', async () => {
+    for (const [path, runs] of [
+      ['/open', 1],
+      ['/open?what=cookie', 5],
+    ] as const) {
+      shop.runs = 0
+      shop.gate = gate()
+      const asked = Array.from({ length: 5 }, () => ask(path))
+      await expect.poll(() => shop.runs).toBe(1)
+      shop.gate.open()
+      const answers = await Promise.all(asked)
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
+      expect(shop.runs).toBe(runs)
+    }
+  })
+})
