@@ -440,6 +440,12 @@ function sourceObjects({ view, sources, inputs }: IncrementalParts): readonly st
   return [...rows, ...types]
 }
 
+/**
+ * Room in each page for new versions of its rows: what refreshes rewrite stays where it is, and indexes on columns that
+ * stay as they are need not be told.
+ */
+const rewritten = ' with (fillfactor = 75)'
+
 function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): readonly string[] {
   const { stage, table, outputs, hiddenKey, hash, changeType } = stored
   const last = stages.at(-1) === stored
@@ -458,7 +464,7 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
     ...keyObjects(stored),
     ...(last
       ? hidden.map((column) => `alter table ${table} add column ${column}`)
-      : [`create table ${table} (${all.join(', ')})`]),
+      : [`create table ${table} (${all.join(', ')})${rewritten}`]),
     ...(hash === null ? [] : [index('hash', `(${sqlName(hash)})`)]),
     ...stored.indexes.map((using, at) => index(`lookup ${String(at + 1)}`, using)),
     ...(changeType === null
@@ -484,10 +490,10 @@ function groupObjects(view: RelationName, { stage, groups }: StoredStage): reado
   const index = (on: string, column: string): string =>
     `create index ${sqlName(objectName(`${column} of ${on} of ${view}`))} on ${on.startsWith('values') ? valueTable(on.replace('values ', ''), view) : groups.groups} (${sqlName(column)})`
   return [
-    `create table ${groups.groups} (${groupColumns(stage, groups).join(', ')})`,
+    `create table ${groups.groups} (${groupColumns(stage, groups).join(', ')})${rewritten}`,
     index(`groups ${number}`, 'hash of group'),
     ...groups.plan.distinct.flatMap((values) => [
-      `create table ${groups.values[values.number - 1] ?? ''} (${valueColumns(stage, groups, values).join(', ')})`,
+      `create table ${groups.values[values.number - 1] ?? ''} (${valueColumns(stage, groups, values).join(', ')})${rewritten}`,
       index(`values ${number}.${String(values.number)}`, 'hash of value'),
     ]),
   ]
