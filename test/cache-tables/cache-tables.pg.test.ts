@@ -4,7 +4,7 @@ import { apply, planConfiguration } from '../../src/engine/define.ts'
 import type { Queryable } from '../../src/postgres/connection.ts'
 import { configured, destroyAll, planAndApply, titles } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 
 const table = {
   key: ['user_id', 'campaign_id'],
@@ -26,7 +26,7 @@ const config: TidemarkConfig = {
 let db: TestDatabase
 
 beforeEach(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`
     create table people (id int primary key, email text not null);
     create table sales (id int primary key generated always as identity, user_id int, amount numeric);

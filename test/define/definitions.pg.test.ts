@@ -3,14 +3,14 @@ import { configurationOf } from '../../src/define/config/load-configuration.ts'
 import { applyConfiguration, planConfiguration } from '../../src/engine/define.ts'
 import type { Configuration } from '../../src/model/declaration.ts'
 import { refreshNow } from '../../src/queue/by-hand.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 
 let db: TestDatabase
 let configuration: Configuration
 
 beforeEach(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`
     create table orders (id int primary key, region text, amount int);
     create table refunds (id int primary key, amount int);

@@ -3,7 +3,7 @@ import { applyConfiguration } from '../../src/engine/define.ts'
 import type { Queryable } from '../../src/postgres/connection.ts'
 import { configured } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 
 // What a refresh relies on is looked at closely only where a row of the catalogues is another version than when that was
 // last done (decision 67). Each test breaks it after such a look.
@@ -22,7 +22,7 @@ const declared = configured({
 })
 
 beforeEach(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`
     create schema private;
     create function private.rounded(numeric) returns numeric language sql immutable as 'select round($1, 1)';

@@ -5,7 +5,7 @@ import { rowsTag } from '../../src/invalidate/tags.ts'
 import { relationOf } from '../../src/model/ids.ts'
 import { configured, destroyAll, planAndApply, titles } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 import { poll, tagsAfter, tagsOf } from './polling.ts'
 
 const config: TidemarkConfig = {
@@ -23,7 +23,7 @@ const config: TidemarkConfig = {
 let db: TestDatabase
 
 beforeEach(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`
     create type status as enum ('OPEN', 'ACCEPTED');
     create table quotes (id int primary key, tenant_id int, status status not null default 'OPEN', amount numeric(10, 2));

@@ -7,13 +7,13 @@ import { relationOf } from '../../src/model/ids.ts'
 import type { EntryKey, Tag } from '../../src/model/invalidation.ts'
 import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 
 let db: TestDatabase
 let journal: Journal
 
 beforeEach(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`create table quotes (id int primary key, tenant_id int)`)
   await planAndApply(db.database, {
     views: {},

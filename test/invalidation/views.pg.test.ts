@@ -3,7 +3,7 @@ import type { TidemarkConfig } from '../../src/define/config/tidemark-config.ts'
 import { apply, planConfiguration } from '../../src/engine/define.ts'
 import { configured } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 import { poll, tagsAfter } from './polling.ts'
 
 const query = 'select tenant_id, count(*) as n from quotes group by tenant_id'
@@ -22,7 +22,7 @@ async function put(config: TidemarkConfig): Promise<void> {
 }
 
 beforeEach(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`
     create table quotes (id int primary key, tenant_id int);
     insert into quotes select g, g % 500 from generate_series(0, 2000) g;`)
