@@ -18,6 +18,7 @@ export default defineConfig({
       key: ['usuario_id', 'campaign_id'],
       updatedAt: 'computed_at',
       ttl: '5m',
+      paths: ['/api/cron/clean-campaign-cache'],
       views: ['vw_polizas_metricas', 'vw_cancelaciones_indices', 'vw_rc_metricas'],
       rules: [
         {

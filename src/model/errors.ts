@@ -54,6 +54,8 @@ export const errorCatalogue = {
   TIDEMARK_PORT_TAKEN: 'The port is used by another program.',
   TIDEMARK_FOLDER_TAKEN: 'The data folder belongs to a server that runs, or to something else.',
   TIDEMARK_EMBEDDED_FAILED: 'The embedded PostgreSQL did not start.',
+  TIDEMARK_HTTP_UNAUTHORIZED: 'The request does not bear the secret.',
+  TIDEMARK_HTTP_FAILED: 'A request could not be answered, by a fault that has no code of its own.',
   TIDEMARK_CACHE_TIMEOUT: 'A cached value did not come in time.',
   TIDEMARK_CACHE_INVALID: 'A cache was declared or called in a way that cannot work.',
   TIDEMARK_CACHE_UNREACHABLE: 'An invalidation could not be told to other nodes.',
@@ -104,4 +106,24 @@ export class TidemarkError extends Error {
     this.place = fault.place
     this.also = fault.also ?? []
   }
+}
+
+const isCode = (text: string): text is ErrorCode => text in errorCatalogue
+
+/**
+ * What a reader can mend, of an error: of our own, or one that the functions in the database raised with its code in the words.
+ * Null for an error that nobody expected.
+ */
+export function faultIn(error: unknown): Fault | null {
+  if (error instanceof TidemarkError) {
+    const { code, what, mend, place, also } = error
+    return { code, what, mend, also, ...(place === undefined ? {} : { place }) }
+  }
+  if (!(error instanceof Error)) return null
+  const [, what = '', code = '', mend = ''] =
+    /^([^]*?)\s*\((TIDEMARK_[A-Z_]+)\)[.:]?\s*([^]*)$/.exec(error.message) ?? []
+  if (!isCode(code)) return null
+  const hint: unknown = Reflect.get(error, 'hint')
+  const told = mend === '' && typeof hint === 'string' ? hint : mend
+  return { code, what, mend: told === '' ? errorCatalogue[code] : told }
 }

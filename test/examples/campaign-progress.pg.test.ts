@@ -2,6 +2,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runEngine } from '../../src/engine/engine.ts'
 import { tick } from '../../src/queue/tick.ts'
 import type { TestDatabase } from '../support/database.ts'
+import config from '../../examples/campaign-progress/tidemark.config.ts'
+import { cacheCleaner } from '../../src/http.ts'
 import { applyExample, exampleDatabase } from './example.ts'
 
 const ana = 'a0000000-0000-4000-8000-000000000001'
@@ -213,11 +215,7 @@ test('A1: bursts are one evaluation: the row goes with the first write, and come
 
 test('A2, A4: rows older than five minutes are cleaned, by hand, by pg_cron and by ticks', async () => {
   for (const user of [ana, beto]) await visit(user)
-  const aged = (user: string, minutes: number): Promise<unknown> =>
-    db.sql(`alter table campaign_progress disable trigger "tidemark fence";
-      update campaign_progress set computed_at = now() - interval '${String(minutes)} minutes' where usuario_id = '${user}';
-      alter table campaign_progress enable trigger "tidemark fence"`)
-  await aged(ana, 4)
+  await age(ana, 4)
   // What the job clean-campaign-cache of pg_cron runs, and with ?maxAge=3.
   const clean = async (age: string): Promise<number> => {
     const [row] = await db.sql<{ n: number }>(
@@ -227,7 +225,56 @@ test('A2, A4: rows older than five minutes are cleaned, by hand, by pg_cron and 
   }
   expect(await clean('')).toBe(0)
   expect(await clean(`, '3 minutes'`)).toBe(1)
-  await aged(beto, 6)
+  await age(beto, 6)
   await tick(db.database)
   expect(await rowsOf(beto)).toBe(0)
+})
+
+/** Lets the row of a user look so old, as its fill would never write it. */
+const age = (user: string, minutes: number): Promise<unknown> =>
+  db.sql(`alter table campaign_progress disable trigger "tidemark fence";
+    update campaign_progress set computed_at = now() - interval '${String(minutes)} minutes' where usuario_id = '${user}';
+    alter table campaign_progress enable trigger "tidemark fence"`)
+
+test('A3: GET cleans for who bears the secret, by its own path and by that of the document', async () => {
+  const secret = 'tu-token-secreto-aqui'
+  const cleaner = cacheCleaner({ database: db.url, config, secret })
+  const ask = async (path: string, headers: Record<string, string> = {}) => {
+    const response = await cleaner(new Request(`http://localhost:3000${path}`, { headers }))
+    return { status: response.status, body: (await response.json()) }
+  }
+  for (const user of [ana, beto]) await visit(user)
+  await age(ana, 4)
+  await age(beto, 6)
+  const own = '/api/cron/clean-campaign-cache'
+  expect(await ask(own)).toMatchObject({
+    status: 401,
+    body: { success: false, code: 'TIDEMARK_HTTP_UNAUTHORIZED' },
+  })
+  expect(await ask(`${own}?token=tu-token`)).toMatchObject({ status: 401 })
+  expect(await ask(own, { authorization: 'Bearer other' })).toMatchObject({ status: 401 })
+  expect([await rowsOf(ana), await rowsOf(beto)]).toEqual([1, 1])
+  expect(await ask(`${own}?token=${secret}`)).toMatchObject({
+    status: 200,
+    body: { success: true, cache: 'campaign_progress', deleted: 1, max_age_minutes: 5 },
+  })
+  expect([await rowsOf(ana), await rowsOf(beto)]).toEqual([1, 0])
+  const bearer = { authorization: `Bearer ${secret}` }
+  expect(await ask('/api/cron/clean/campaign_progress?maxAge=3', bearer)).toMatchObject({
+    status: 200,
+    body: { deleted: 1, max_age_minutes: 3 },
+  })
+  expect(await ask('/api/cron/clean/nothing', bearer)).toMatchObject({
+    status: 404,
+    body: { code: 'TIDEMARK_CACHE_UNKNOWN' },
+  })
+  expect(await ask('/other', bearer)).toMatchObject({ status: 404 })
+  expect(await ask(`${own}?maxAge=soon`, bearer)).toMatchObject({
+    status: 400,
+    body: { code: 'TIDEMARK_USAGE' },
+  })
+  await cleaner.close()
+  expect(await cacheCleaner({ secret: '' })(new Request('http://localhost/'))).toMatchObject({
+    status: 500,
+  })
 })

@@ -1,29 +1,16 @@
-import { TidemarkError, errorCatalogue } from '../../model/errors.ts'
-import type { ErrorCode, Fault } from '../../model/errors.ts'
+import { faultIn as faultOfError, TidemarkError } from '../../model/errors.ts'
+import type { Fault } from '../../model/errors.ts'
 import type { Colours } from '../surroundings.ts'
-
-const isCode = (text: string): text is ErrorCode => text in errorCatalogue
 
 /** Hides the password of every URL in a text. */
 export const withoutPasswords = (text: string): string =>
   text.replaceAll(/(:\/\/[^:\s/]*:)[^\s]*@/g, '$1***@')
 
-/**
- * What a reader can mend, of an error: of our own, or one that the functions in the database raised
- * with its code in the words. Null for an error that nobody expected.
- */
+/** What a reader of a terminal can mend, of an error; null for one that nobody expected. */
 export function faultIn(error: unknown): Fault | null {
-  if (error instanceof TidemarkError) {
-    const { code, what, mend, place, also } = error
-    return { code, what, mend, also, ...(place === undefined ? {} : { place }) }
-  }
-  if (!(error instanceof Error)) return null
-  const [, what = '', code = '', mend = ''] =
-    /^([^]*?)\s*\((TIDEMARK_[A-Z_]+)\)[.:]?\s*([^]*)$/.exec(error.message) ?? []
-  if (!isCode(code)) return null
-  const hint: unknown = Reflect.get(error, 'hint')
-  const told = mend === '' && typeof hint === 'string' ? hint : mend
-  return { code, what, mend: told === '' ? errorCatalogue[code] : commandInstead(told) }
+  const fault = faultOfError(error)
+  const isOurs = fault === null || error instanceof TidemarkError
+  return isOurs ? fault : { ...fault, mend: commandInstead(fault.mend) }
 }
 
 /** Functions in the database name a mend in SQL; here a command does the same. */

@@ -231,6 +231,19 @@ export const namespaceField: z.ZodType<string, string> = textOf({
         },
 })
 
+/** A path of a URL, as the HTTP API compares it. */
+export const urlPathField: z.ZodType<string, string> = textOf({
+  noun: 'a path of a URL',
+  example: `'/api/cron/clean-progress'`,
+  judge: (text) =>
+    /^\/[^\s?#]*$/.test(text)
+      ? undefined
+      : {
+          what: `${quoted(text)} is no path of a URL`,
+          mend: `Begin with a slash and leave out what follows '?', as in '/api/cron/clean-progress'.`,
+        },
+})
+
 /** SQL as it is written; the compiler reads it. */
 export const sqlOf = (noun: string, example: string): z.ZodType<string, string> =>
   textOf({ noun, example })

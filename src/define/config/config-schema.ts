@@ -14,6 +14,7 @@ import {
   relationField,
   sizeField,
   sqlOf,
+  urlPathField,
   textOf,
   timeOfDayField,
   urlField,
@@ -356,6 +357,7 @@ const cacheTable = objectOf('CacheTableConfig', `{ key: ['user_id'], rules: [] }
   views: setOf(relationField, 'a list of views', `['vw_polizas_metricas']`).exactOptional(),
   fillWithin: durationOf('5m', { minMs: 1_000, maxMs: 86_400_000 }).exactOptional(),
   unfenced: wordOf(['skip', 'refuse']).exactOptional(),
+  paths: setOf(urlPathField, 'a list of paths', `['/api/cron/clean-progress']`).exactOptional(),
   roles: roles.exactOptional(),
 }).superRefine(({ ttl, updatedAt }, context) => {
   if (ttl === undefined || updatedAt !== undefined) return

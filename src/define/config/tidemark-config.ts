@@ -229,6 +229,8 @@ export interface CacheTableConfig {
   readonly fillWithin?: DurationText
   /** A row written without a fill is left out (`'skip'`) or an error (`'refuse'`). Default `'skip'`. */
   readonly unfenced?: 'skip' | 'refuse'
+  /** Further paths by which the HTTP cleaner (`tidemark/http`) cleans it: `'/api/cron/clean-campaign-cache'`. */
+  readonly paths?: readonly string[]
   /** Roles that may fill and clean. Default: whoever applies, and nobody else. */
   readonly roles?: readonly string[]
 }
