@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { must } from '../base/assert.ts'
 import type { TableWrite } from '../invalidate/table-write.ts'
 import type { WrittenCache } from './writes/held-writes.ts'
@@ -49,6 +50,7 @@ export function cacheExtension(
 function extended<Client extends PrismaClientLike>(cache: WrittenCache, client: Client): Client {
   const { _runtimeDataModel, $transaction, $extends } = client as unknown as Internals
   const transactions = new Map<unknown, HeldWrites>()
+  const lists = new AsyncLocalStorage<HeldWrites>()
   const extension = {
     name: 'tidemark',
     query: {
@@ -58,13 +60,15 @@ function extended<Client extends PrismaClientLike>(cache: WrittenCache, client: 
     },
     client: {
       $transaction(this: unknown, work: unknown, ...options: unknown[]): Promise<unknown> {
-        // The statements of a list are told of one by one: none has its answer before all are committed.
-        if (typeof work !== 'function') return $transaction.call(this, work, ...options)
-        const transact = (body: Body): Promise<unknown> => $transaction.call(this, body, ...options)
+        const transact = (given: unknown): Promise<unknown> =>
+          $transaction.call(this, given, ...options)
         const outer = idOf(this)
+        if (typeof work !== 'function') {
+          return outer === undefined ? listed(() => transact(work)) : transact(work)
+        }
         return outer === undefined
           ? beginning(work as Body, transact)
-          : nested(transactions.get(outer), () => transact(work as Body))
+          : nested(transactions.get(outer), () => transact(work))
       },
     },
   }
@@ -72,11 +76,25 @@ function extended<Client extends PrismaClientLike>(cache: WrittenCache, client: 
     const { model, operation, args, query, __internalParams: { transaction } = {} } = call
     const writes = (result: unknown): readonly TableWrite[] =>
       writesOf(models, { model, operation, args, result })
-    const held = transaction?.kind === 'itx' ? transactions.get(transaction.id) : undefined
+    const isListed = transaction?.kind === 'batch'
+    const held = isListed ? lists.getStore() : transactions.get(transaction?.id)
     if (held === undefined) return committed(cache, () => query(args), writes)
-    const result = await query(args)
+    const result = await query(args).catch((error: unknown) => {
+      // What becomes of the list is told by its own end: this call may have failed with its commit.
+      if (isListed) held.add(writes(null))
+      throw error
+    })
     held.add(writes(result))
     return result
+  }
+  /** The calls of a list have their answers before all are committed. */
+  const listed = (transact: () => Promise<unknown>): Promise<unknown> => {
+    const held = new HeldWrites()
+    return committed(
+      cache,
+      () => lists.run(held, transact),
+      () => held.take(),
+    )
   }
   const beginning = (work: Body, transact: (body: Body) => Promise<unknown>): Promise<unknown> => {
     const held = new HeldWrites()

@@ -2,11 +2,16 @@ import { eq, sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { integer, pgTable, text } from 'drizzle-orm/pg-core'
-import type { CacheManager } from '../../src/cache.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { DrizzleCacheOptions } from '../../src/adapters/drizzle.ts'
 import { drizzleCache } from '../../src/adapters/drizzle.ts'
+import type { CacheEvent, CacheManager } from '../../src/cache.ts'
+import { createCache } from '../../src/cache.ts'
+import { gate } from '../support/gate.ts'
 import type { Orm } from './orm.ts'
 import { openPool } from './pool.ts'
-import { promisesOf } from './promises.ts'
+import type { Bench } from './promises.ts'
+import { closeBench, openBench, promisesOf } from './promises.ts'
 
 export const productos = pgTable('productos', {
   id: integer().primaryKey().generatedByDefaultAsIdentity(),
@@ -44,11 +49,143 @@ function ormOf(db: Db, close: () => Promise<void>): Orm {
   }
 }
 
-const open = (url: string, cache: CacheManager): Promise<Orm> => {
+function connect(url: string, cache: CacheManager, options: DrizzleCacheOptions = {}) {
   const pool = openPool(url)
-  const queries = drizzleCache(cache)
+  const queries = drizzleCache(cache, options)
   const db = queries.watch(drizzle({ client: pool, cache: queries }))
-  return Promise.resolve(ormOf(db, () => pool.end()))
+  return { pool, db, orm: ormOf(db, () => pool.end()) }
 }
 
+const open = (url: string, cache: CacheManager): Promise<Orm> =>
+  Promise.resolve(connect(url, cache).orm)
+
 promisesOf('Drizzle', open, { one: false, before: false, upsert: false })
+
+describe('queries that Drizzle keeps', () => {
+  let bench: Bench
+  let db: ReturnType<typeof connect>['db']
+  let asked: number
+  let ttls: number[]
+
+  beforeEach(async () => {
+    asked = 0
+    ttls = []
+    const onEvent = (event: CacheEvent): void => {
+      if (event.event === 'loaded') ttls.push(event.ttlMs)
+    }
+    const open = (url: string, cache: CacheManager): Promise<Orm> => {
+      const { pool, orm, ...opened } = connect(url, cache, { queries: ['productos'] })
+      db = opened.db
+      pool.on('acquire', () => (asked += 1))
+      return Promise.resolve(orm)
+    }
+    bench = await openBench(open, { onEvent })
+  })
+  afterEach(() => closeBench(bench))
+
+  const nombres = async (): Promise<string[]> => {
+    const found = await db.select().from(productos).orderBy(productos.id).$withCache()
+    return found.map(({ nombre }) => nombre)
+  }
+  /** What a query answers, asked twice, and whether the second answer was kept. */
+  const twice = async <Value>(ask: () => Promise<Value>): Promise<[Value, boolean]> => {
+    const { hits } = bench.cache.getStats()
+    await ask()
+    return [await ask(), bench.cache.getStats().hits > hits]
+  }
+
+  test('are kept until a write of anybody to their tables is committed', async () => {
+    expect(await twice(nombres)).toEqual([['foco', 'cable'], true])
+    await db.transaction(async (tx) => {
+      await tx.update(productos).set({ nombre: 'lámpara' }).where(eq(productos.id, 1))
+      expect(await nombres()).toEqual(['foco', 'cable'])
+    })
+    expect(await twice(nombres)).toEqual([['lámpara', 'cable'], true])
+    expect(bench.cache.getStats().kinds['drizzle:productos']).toMatchObject({ loads: 2, misses: 2 })
+  })
+
+  test('are neither kept nor taken from the cache within a transaction', async () => {
+    await nombres()
+    await expect(
+      db.transaction(async (tx) => {
+        await tx.update(productos).set({ nombre: 'lámpara' })
+        const within = await tx.select().from(productos).$withCache()
+        expect(within.map(({ nombre }) => nombre)).toEqual(['lámpara', 'lámpara'])
+        throw new Error('no')
+      }),
+    ).rejects.toThrow('no')
+    expect(await nombres()).toEqual(['foco', 'cable'])
+  })
+
+  test('law: an answer that was read before a commit is not kept after it', async () => {
+    const held = gate()
+    const lock = await bench.db.session()
+    await lock.query('begin; lock table productos')
+    const slow = nombres().finally(() => held.open())
+    await expect.poll(() => bench.db.sql(`select from pg_locks where not granted`)).toHaveLength(1)
+    await bench.cache.wrote([{ table: 'productos', rows: null, columns: null }])
+    await lock.query('commit')
+    await held.passed
+    expect(await slow).toEqual(['foco', 'cable'])
+    expect(bench.cache.getStats().kinds['drizzle:productos']).toMatchObject({ loadsRefused: 1 })
+  })
+
+  test('are not kept where they read another table, in a subquery as well', async () => {
+    const inSubquery = () =>
+      db
+        .select()
+        .from(productos)
+        .where(sql`exists (select 1 from pedidos where pedidos.id = ${productos.id})`)
+        .$withCache()
+    expect((await twice(inSubquery))[1]).toBe(false)
+    expect((await twice(() => db.select().from(lineas).$withCache()))[1]).toBe(false)
+    expect((await twice(() => db.select().from(productos)))[1]).toBe(false)
+  })
+
+  test('are invalidated by tag, by table and by hand; and asked together once', async () => {
+    const tagged = () =>
+      db.select().from(productos).$withCache({ tag: 'todos', autoInvalidate: false })
+    await Promise.all([tagged(), tagged(), tagged()])
+    expect(asked).toBe(1)
+    await db.update(productos).set({ precio: 1 })
+    expect((await tagged())[0]?.precio).toBe(10)
+    await db.$cache.invalidate({ tags: 'todos' })
+    expect((await tagged())[0]?.precio).toBe(1)
+    await nombres()
+    await bench.db.sql(`update productos set nombre = nombre || '!'`)
+    expect(await nombres()).toEqual(['foco', 'cable'])
+    await db.$cache.invalidate({ tables: [productos] })
+    expect(await nombres()).toEqual(['foco!', 'cable!'])
+  })
+
+  test('live for as long as Drizzle is told, and a query that fails leaves nothing behind', async () => {
+    const short = () =>
+      db
+        .select()
+        .from(productos)
+        .$withCache({ config: { ex: 5 } })
+    await short()
+    expect(ttls).toEqual([5_000])
+    const failing = () =>
+      db
+        .select({ x: sql`1 / ${productos.precio} - 1 / 0` })
+        .from(productos)
+        .$withCache()
+    for (let time = 0; time < 2; time += 1) await expect(failing()).rejects.toThrow()
+    expect(bench.cache.getStats()).toMatchObject({ entries: 1, loadFailures: 2 })
+  })
+})
+
+test('a database that is not watched is refused before it is asked anything', async () => {
+  const cache = createCache({ namespace: 'electro' })
+  const pool = openPool('postgres://nobody@127.0.0.1:1/nothing')
+  const db = drizzle({ client: pool, cache: drizzleCache(cache) })
+  expect(() =>
+    db.insert(productos).values({ nombre: 'x', tienda: 1, precio: 1 }).toSQL(),
+  ).not.toThrow()
+  await expect(
+    (async () => db.insert(productos).values({ nombre: 'x', tienda: 1, precio: 1 }))(),
+  ).rejects.toMatchObject({ code: 'TIDEMARK_CACHE_INVALID' })
+  await pool.end()
+  await cache.close()
+})

@@ -60,14 +60,21 @@ export async function committed<Result>(
  * invalidates, for an invalidation too many costs a load, and one too few is a lie.
  */
 export function mayHaveCommitted(error: unknown): boolean {
-  const said = codeOf(error, 0)
-  return said === null || ['08', '57P0', 'P10'].some((lost) => said.startsWith(lost))
+  const said = codesOf(error, 0)
+  const isLost = (code: string): boolean => lost.some((begins) => code.startsWith(begins))
+  return said.length === 0 || said.some(isLost)
 }
 
-/** The code that the server, or Prisma in its place, has given an error, however the ORM has wrapped it. */
-function codeOf(error: unknown, depth: number): string | null {
-  if (typeof error !== 'object' || error === null || depth > 5) return null
-  const code: unknown = Reflect.get(error, 'code')
-  if (typeof code === 'string' && /^(?=.*\d)[\dA-Z]{5}$/.test(code)) return code
-  return codeOf(Reflect.get(error, 'cause') ?? Reflect.get(error, 'driverError'), depth + 1)
+/** How codes begin that say that the connection was lost: of PostgreSQL, and of Prisma in its place. */
+const lost = ['08', '57P0', 'P10']
+
+/** The codes that the server has given an error, however the ORM has wrapped it. */
+function codesOf(error: unknown, depth: number): string[] {
+  if (typeof error !== 'object' || error === null || depth > 5) return []
+  const own = ['code', 'originalCode'].map((field): unknown => Reflect.get(error, field))
+  const inner = ['cause', 'driverError', 'meta', 'driverAdapterError']
+  return [
+    ...own.filter((code) => typeof code === 'string' && /^(?=.*\d)[\dA-Z]{5}$/.test(code)),
+    ...inner.flatMap((field) => codesOf(Reflect.get(error, field), depth + 1)),
+  ] as string[]
 }
