@@ -118,13 +118,19 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   select tidemark.unreflected_of_all(array[source], snap)
 $$;
 
--- A statement that tells whether a log of one of `sources` has a row of a transaction in the ranges from $1 to below $2; one is
--- enough. Null when there is no log.
-create function tidemark.probe_text(sources text[]) returns text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+-- A statement that tells whether one of `logs` has a row of a transaction in the ranges from $1 to below $2; one is enough. Null
+-- when there is no log.
+create function tidemark.probe_of(logs text[]) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
   select 'select exists (select from unnest($1, $2) r (low, high) where '
     || string_agg(format('exists (select from %s where xid >= r.low and xid < r.high order by xid limit 1)', l), ' or ') || ')'
-  from unnest(sources) s, unnest(tidemark.log_tables(s)) l
+  from unnest(logs) l
+$$;
+
+-- The same for the logs of `sources`.
+create function tidemark.probe_text(sources text[]) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select tidemark.probe_of(array_agg(l)) from unnest(sources) s, unnest(tidemark.log_tables(s)) l
 $$;
 
 -- Whether a probe finds a commit that is not reflected by `snap`; null where one of them is null.
@@ -473,13 +479,9 @@ $$;
 
 -- True when a snapshot reflects every row of a bucket.
 create function tidemark.is_consumed_by(bucket text, snap pg_snapshot) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare needed boolean;
-begin
-  execute format('select exists (select from %s where xid >= $1 or xid = any ($2))', bucket)
-  into needed using pg_snapshot_xmax(snap), array(select pg_snapshot_xip(snap));
-  return not needed;
-end $$;
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select not tidemark.finds_unreflected(tidemark.probe_of(array[bucket]), snap)
+$$;
 
 -- True when every row of a bucket is reflected by every view and cache that reads the source: nobody needs it again.
 create function tidemark.bucket_consumed(bucket text, source_name text) returns boolean
