@@ -40,13 +40,14 @@ export function linesOf(
 const rounded = (value: number): number =>
   Number(value.toFixed(value < 10 ? 3 : value < 100 ? 1 : 0))
 
-/** A value as about one row of an API has it: 200 bytes as JSON. */
-export const sampleOf = (id: number): object => ({
-  id,
-  name: `product ${id}`,
+/** A value as about one row of an API has it, read from 200 bytes of JSON. */
+export const sampleOf = (id: number): object =>
+  JSON.parse(sampleText.replaceAll('$', String(id))) as object
+
+const sampleText = JSON.stringify({
+  id: '$',
+  name: 'product $',
   description: 'x'.repeat(96),
-  price: id * 1.25,
-  stock: id % 17,
   tags: ['one', 'two'],
   updatedAt: '2026-11-22T12:00:00Z',
 })

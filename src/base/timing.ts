@@ -28,24 +28,21 @@ export function passing(timing: Timing, ms: number): Promise<void> {
 }
 
 /** Settles as `promise` does, but rejects with {@link LateError} after `ms`. What comes later is dropped, a rejection too. */
-export async function within<Result>(
+export function within<Result>(
   timing: Timing,
   promise: Promise<Result>,
   ms: number,
 ): Promise<Result> {
-  promise.catch(() => undefined)
-  if (ms <= 0) throw new LateError(ms)
-  let cancel = (): void => undefined
-  const late = new Promise<never>((_, reject) => {
-    cancel = timing.after(ms, () => {
+  if (ms <= 0) {
+    promise.catch(() => undefined)
+    return Promise.reject(new LateError(ms))
+  }
+  return new Promise((resolve, reject) => {
+    const cancel = timing.after(ms, () => {
       reject(new LateError(ms))
     })
+    void promise.then(resolve, reject).finally(cancel)
   })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    cancel()
-  }
 }
 
 /** What did not come in time. */

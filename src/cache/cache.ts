@@ -25,7 +25,7 @@ import type { Journal } from './journal.ts'
 import type { Standing } from './ledger.ts'
 import { Ledger } from './ledger.ts'
 import type { MemoryEntry } from './memory-tier.ts'
-import { frozen, MemoryTier, renewalTime } from './memory-tier.ts'
+import { frozen, longAgo, MemoryTier, renewalTime } from './memory-tier.ts'
 import type { Lease, SharedTier } from './shared-tier.ts'
 import type { TracedInvalidation } from './trail.ts'
 import { Trail } from './trail.ts'
@@ -163,7 +163,7 @@ export class Cache {
   isOutdated(key: EntryKey): boolean {
     const entry = this.#memory.peek(key)
     return (
-      entry !== undefined && (entry.freshUntil === -Infinity || this.#standing(entry) !== 'valid')
+      entry !== undefined && (entry.freshUntil === longAgo || this.#standing(entry) !== 'valid')
     )
   }
 
@@ -255,18 +255,17 @@ export class Cache {
 
   #hit(key: EntryKey): Answer<unknown> | undefined {
     const now = this.#parts.timing.now()
-    if (now >= this.#follower.currentUntil) return undefined
+    if (!this.#isCurrent(now)) return undefined
     const entry = this.#memory.get(key)
     if (entry === undefined || now >= entry.renewAt) return undefined
     if (this.#ledger.standing(entry.at, entry.tags) !== 'valid') return undefined
-    this.#follower.touch(now)
     return answerOf(entry, 'hit', 'memory', now)
   }
 
   async #find(request: EntryRequest): Promise<Answer<unknown>> {
     const { key, terms } = request
     const askedAt = this.#parts.timing.now()
-    const current = await this.#current(terms.hardMs)
+    const current = this.#isCurrent(askedAt) || (await this.#current(terms.hardMs))
     const now = this.#parts.timing.now()
     const known = this.#memory.get(key)
     if (
@@ -306,6 +305,13 @@ export class Cache {
     if (tier === 'source') return answerOf(entry, 'miss', tier, now)
     if (now >= entry.renewAt) this.#renewBehind(request)
     return answerOf(entry, now < entry.freshUntil ? 'hit' : 'stale', tier, now)
+  }
+
+  /** Whether it is known without a look that the ledger is good enough for a question asked now. */
+  #isCurrent(now: number): boolean {
+    if (now >= this.#follower.currentUntil) return false
+    this.#follower.touch(now)
+    return true
   }
 
   async #current(withinMs: number): Promise<boolean> {
@@ -356,8 +362,8 @@ export class Cache {
     if (found?.kind !== 'entry') return this.#load(course, request, found)
     if (this.#isPending(request.key, found.entry.tags)) return this.#load(course, request, null)
     const { value, tags, ageMs, fresh, tidemark, node } = found.entry
-    const loadedAt = this.#parts.timing.now() - ageMs
-    const freshUntil = fresh ? loadedAt + found.entry.ttlMs : -Infinity
+    const loadedAt = Math.floor(this.#parts.timing.now() - ageMs)
+    const freshUntil = fresh ? Math.floor(loadedAt + found.entry.ttlMs) : longAgo
     const entry = {
       value: frozen(value),
       at: course.at,
@@ -365,7 +371,7 @@ export class Cache {
       loadedAt,
       freshUntil,
       renewAt: renewalTime({ freshUntil, loadMs: found.entry.loadMs }, request.terms, this.#parts),
-      staleUntil: loadedAt + found.entry.ttlMs + request.terms.staleMs,
+      staleUntil: Math.floor(loadedAt + found.entry.ttlMs + request.terms.staleMs),
       tidemark,
       node,
     }
@@ -379,18 +385,21 @@ export class Cache {
     const snapshot = await this.#snapshot()
     try {
       const loaded = await request.load()
-      const loadedAt = this.#parts.timing.now()
+      const endedAt = this.#parts.timing.now()
+      const loadedAt = Math.floor(endedAt)
       const ttlMs = loaded.ttlMs ?? terms.ttlMs
-      const freshUntil = loadedAt + ttlMs
-      const loadMs = loadedAt - beganAt
+      const freshUntil = Math.floor(loadedAt + ttlMs)
+      const loadMs = endedAt - beganAt
       const entry = {
         value: frozen(loaded.value),
         at: course.at,
-        tags: this.#ledger.hold([...request.tags, ...loaded.tags]),
+        tags: this.#ledger.hold(
+          loaded.tags.length === 0 ? request.tags : [...request.tags, ...loaded.tags],
+        ),
         loadedAt,
         freshUntil,
         renewAt: renewalTime({ freshUntil, loadMs }, terms, this.#parts),
-        staleUntil: freshUntil + terms.staleMs,
+        staleUntil: Math.floor(freshUntil + terms.staleMs),
         tidemark: snapshot ?? null,
         node: this.#parts.node,
       }

@@ -2,6 +2,7 @@ import { taggedSource } from '../invalidate/tags.ts'
 import type { EntryKey, Position, Tag, Verb, Xids } from '../model/invalidation.ts'
 import type { Standing } from './ledger.ts'
 import type { MemoryEntry } from './memory-tier.ts'
+import { longAgo } from './memory-tier.ts'
 import type { SharedFind } from './shared-tier.ts'
 import type { InvalidatedBy, TracedInvalidation, Trail } from './trail.ts'
 
@@ -67,9 +68,10 @@ export function explainMemory(
   const tags = entry.tags.map(({ tag }) => tag)
   const by = { key, tags: new Set(tags) }
   const left = entry.freshUntil - now
-  const outdated = standing !== 'valid' || left === -Infinity
+  const expired = entry.freshUntil === longAgo
+  const outdated = standing !== 'valid' || expired
   const traced = outdated ? trail.firstAfter(entry.at, by) : trail.last(by)
-  const ranOut = left <= 0 && Number.isFinite(left) ? new Date(clock.getTime() + left) : null
+  const ranOut = left <= 0 && !expired ? new Date(clock.getTime() + left) : null
   return {
     ...outlineOf(parts),
     state: standing === 'removed' ? 'removed' : outdated || left <= 0 ? 'stale' : 'fresh',

@@ -35,6 +35,8 @@ export class Ledger {
   #forgottenAt: Moment = 0
   #forgottenExpiredAt: Moment = 0
   readonly #records = new Map<Tag, TagRecord>()
+  /** Entries of a kind have one list of tags often, and then hold one list of records. */
+  readonly #lists = new WeakMap<readonly Tag[], readonly TagRecord[]>()
 
   /** The moment to note before a load begins. */
   get moment(): Moment {
@@ -42,21 +44,30 @@ export class Ledger {
   }
 
   /** The records of tags, held until {@link release}. */
-  hold(tags: readonly Tag[]): TagRecord[] {
-    return tags.map((tag) => {
-      let record = this.#records.get(tag)
-      if (record === undefined) {
-        record = {
-          tag,
-          removedAt: this.#forgottenAt,
-          expiredAt: this.#forgottenExpiredAt,
-          uses: 0,
-        }
-        this.#records.set(tag, record)
+  hold(tags: readonly Tag[]): readonly TagRecord[] {
+    const known = this.#lists.get(tags)
+    if (known?.every(({ uses }) => uses > 0) === true) {
+      for (const record of known) record.uses += 1
+      return known
+    }
+    const records = tags.map((tag) => this.#hold(tag))
+    this.#lists.set(tags, records)
+    return records
+  }
+
+  #hold(tag: Tag): TagRecord {
+    let record = this.#records.get(tag)
+    if (record === undefined) {
+      record = {
+        tag,
+        removedAt: this.#forgottenAt,
+        expiredAt: this.#forgottenExpiredAt,
+        uses: 0,
       }
-      record.uses += 1
-      return record
-    })
+      this.#records.set(tag, record)
+    }
+    record.uses += 1
+    return record
   }
 
   /** Gives records back, once for each time they were held. */

@@ -2,7 +2,10 @@ import { LRUCache } from 'lru-cache'
 import type { EntryKey } from '../model/invalidation.ts'
 import type { Ledger, Moment, TagRecord } from './ledger.ts'
 
-/** An entry as a process keeps it. Times are of the monotonic clock, in milliseconds. */
+/**
+ * An entry as a process keeps it. Times are of the monotonic clock, in whole milliseconds: small integers, which take no
+ * memory of their own.
+ */
 export interface MemoryEntry {
   readonly value: unknown
   /** The moment noted before its load began. */
@@ -19,6 +22,12 @@ export interface MemoryEntry {
   /** The node that loaded it. */
   readonly node: string
 }
+
+/** The same text in one piece: what was put together of pieces keeps them all, which is more than half of a short key. */
+const flat = (key: EntryKey): EntryKey => Buffer.from(key).toString() as EntryKey
+
+/** Before every moment that the clock tells. */
+export const longAgo = -1
 
 /**
  * The entries of one process, the least recently used of which go first.
@@ -54,13 +63,13 @@ export class MemoryTier {
 
   /** Stores an entry; it holds its tags from here on. */
   set(key: EntryKey, entry: MemoryEntry): void {
-    this.#entries.set(key, entry)
+    this.#entries.set(flat(key), entry)
   }
 
   /** Lets the time of an entry be over: it may be served only while it is renewed. */
   expire(key: EntryKey): void {
     const entry = this.peek(key)
-    if (entry !== undefined) entry.freshUntil = -Infinity
+    if (entry !== undefined) entry.freshUntil = longAgo
   }
 
   /** Drops the entry of a key. */
@@ -82,7 +91,8 @@ export function renewalTime(
   { eagerness }: { readonly eagerness: number },
   { random }: { readonly random: () => number },
 ): number {
-  return eagerness === 0 ? freshUntil : freshUntil + loadMs * eagerness * Math.log(1 - random())
+  if (eagerness === 0) return freshUntil
+  return Math.floor(freshUntil + loadMs * eagerness * Math.log(1 - random()))
 }
 
 /**

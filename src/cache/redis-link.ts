@@ -5,6 +5,8 @@ export type RedisReply = Buffer | number | null | readonly RedisReply[]
 export interface RedisLink {
   /** Sends one command; texts of the answer come as bytes. */
   readonly send: (words: readonly (string | Uint8Array)[]) => Promise<RedisReply>
+  /** Sends one command of texts for a caller who himself waits no longer than he may: nothing else ends it. */
+  readonly ask: (words: string[]) => Promise<RedisReply>
   /** Calls back for each message of a channel, on a connection of its own; returns what ends that. */
   readonly subscribe: (channel: string, listener: () => void) => () => void
   /** Ends the connections that this link made; a second call does nothing. */
@@ -38,6 +40,9 @@ const isIoredis = (client: RedisClient): client is IoredisClient => 'callBuffer'
 
 /** RESP type of a text; mapped to bytes, for entries are no text. */
 const blobString = 36
+const inBytes = { typeMapping: { [blobString]: Buffer } }
+/** The client's own timeout makes an abort signal for each command, which takes longer than all that a hit needs. */
+const untimed = { ...inBytes, timeout: undefined }
 
 /** Uses a client of `redis`, `ioredis` or `iovalkey`. `owned`: it is ended with the link. */
 export function redisLink(client: RedisClient, owned: boolean): RedisLink {
@@ -48,17 +53,18 @@ function nodeRedisLink(client: NodeRedisClient, owned: boolean): RedisLink {
   const listening: NodeRedisClient[] = []
   client.on('error', ignore)
   let connecting: Promise<unknown> | undefined
+  const connected = (): Promise<unknown> =>
+    (connecting ??= client.connect().finally(() => {
+      connecting = undefined
+    }))
   return {
     async send(words) {
-      if (!client.isOpen) {
-        connecting ??= client.connect().finally(() => {
-          connecting = undefined
-        })
-        await connecting
-      }
-      return (await client.sendCommand(words.map(word), {
-        typeMapping: { [blobString]: Buffer },
-      })) as RedisReply
+      if (!client.isOpen) await connected()
+      return (await client.sendCommand(words.map(word), inBytes)) as RedisReply
+    },
+    async ask(words) {
+      if (!client.isOpen) await connected()
+      return (await client.sendCommand(words, untimed)) as RedisReply
     },
     subscribe(channel, listener) {
       const own = client.duplicate()
@@ -85,6 +91,9 @@ function ioredisLink(client: IoredisClient, owned: boolean): RedisLink {
   return {
     async send([command, ...words]) {
       return (await client.callBuffer(String(command), words.map(word))) as RedisReply
+    },
+    async ask([command = '', ...words]) {
+      return (await client.callBuffer(command, words)) as RedisReply
     },
     subscribe(channel, listener) {
       const own = client.duplicate()

@@ -3,20 +3,24 @@
  *
  * An entry is text: `v` or `x` (expired), epoch, the position at its lease, the time of its lease, the number of its tags;
  * then one tag a line; then its payload. A tag is `removed at` and `expired at`, positions; a tag that is not there
- * counts as removed at the position where the store stands. `~head` has epoch, position, and `floor`, the position before
- * which everything counts as removed.
+ * counts as removed at the position where the store stands. `~head` is text: epoch, position, `floor` (the position before
+ * which everything counts as removed) and stamp, with spaces between; so one MGET reads all that an entry is judged by.
  */
 
 /** Where the store stands; an empty one begins an epoch of its own. Tags nobody has met for a week are forgotten. */
 const place = `
 local tag_ms = 604800000
+local function stand(head, epoch, position, floor, stamp)
+  redis.call('set', head, string.format('%s %d %d %s', epoch, position, floor, stamp))
+end
 local function place(head, fresh)
-  local at = redis.call('hmget', head, 'epoch', 'position', 'floor')
-  if not at[1] then
-    redis.call('hset', head, 'epoch', fresh, 'position', 0, 'floor', 0)
-    return fresh, 0, 0
+  local known = redis.call('get', head)
+  if not known then
+    stand(head, fresh, 0, 0, '-')
+    return fresh, 0, 0, '-'
   end
-  return at[1], tonumber(at[2]), tonumber(at[3])
+  local epoch, position, floor, stamp = string.match(known, '^(%S+) (%d+) (%d+) (%S+)$')
+  return epoch, tonumber(position), tonumber(floor), stamp
 end
 `
 
@@ -72,6 +76,7 @@ end
 export const readScript: string = `${place}${clock}${standing}
 local epoch, position, floor = place(KEYS[3], ARGV[2])
 local raw = redis.call('get', KEYS[1])
+local now = now_ms()
 local state, age, tags, payload = 'r', 0, {}, ''
 if raw then
   local line = string.find(raw, '\\n', 1, true)
@@ -89,7 +94,7 @@ if raw then
     if state == 'v' then state = flag end
   end
   if state ~= 'r' then
-    age = now_ms() - tonumber(leased_at)
+    age = now - tonumber(leased_at)
     payload = string.sub(raw, from)
   end
 end
@@ -97,14 +102,14 @@ local leased = 0
 if state == 'r' or ARGV[5] == '1' then
   local held = redis.call('get', KEYS[2])
   if not held or string.sub(held, 1, #ARGV[3]) == ARGV[3] then
-    local lease = string.format('%s %s %d %.0f', ARGV[3], epoch, position, now_ms())
+    local lease = string.format('%s %s %d %.0f', ARGV[3], epoch, position, now)
     redis.call('set', KEYS[2], lease, 'px', ARGV[4])
     leased = 1
     for i = 6, #ARGV do redis.call('set', ARGV[1] .. '~tag:' .. ARGV[i], position .. ' 0', 'nx', 'px', tag_ms) end
   end
 end
-if state == 'r' then return {epoch, position, leased} end
-return {epoch, position, leased, state, age, payload, tags}
+if state == 'r' then return {epoch, position, leased, now} end
+return {epoch, position, leased, now, state, age, payload, tags}
 `
 
 /** KEYS entry, lease, head; ARGV prefix, fresh epoch, holder, keep ms, payload, tags… */
@@ -135,19 +140,19 @@ return 0
 
 /** KEYS head; ARGV prefix, fresh epoch, since epoch, since position, to epoch, to position, everything, (position, verb, kind, name)… */
 export const followScript: string = `${place}${invalidate}
-local epoch, position = place(KEYS[1], ARGV[2])
+local epoch, position, floor = place(KEYS[1], ARGV[2])
 if epoch ~= ARGV[3] or position ~= tonumber(ARGV[4]) then return {epoch, position} end
 for i = 8, #ARGV, 4 do invalidate(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
-redis.call('hset', KEYS[1], 'epoch', ARGV[5], 'position', ARGV[6])
-if ARGV[7] == '1' then redis.call('hset', KEYS[1], 'floor', ARGV[6]) end
+if ARGV[7] == '1' then floor = ARGV[6] end
+stand(KEYS[1], ARGV[5], ARGV[6], floor, '-')
 return {ARGV[5], tonumber(ARGV[6])}
 `
 
 /** KEYS head, log; ARGV prefix, fresh epoch, log length, stamp, verb, (kind, name)… */
 export const appendScript: string = `${place}${invalidate}
-local epoch = place(KEYS[1], ARGV[2])
-local position = redis.call('hincrby', KEYS[1], 'position', 1)
-redis.call('hset', KEYS[1], 'stamp', ARGV[4])
+local epoch, position, floor = place(KEYS[1], ARGV[2])
+position = position + 1
+stand(KEYS[1], epoch, position, floor, ARGV[4])
 local fields = {'stamp', ARGV[4], 'verb', ARGV[5]}
 for i = 6, #ARGV, 2 do
   invalidate(ARGV[1], position, ARGV[5], ARGV[i], ARGV[i + 1])
@@ -166,9 +171,8 @@ return {epoch, position}
  * What is noted as seen is what the node had taken in when it asked; one that looks for the first time has nothing.
  */
 export const lookScript: string = `${place}${clock}
-local epoch, position, floor = place(KEYS[1], ARGV[1])
+local epoch, position, floor, stamp = place(KEYS[1], ARGV[1])
 redis.call('zadd', KEYS[3], 'nx', now_ms(), '~since')
-local stamp = redis.call('hget', KEYS[1], 'stamp') or ''
 if ARGV[3] == '' then
   redis.call('zadd', KEYS[3], position, ARGV[2])
   return {epoch, position, stamp, 1, {}}

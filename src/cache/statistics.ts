@@ -1,4 +1,4 @@
-import type { CacheEvent, EntryOwner } from './cache-event.ts'
+import type { CacheEvent } from './cache-event.ts'
 
 /** What was counted of some entries since the process began. */
 export interface CacheStats {
@@ -165,7 +165,10 @@ export class Statistics {
       this.#ofKind(event.kind).warming.note(event, this.#now)
       return
     }
-    for (const counter of [this.#all, ...this.#countersOf(event)]) counter.note(event, this.#now)
+    const ofKind = this.#ofKind(event.kind)
+    this.#all.note(event, this.#now)
+    ofKind.all.note(event, this.#now)
+    if (event.tenant !== null) this.#tenantOf(ofKind, event.tenant)?.note(event, this.#now)
   }
 
   /** What was counted so far. */
@@ -191,15 +194,14 @@ export class Statistics {
     return begun
   }
 
-  #countersOf({ kind, tenant }: EntryOwner): Counter[] {
-    const ofKind = this.#ofKind(kind)
-    if (tenant === null) return [ofKind.all]
-    let counter = ofKind.tenants.get(tenant)
+  /** Undefined: there are too many to count each. */
+  #tenantOf({ tenants }: KindCounters, tenant: string): Counter | undefined {
+    let counter = tenants.get(tenant)
     if (counter === undefined && this.#tenants < tenantsMax) {
       counter = new Counter()
-      ofKind.tenants.set(tenant, counter)
+      tenants.set(tenant, counter)
       this.#tenants += 1
     }
-    return counter === undefined ? [ofKind.all] : [ofKind.all, counter]
+    return counter
   }
 }

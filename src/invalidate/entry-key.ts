@@ -23,21 +23,19 @@ const paramsLengthMax = 200
  */
 export function entryKey(parts: KeyParts, digestOf: (text: string) => string): EntryKey {
   const { prefix, kind, tenant, params, digest } = parts
-  const words = [
-    prefix,
-    kind,
-    ...(tenant === null ? [] : [tenant]),
-    paramsText(params, digestOf),
-    digest,
-  ]
-  return words.join(':') as EntryKey
+  const owner = tenant === null ? '' : `${tenant}:`
+  return `${prefix}:${kind}:${owner}${paramsText(params, digestOf)}:${digest}` as EntryKey
 }
 
 function paramsText(params: readonly unknown[], digestOf: (text: string) => string): string {
   if (params.length === 0) return '-'
   const [only] = params
   const text =
-    params.length === 1 && isPlain(only) ? fieldsText(only) : params.map(valueText).join(',')
+    params.length > 1
+      ? params.map(valueText).join(',')
+      : isPlain(only)
+        ? fieldsText(only)
+        : valueText(only)
   return text.length <= paramsLengthMax ? text || '{}' : `#${digestOf(text)}`
 }
 
@@ -71,12 +69,16 @@ function objectText(value: object | null): string {
 }
 
 /** Fields in the order of their names; those that are undefined are as good as absent. */
-const fieldsText = (value: Readonly<Record<string, unknown>>): string =>
-  Object.keys(value)
-    .filter((name) => value[name] !== undefined)
-    .sort()
-    .map((name) => `${word.test(name) ? name : quoted(name)}=${valueText(value[name])}`)
-    .join(',')
+function fieldsText(value: Readonly<Record<string, unknown>>): string {
+  let text = ''
+  for (const name of Object.keys(value).sort()) {
+    const field = value[name]
+    if (field === undefined) continue
+    if (text !== '') text += ','
+    text += `${word.test(name) ? name : quoted(name)}=${valueText(field)}`
+  }
+  return text
+}
 
 /** As JSON writes it, but for the colon, which parts the words of a key, and what would break a line. */
 const quoted = (text: string): string => JSON.stringify(text).replaceAll(':', '\\u003a')

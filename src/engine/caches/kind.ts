@@ -3,12 +3,12 @@ import type { Cache } from '../../cache/cache.ts'
 import type { Explanation } from '../../cache/explanation.ts'
 import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
 import { entryKey } from '../../invalidate/entry-key.ts'
-import type { SourceRule } from '../../invalidate/dependency.ts'
+import type { Dependencies, SourceRule } from '../../invalidate/dependency.ts'
 import { dependencies } from '../../invalidate/dependency.ts'
 import { tagsOfKey } from '../../invalidate/pattern.ts'
 import { namedTag } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
-import type { EntryKey, Verb } from '../../model/invalidation.ts'
+import type { EntryKey, Tag, Verb } from '../../model/invalidation.ts'
 import { parseToken } from '../../model/write-token.ts'
 import type { Cached, KindOptions } from './cache-options.ts'
 import { isCached } from './cache-options.ts'
@@ -83,12 +83,13 @@ export function defineKind<Args extends readonly unknown[], Value>(
   const terms = termsOf(name, options, surroundings.ttlMs)
   const tenantIsFirst = options.tenant === undefined && depends.byFirst
   const tenantOf = tenantIsFirst ? firstOf : options.tenant === false ? undefined : options.tenant
+  const [beforeTenant = '', afterTenant = ''] = surroundings.tenantForm.split('{}')
   const digest = digestOf(options.version ?? `${name} ${load.toString()}`)
   const { tags: named = [] } = options
-  const namesOf = typeof named === 'function' ? named : () => named
+  const tagsOf = entryTags(name, named, depends)
   const addressOf = (args: Args): EntryAddress => {
     const id = tenantOf?.(...args)
-    const tenant = id === undefined ? null : surroundings.tenantForm.replace('{}', String(id))
+    const tenant = id === undefined ? null : `${beforeTenant}${id}${afterTenant}`
     const params = options.params?.(...args) ?? (tenantIsFirst ? args.slice(1) : args)
     const parts = { prefix: surroundings.namespace, kind: name, tenant, params, digest }
     return { kind: name, tenant, key: entryKey(parts, digestOf) }
@@ -96,11 +97,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
   const requestOf = (address: EntryAddress, args: Args): EntryRequest => ({
     ...address,
     terms,
-    tags: [
-      ...tagsOfKey(name, address.tenant),
-      ...namesOf(...args).map(namedTag),
-      ...depends.tagsOf(args),
-    ],
+    tags: tagsOf(address.tenant, args),
     load: async () => loadedOf(await load(...args), options),
   })
   const keyOf = (args: Args): EntryKey => addressOf(args).key
@@ -149,6 +146,23 @@ export function defineKind<Args extends readonly unknown[], Value>(
     expire: (...args) => invalidate('expire', args),
   }
   return { kind, rules: depends.rules, hasTenants: tenantOf !== undefined, warm }
+}
+
+/** The tags of an entry before it is loaded: where they are the same for all entries of a kind, one list. */
+function entryTags<Args extends readonly unknown[]>(
+  name: string,
+  named: NonNullable<KindOptions<Args>['tags']>,
+  depends: Dependencies<Args>,
+): (tenant: string | null, args: Args) => readonly Tag[] {
+  const namesOf = typeof named === 'function' ? named : () => named
+  const tagsOf = (tenant: string | null, args: Args): readonly Tag[] => [
+    ...tagsOfKey(name, tenant),
+    ...namesOf(...args).map(namedTag),
+    ...depends.tagsOf(args),
+  ]
+  if (typeof named === 'function' || depends.rules.length > 0) return tagsOf
+  const ofAll = [...tagsOfKey(name, null), ...named.map(namedTag)]
+  return (tenant, args) => (tenant === null ? ofAll : tagsOf(tenant, args))
 }
 
 /** Whose first argument is the tenant: it is a text or number, or the dependencies would have refused it. */
