@@ -78,7 +78,7 @@ describe.each([
 
 describe('a wrapped function', () => {
   test('has its places filled by what `with` makes of the result and the arguments', async () => {
-    const options = { with: (_: number, tenantId: number) => ({ tenantId }) }
+    const options = { with: (_: number, [tenantId]: [number]) => ({ tenantId }) }
     const write = cache.invalidates(
       'quotes:list:tenant_{tenantId}:*',
       options,
@@ -201,7 +201,7 @@ describe('a function that writes in a transaction', () => {
     const hooks: (() => Promise<void>)[] = []
     const transaction = { afterCommit: (run: () => Promise<void>) => hooks.push(run) }
     const write = cache.invalidates('quotes:*', {
-      transaction: (_: number, given: typeof transaction) => given,
+      transaction: (_: number, [given]: [typeof transaction]) => given,
     })((given: typeof transaction) => Promise.resolve(given.afterCommit.length))
     await filled()
     await write(transaction)

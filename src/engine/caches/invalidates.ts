@@ -10,21 +10,21 @@ export interface Committing {
   readonly afterCommit: (run: () => Promise<void>) => unknown
 }
 
-/** What `invalidates(…)` may be told beside patterns; functions get the result, then the arguments of the call. */
+/** What `invalidates(…)` may be told beside patterns; functions get the result and the arguments of the call. */
 export interface InvalidatesOptions<Result, Args extends readonly unknown[]> {
   /** Only when it matters. Default: always, and so it is where this throws. */
-  readonly when?: (result: Result, ...args: Args) => boolean
+  readonly when?: (result: Result, args: Args) => boolean
   /**
    * Values for the places of the patterns. Default: a place is filled from the field of its name of the first argument
    * that is an object and has it.
    */
-  readonly with?: (result: Result, ...args: Args) => Readonly<Record<string, unknown>>
+  readonly with?: (result: Result, args: Args) => Readonly<Record<string, unknown>>
   /** Names that entries were tagged with, as well. */
-  readonly tags?: readonly string[] | ((result: Result, ...args: Args) => readonly string[])
+  readonly tags?: readonly string[] | ((result: Result, args: Args) => readonly string[])
   /** `expire`: what they name may be served while it is renewed. Default: `remove`. */
   readonly verb?: Verb
   /** The transaction that the call wrote in and that is still open when it returns. Default: none is, or afterCommit() knows. */
-  readonly transaction?: (result: Result, ...args: Args) => Committing | undefined
+  readonly transaction?: (result: Result, args: Args) => Committing | undefined
   /**
    * What becomes of the call when other nodes could not be told in time. Default `'log'`: what was written is written, so
    * its result is returned; the failure is told as an event and tried again.
@@ -110,7 +110,7 @@ export function invalidatesWith(parts: InvalidatesParts): InvalidatingCode {
     for (const rule of rules.filter((each) => applies(each, call, parts.tell))) {
       const due = dueOf(rule, call, parts)
       // What this throws is thrown: the transaction is open, so nothing is written yet.
-      const transaction = rule.options.transaction?.(call.result, ...call.args)
+      const transaction = rule.options.transaction?.(call.result, call.args)
       const work = held.getStore()
       if (transaction !== undefined) transaction.afterCommit(() => spread([due], parts))
       else if (work?.ended === false) work.due.push(due)
@@ -177,7 +177,7 @@ function applies(
   { result, args }: Call,
   tell: CacheListener,
 ): boolean {
-  return when === undefined || decided(() => when(result, ...args), true, tell)
+  return when === undefined || decided(() => when(result, args), true, tell)
 }
 
 function dueOf({ patterns, options }: Rule, call: Call, parts: InvalidatesParts): Due {
@@ -187,7 +187,7 @@ function dueOf({ patterns, options }: Rule, call: Call, parts: InvalidatesParts)
   const tags = patterns.map((pattern) => tagOf(pattern, values, parts))
   const named =
     typeof names === 'function'
-      ? decided(() => names(result, ...args).map(namedTag), [everyEntry], parts.tell)
+      ? decided(() => names(result, args).map(namedTag), [everyEntry], parts.tell)
       : names.map(namedTag)
   return { request: { verb, tags: [...tags, ...named], keys: [] }, untold }
 }
@@ -204,7 +204,7 @@ function valuesOf(
     return [name, owner?.[name]]
   })
   const { with: of = () => ({}) } = options
-  return { ...Object.fromEntries(fields), ...decided(() => of(result, ...args), {}, tell) }
+  return { ...Object.fromEntries(fields), ...decided(() => of(result, args), {}, tell) }
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
