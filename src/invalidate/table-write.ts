@@ -17,8 +17,8 @@ export interface TableWrite {
   /** What the ORM calls it, where that is another name: `Producto`. */
   readonly model?: string
   /**
-   * The rows as they were and as they are: one part for each, or for all that share what is known. Null: which rows is
-   * not known.
+   * The rows as they were and as they are: one part for each, or for all that share what is known; none, and nothing was
+   * written. Null: which rows is not known.
    */
   readonly rows: readonly RowPart[] | null
   /** The columns that were set, by an update alone; null: rows came or went, or it is not known. */
@@ -42,6 +42,7 @@ const rowsMax = 1_000
  * are not known of every row concerns every entry of that table.
  */
 export function tagsOfWrite(write: TableWrite, rules: readonly SourceRule[]): Set<Tag> {
+  if (write.rows?.length === 0) return new Set()
   const source = relationOf(write.table)
   const tagsOf = ({ columns }: SourceRule): readonly Tag[] => {
     if (columns.length === 0) return [sourceTag(source)]
