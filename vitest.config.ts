@@ -14,6 +14,7 @@ const ownServers = [
   'src/postgres/embedded*',
   'test/define/versions*',
   'test/examples/electro-isla*',
+  'test/examples/onquota*',
   'test/migration-tools/**',
   'test/orms/**',
   'test/outages/every-version*',

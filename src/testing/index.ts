@@ -1,3 +1,5 @@
+export { recordCache } from './cache-record.ts'
+export type { CacheRecord } from './cache-record.ts'
 export { checkHistory } from './race/check-history.ts'
 export type { History, InvalidationRecord, ReadRecord, Violation } from './race/check-history.ts'
 export { playHistory } from './race/play-history.ts'
