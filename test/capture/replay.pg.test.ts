@@ -4,12 +4,13 @@ import { relationName } from '../../src/model/ids.ts'
 import type { Queryable, Session } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
+import { casesOf } from '../support/shares.ts'
 import type { Bag } from './captured.ts'
 import { bagOf, capture, entries, snapshotOf, sum, sumOfChanges } from './captured.ts'
 
 /** A run is repeated with the seed that it printed: TIDEMARK_SEED=… */
 const seed = Number(process.env['TIDEMARK_SEED'] ?? 20261122)
-const transactionsMax = process.env['TIDEMARK_LONG'] === undefined ? 60 : 1500
+const transactionsMax = process.env['TIDEMARK_LONG'] === undefined ? casesOf(60) : 1500
 const writers = 4
 const columns = ['id', 'total', 'detail']
 

@@ -6,6 +6,7 @@ import { configured, destroyAll } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase, createTestDatabase } from '../support/database.ts'
 import { seed } from '../support/random.ts'
+import { casesOf } from '../support/shares.ts'
 import { draftPartition } from '../../src/compile/draft-partition.ts'
 import { generateCase } from '../oracle/generate-case.ts'
 import { brokenCompiler, maintainDirectly } from '../oracle/maintain-directly.ts'
@@ -580,7 +581,7 @@ test(`random queries that have a partition key equal their views after random hi
     )
     const wrong: string[] = []
     let cases = 0
-    for (let batch = 0; cases < 100; batch += 1) {
+    for (let batch = 0; cases < casesOf(100); batch += 1) {
       const given = await generateCase(on, {
         seed: seed + batch,
         queries: 36,

@@ -3,6 +3,7 @@ import { planConfiguration } from '../../src/engine/define.ts'
 import { configured } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { casesOf } from '../support/shares.ts'
 import type { Queries } from './kept-up.ts'
 import { installIncremental } from './kept-up.ts'
 
@@ -123,7 +124,7 @@ describe('Views that ask the clock', () => {
     await fill()
     for (const name of Object.keys(queries)) await refresh(name)
     const moved = new Set<string>()
-    for (let round = 0; round < 12; round += 1) {
+    for (let round = 0; round < casesOf(12); round += 1) {
       const write = round % 2 === 0 ? writes[(round / 2) % writes.length] : undefined
       if (write !== undefined) await db.sql(`${write}; ${eventsAroundNow}`)
       for (const name of Object.keys(queries)) {
@@ -151,7 +152,7 @@ describe('Views that ask the clock', () => {
         )
       }
     }
-    for (let round = 0; round < 2; round += 1) {
+    for (let round = 0; round < casesOf(2); round += 1) {
       for (const [at, name] of Object.keys(queries).entries()) {
         const [run] = await Promise.all([refresh(name), commits(0, at * 12), commits(1, at * 12)])
         expect({ name, ...run }).toMatchObject({ name, differing: 0 })

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Database } from '../../src/postgres/connection.ts'
 import { toldBy } from '../support/decoded.ts'
 import { seed } from '../support/random.ts'
+import { casesOf } from '../support/shares.ts'
 import { generateCase } from './generate-case.ts'
 import { maintainByPlan } from './maintain-by-plan.ts'
 import type { Maintainer } from './maintainer.ts'
@@ -116,13 +117,18 @@ test.each(['full', 'incremental'] as const)(
     const unlike: string[] = []
     const subscriber = new Subscriber(on.database, `slot_${on.name}`)
     const maintainer = watched(maintainByPlan(maintain, 'table'), subscriber, unlike)
-    const given = await generateCase(on, { seed, queries: 16, histories: 2, overViews: false })
+    const given = await generateCase(on, {
+      seed,
+      queries: casesOf(16),
+      histories: 2,
+      overViews: false,
+    })
     const { views } = await runCase({ on, maintainer }, given)
     const wrong = views.filter(({ outcome }) => outcome === 'mismatch' || outcome === 'failed')
     expect(wrong.map(({ view, detail }) => `${view.sql}\n${detail}`)).toEqual([])
     expect(unlike).toEqual([])
-    expect(views.filter(({ outcome }) => outcome === 'exact').length).toBeGreaterThan(8)
-    expect(subscriber.changes).toBeGreaterThan(100)
+    expect(views.filter(({ outcome }) => outcome === 'exact').length).toBeGreaterThan(casesOf(8))
+    expect(subscriber.changes).toBeGreaterThan(casesOf(100))
   },
   300_000,
 )

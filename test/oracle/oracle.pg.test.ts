@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { draftIncremental } from '../../src/compile/incremental.ts'
 import { seed } from '../support/random.ts'
+import { casesOf } from '../support/shares.ts'
 import type { ViewOutcome } from './case.ts'
 import { historyStatementsMin } from './case.ts'
 import { generateCase } from './generate-case.ts'
@@ -14,7 +15,7 @@ import { Steering } from './steering.ts'
 import type { TestOracle } from './test-oracle.ts'
 import { createTestOracle } from './test-oracle.ts'
 
-const casesMin = 500
+const casesMin = casesOf(500)
 const queries = 36
 const histories = 8
 
