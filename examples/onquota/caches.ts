@@ -1,4 +1,4 @@
-import type { CacheManager, CacheOptions, CacheStatistics, Kind } from 'tidemark/cache'
+import type { CacheManager, CacheOptions, Kind } from 'tidemark/cache'
 import { createCache } from 'tidemark/cache'
 import type { Database } from './database.ts'
 
@@ -22,9 +22,12 @@ export const patterns = {
   clientUpdated: ['dashboard:top_clients:*'],
 } as const
 
+/** Told as soon as less than this share of a minute's answers of a kind needs no load. */
+const hitRate = { min: 0.8 }
+
 /** Keys are `onquota:dashboard:kpis:{tenant_id}:{params}:{hash}`. */
 export function openCache(options: Partial<CacheOptions> = {}): CacheManager {
-  return createCache({ namespace: 'onquota', tenantForm: '{}', ttls, ...options })
+  return createCache({ namespace: 'onquota', tenantForm: '{}', ttls, hitRate, ...options })
 }
 
 /** The numbers on the dashboard. */
@@ -90,18 +93,4 @@ export function dashboardOf(
     }),
     topClients: cache.define('dashboard:top_clients', topClients, ofTenant),
   }
-}
-
-/** The kinds whose share of hits has fallen below `least` between two looks at the statistics. */
-export function fallenKinds(
-  before: CacheStatistics,
-  now: CacheStatistics,
-  least: number,
-): readonly string[] {
-  return Object.entries(now.kinds).flatMap(([kind, { hits, misses }]) => {
-    const then = before.kinds[kind] ?? { hits: 0, misses: 0 }
-    const hit = hits - then.hits
-    const asked = hit + misses - then.misses
-    return asked > 0 && hit / asked < least ? [kind] : []
-  })
 }
