@@ -193,6 +193,42 @@ begin
   select namespace, tags, keys, verb where cardinality(tags) + cardinality(keys) > 0;
 end $$;
 
+-- How far the keys of another program's cache are deleted: everything up to this position.
+create table tidemark.foreign_cache (
+  cache text not null references tidemark.cache (name) on delete cascade,
+  name text not null,
+  epoch text,
+  position bigint,
+  primary key (cache, name)
+);
+
+create function tidemark.move_foreign(namespace text, cursor_name text, new_epoch text, new_position bigint)
+returns table (epoch text, "position" bigint)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  if new_epoch is not null then
+    return query update tidemark.foreign_cache f set epoch = new_epoch, position = new_position
+                  where f.cache = namespace and f.name = cursor_name returning f.epoch, f.position;
+    return;
+  end if;
+  if not exists (select from tidemark.foreign_cache f where f.cache = namespace and f.name = cursor_name) then
+    insert into tidemark.foreign_cache (cache, name) values (namespace, cursor_name) on conflict do nothing;
+  end if;
+  return query select f.epoch, f.position from tidemark.foreign_cache f
+                where f.cache = namespace and f.name = cursor_name for update skip locked;
+end $$;
+
+-- The cursor of a foreign cache, held until the transaction ends, so that of several nodes one deletes; no row: another one
+-- holds it. With a place: the cursor moves there.
+create function tidemark.follow_foreign(namespace text, cursor_name text, new_epoch text default null, new_position bigint default null)
+returns table (epoch text, "position" bigint)
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+  return query execute format('select * from tidemark.%I($1, $2, $3)', tidemark.cache_function('foreign', namespace))
+    using cursor_name, new_epoch, new_position;
+end $$;
+
 -- Begins the journal of a namespace anew: everybody who holds something of it has to let go of it.
 create function tidemark.renew_cache(cache_name text) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$

@@ -56,6 +56,12 @@ export type CacheEvent =
       /** The last failure. */
       readonly error?: unknown
     })
+  /** Keys of another program's cache were deleted; `glob`: all that match it. */
+  | {
+      readonly event: 'foreign_deleted'
+      readonly keys: readonly string[]
+      readonly glob: string | null
+    }
   | {
       readonly event: 'invalidated'
       readonly verb: Verb
@@ -70,7 +76,7 @@ export type CacheEvent =
   | { readonly event: 'flushed' }
   | {
       readonly event: 'unreachable'
-      readonly what: 'journal' | 'shared'
+      readonly what: 'journal' | 'shared' | 'foreign'
       readonly error?: unknown
     }
 

@@ -36,6 +36,8 @@ export function logLine(event: CacheEvent): LogLine | null {
     }
     case 'invalidation_failed':
       return { level: 'error', text: `Cache invalidation: ${String(event.error)}` }
+    case 'foreign_deleted':
+      return { level: 'info', text: `Deleted foreign keys ${event.glob ?? event.keys.join(', ')}` }
     case 'flushed':
       return { level: 'warn', text: 'Cache flushed: what was invalidated meanwhile cannot be told' }
     case 'unreachable': {

@@ -123,3 +123,8 @@ function destroyed(client: NodeRedisClient): void {
 function ignore(): void {
   return undefined
 }
+
+/** The parts of an answer that is a list; none of any other. */
+export function listOf(reply: RedisReply | undefined): readonly RedisReply[] {
+  return Array.isArray(reply) ? (reply as readonly RedisReply[]) : []
+}

@@ -13,6 +13,7 @@ import type {
 } from '../model/invalidation.ts'
 import type { Journal } from './journal.ts'
 import type { RedisLink, RedisReply } from './redis-link.ts'
+import { listOf } from './redis-link.ts'
 import {
   appendScript,
   fillScript,
@@ -173,10 +174,6 @@ export function redisJournal(
 
 const wordsOf = (of: Invalidation['of']): [string, string] =>
   of.kind === 'tag' ? ['t', of.tag] : ['k', of.key]
-
-function listOf(reply: RedisReply | undefined): readonly RedisReply[] {
-  return Array.isArray(reply) ? (reply as readonly RedisReply[]) : []
-}
 
 const textOf = (reply: RedisReply | undefined): string =>
   Buffer.isBuffer(reply) ? reply.toString() : String(reply)

@@ -1,6 +1,12 @@
 import type { RelationName } from '../model/ids.ts'
 import type { JournalSource } from '../model/journal.ts'
-import { invalidateFunction, pollFunction, sourceTag, wholeTag } from '../model/journal.ts'
+import {
+  foreignFunction,
+  invalidateFunction,
+  pollFunction,
+  sourceTag,
+  wholeTag,
+} from '../model/journal.ts'
 import { captureNames, loggedName, objectName } from '../model/names.ts'
 import { identifier, literal, qualified } from '../postgres/identifier.ts'
 import { textArray } from './catalogue-rows.ts'
@@ -44,6 +50,7 @@ const functionName = (name: string): string => qualified('tidemark', objectName(
 const signaturesOf = (namespace: string): readonly string[] => [
   `${functionName(pollFunction(namespace))}(bigint, text, integer)`,
   `${functionName(invalidateFunction(namespace))}(text[], text, text[])`,
+  `${functionName(foreignFunction(namespace))}(text, text, bigint)`,
 ]
 
 /**
@@ -55,11 +62,16 @@ export function createJournal(journal: Journal): readonly string[] {
   const invalidate = `create function ${functionName(invalidateFunction(name))}(tags text[], verb text, keys text[]) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $f$ select tidemark.ask_invalidation(${literal(name)}, tags, verb, keys) $f$`
+  const foreign = `create function ${functionName(foreignFunction(name))}(cursor_name text, new_epoch text, new_position bigint)
+returns table (epoch text, "position" bigint)
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $f$ select * from tidemark.move_foreign(${literal(name)}, cursor_name, new_epoch, new_position) $f$`
   const signatures = signaturesOf(name)
   return [
     ...dropJournal(name),
     pollSql(journal),
     invalidate,
+    foreign,
     ...signatures.map((signature) => `revoke all on function ${signature} from public`),
     ...roles.flatMap((role) =>
       signatures.map((signature) => `grant execute on function ${signature} to ${roleName(role)}`),

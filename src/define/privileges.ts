@@ -36,6 +36,7 @@ const rights = {
       'fail',
       'fill_begin',
       'fill_end',
+      'follow_foreign',
       'invalidate',
       'invalidations',
       'object_name',

@@ -53,6 +53,15 @@ export function taggedSource(tag: Tag): TaggedSource | null {
   return { source, rows: Object.fromEntries(rows) }
 }
 
+/** The value that stands so in a tag; null for NULL. */
+export const valueOfText = (text: string): string | null =>
+  text === '\\N'
+    ? null
+    : text.replaceAll(
+        /%25|%2C|%3D|%3A|%0A/g,
+        (found) => Object.keys(escapes).find((plain) => escapes[plain] === found) ?? found,
+      )
+
 /** The words of a kind from the first on: `dashboard:kpis` gives `dashboard` and `dashboard:kpis`. */
 export function beginnings(kind: string): string[] {
   const words = kind.split(':')

@@ -24,6 +24,9 @@ export const pollFunction = (namespace: string): string => `poll ${namespace}`
 /** The function that code invalidates by. */
 export const invalidateFunction = (namespace: string): string => `invalidate ${namespace}`
 
+/** The function that keeps the cursors of foreign caches. */
+export const foreignFunction = (namespace: string): string => `foreign ${namespace}`
+
 /** The tag of any change of a source. */
 export const sourceTag = (relation: RelationName): Tag => `source:${relation}` as Tag
 

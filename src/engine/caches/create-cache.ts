@@ -1,5 +1,4 @@
 import { hostname } from 'node:os'
-import { createClient } from 'redis'
 import { systemClock } from '../../base/clock.ts'
 import { systemTiming } from '../../base/timing.ts'
 import { Cache } from '../../cache/cache.ts'
@@ -13,7 +12,6 @@ import { logLine } from '../../cache/log-line.ts'
 import type { PostgresJournalOptions } from '../../cache/postgres-journal.ts'
 import { postgresJournal } from '../../cache/postgres-journal.ts'
 import type { RedisLink } from '../../cache/redis-link.ts'
-import { redisLink } from '../../cache/redis-link.ts'
 import { redisJournal, redisStore } from '../../cache/redis-store.ts'
 import { SharedTier } from '../../cache/shared-tier.ts'
 import type { CacheStatistics } from '../../cache/statistics.ts'
@@ -27,7 +25,9 @@ import { namedTag } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
 import { TidemarkError } from '../../model/errors.ts'
 import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidation.ts'
-import type { CacheOptions, KindOptions, StoreOption } from './cache-options.ts'
+import type { CacheOptions, KindOptions } from './cache-options.ts'
+import type { Foreign, ForeignOptions } from './foreign.ts'
+import { Foreigners } from './foreign.ts'
 import type { Kind, Load } from './kind.ts'
 import { defineKind } from './kind.ts'
 import type { Invalidates, InvalidatingCode } from './invalidates.ts'
@@ -35,6 +35,7 @@ import { invalidatesWith } from './invalidates.ts'
 import type { QueryExplanation, QueryOptions } from './query.ts'
 import { Queries, queryKind } from './query.ts'
 import { durationMs } from './settings.ts'
+import { linkOf } from './store-link.ts'
 import { TableWrites } from './table-writes.ts'
 import { Warmer } from './warmer.ts'
 
@@ -94,6 +95,12 @@ export interface CacheManager {
   ) => Promise<Answer<readonly Row[]>>
   /** What the result of a query depends on, in words. Throws as {@link query} does. */
   readonly dependenciesOf: (sql: string) => Promise<QueryExplanation>
+  /**
+   * Deletes the keys that another program (Django, Laravel, Rails) keeps of rows, after the commits that change them, or after the
+   * refresh of the view that they are rows of: at least once, tried again until Redis answers, with the place up to which that
+   * is done kept in the database. Not fenced: what that program read before and stores after it stays.
+   */
+  readonly foreign: (of: ForeignOptions) => Foreign
   /** Checks patterns against the kinds that are defined, as is done at start. */
   readonly check: (patterns: readonly string[]) => void
   /**
@@ -146,6 +153,7 @@ export function createCache(options: CacheOptions): CacheManager {
   const declared = options.onWrite ?? {}
   const writes = new TableWrites({ cache, declared, kinds, rules, journalTells })
   const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
+  const foreigners = new Foreigners(options, listener)
   const queries = new Queries({ namespace, cache, url: options.database, ttlMs, rules })
   if (options.database !== undefined) kinds.set(queryKind, { kind: queryKind, tenantForm: null })
   const invalidate = (verb: Verb, of: InvalidationOf): Promise<void> =>
@@ -176,6 +184,7 @@ export function createCache(options: CacheOptions): CacheManager {
     remove: (of) => invalidate('remove', of),
     expire: (of) => invalidate('expire', of),
     wrote: (of) => writes.outdate(of),
+    foreign: (of) => foreigners.add(of),
     query: (sql, values = [], of = {}) => queries.read(sql, values, of),
     dependenciesOf: (sql) => queries.explain(sql),
     check(patterns) {
@@ -196,7 +205,7 @@ export function createCache(options: CacheOptions): CacheManager {
     async close() {
       warmer.close()
       await cache.close()
-      await queries.close()
+      await Promise.all([queries.close(), foreigners.close()])
     },
   }
 }
@@ -258,13 +267,6 @@ function journalOf(
 ): Journal {
   if (database !== undefined) return postgresJournal(namespace, { url: database, ...lag })
   return link === null ? localJournal() : redisJournal(link, namespace, lag)
-}
-
-function linkOf(store: StoreOption): RedisLink {
-  if (store.kind === 'redis client') return redisLink(store.client, false)
-  // Commands are not kept while the server is away: what cannot be asked now is not asked later either.
-  const client = createClient({ url: store.url, disableOfflineQueue: true })
-  return redisLink(client, true)
 }
 
 function listenerOf(options: CacheOptions, statistics: Statistics) {
