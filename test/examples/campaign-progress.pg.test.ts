@@ -2,9 +2,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runEngine } from '../../src/engine/engine.ts'
 import { tick } from '../../src/queue/tick.ts'
 import type { TestDatabase } from '../support/database.ts'
-import config from '../../examples/campaign-progress/tidemark.config.ts'
 import { cacheCleaner } from '../../src/http.ts'
-import { applyExample, exampleDatabase } from './example.ts'
+import { applyExample, exampleConfig, exampleDatabase } from './example.ts'
 
 const ana = 'a0000000-0000-4000-8000-000000000001'
 const beto = 'b0000000-0000-4000-8000-000000000002'
@@ -238,10 +237,11 @@ const age = (user: string, minutes: number): Promise<unknown> =>
 
 test('A3: GET cleans for who bears the secret, by its own path and by that of the document', async () => {
   const secret = 'tu-token-secreto-aqui'
+  const config = await exampleConfig('campaign-progress')
   const cleaner = cacheCleaner({ database: db.url, config, secret })
   const ask = async (path: string, headers: Record<string, string> = {}) => {
     const response = await cleaner(new Request(`http://localhost:3000${path}`, { headers }))
-    return { status: response.status, body: (await response.json()) }
+    return { status: response.status, body: await response.json() }
   }
   for (const user of [ana, beto]) await visit(user)
   await age(ana, 4)
