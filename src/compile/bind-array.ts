@@ -18,7 +18,7 @@ const isPlain = (select: SelectStmt): boolean =>
     select.valuesLists,
     select.withClause,
   ].every((clause) => clause === undefined) &&
-  ![...nodesOf([select.targetList, select.sortClause])].some(
+  !nodesOf([select.targetList, select.sortClause]).some(
     ({ kind }) => kind === 'FuncCall' || kind === 'SubLink',
   )
 

@@ -438,7 +438,7 @@ function isOfOne(
 ): boolean {
   // Which side a column of USING is of is not looked into.
   const outside = new Set<string>([...other.map(([name]) => name), ...scope.merged.keys()])
-  const names = [...nodesOf(condition)].flatMap(({ kind, node }) =>
+  const names = nodesOf(condition).flatMap(({ kind, node }) =>
     kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node }) ?? []).slice(0, 1) : [],
   )
   return own.length > 0 && !names.some((name) => outside.has(name))

@@ -77,7 +77,7 @@ function withOwnOperators(relation: Relation, kinds: Kinds): Relation {
 
 /** Whether a statement compares without a name of an operator. */
 const comparesUnnamed = (query: Expression): boolean =>
-  [...nodesOf(query)].some(
+  nodesOf(query).some(
     ({ kind, node }) =>
       (kind === 'CaseExpr' && node['arg'] !== undefined) ||
       (kind === 'JoinExpr' && node['usingClause'] !== undefined) ||
@@ -235,7 +235,7 @@ class Kinds {
     this.hasForeign =
       [...this.#known.values()].some((kind) => kind !== null) ||
       all.some((each) =>
-        [...nodesOf(ownExpressions(each))].some(
+        nodesOf(ownExpressions(each)).some(
           ({ kind, node }) => kind === 'TypeCast' && kindOfCast(node) !== null,
         ),
       )

@@ -11,7 +11,7 @@ export const isRecursive = ({ ctename, ctequery }: CommonTableExpr): boolean =>
 
 /** The names without schema that a query has in FROM. */
 const readNames = (tree: unknown): readonly string[] =>
-  [...nodesOf(tree)].flatMap(({ kind, node }) =>
+  nodesOf(tree).flatMap(({ kind, node }) =>
     kind === 'RangeVar' && node['schemaname'] === undefined ? [String(node['relname'])] : [],
   )
 
@@ -74,7 +74,7 @@ function readBy(written: CommonTableExpr, scope: Scope): readonly CommonTableExp
   const found = new Map<string, CommonTableExpr>()
   const note = (each: CommonTableExpr): void => {
     const inner = new Set(
-      [...nodesOf(each.ctequery)].flatMap(({ kind, node }) =>
+      nodesOf(each.ctequery).flatMap(({ kind, node }) =>
         kind === 'CommonTableExpr' ? [String(node['ctename'])] : [],
       ),
     )

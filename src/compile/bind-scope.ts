@@ -242,7 +242,7 @@ function tableOfRow(node: Node, scope: Scope): Named {
 
 /** The tables of which something within a query asks for a whole row. */
 export const wholeRowsIn = (tree: unknown): readonly string[] =>
-  [...nodesOf(tree)].flatMap(({ kind, node }) => {
+  nodesOf(tree).flatMap(({ kind, node }) => {
     const reference: Node = { ColumnRef: node }
     return kind === 'ColumnRef' && isWholeRow(reference)
       ? (fieldsOf(reference) ?? []).slice(0, 1)

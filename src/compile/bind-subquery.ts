@@ -466,7 +466,7 @@ function isOneAtMost(relation: Relation, { facts }: Binding): boolean {
 function givesAtMostOne(relation: Relation, { facts }: Pick<Binding, 'facts'>): boolean {
   if (relation.kind === 'project') {
     const calls = relation.columns.some(({ expression }) =>
-      [...nodesOf(expression)].some(({ kind }) => kind === 'FuncCall'),
+      nodesOf(expression).some(({ kind }) => kind === 'FuncCall'),
     )
     return !calls && givesAtMostOne(relation.input, { facts })
   }

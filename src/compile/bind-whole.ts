@@ -66,7 +66,7 @@ const readColumns = ({ columns, used }: ReadableTable): readonly string[] =>
  * names given by position in a join, a whole row, and columns of the system's own mean something else there.
  */
 function needsTables(select: SelectStmt): boolean {
-  const nodes = [...nodesOf(select)]
+  const nodes = nodesOf(select)
   const tables = new Set(
     nodes.flatMap((each) =>
       each.kind === 'RangeVar' && each.node['schemaname'] !== undefined ? aliasOf(each) : [],
@@ -118,7 +118,7 @@ function determinedColumns({ facts }: Binding, select: SelectStmt): readonly Nod
   const grouped = new Set(groupClause.map((item) => treeText(item)))
   const isGrouped = (alias: string, column: string): boolean =>
     grouped.has(treeText(columnAt(alias, column)))
-  const determined = [...nodesOf(fromClause)].flatMap((each) => {
+  const determined = nodesOf(fromClause).flatMap((each) => {
     const { relname, schemaname } = each.node
     if (each.kind !== 'RangeVar' || typeof schemaname !== 'string') return []
     const keys = tableOf(facts, schemaname, String(relname))?.keys ?? []
@@ -126,7 +126,7 @@ function determinedColumns({ facts }: Binding, select: SelectStmt): readonly Nod
       keys.some((key) => key.every((column) => isGrouped(alias, column))),
     )
   })
-  return [...nodesOf([targetList, havingClause, sortClause])].flatMap(({ kind, node }) => {
+  return nodesOf([targetList, havingClause, sortClause]).flatMap(({ kind, node }) => {
     const [alias = '', column, more] = (kind === 'ColumnRef' && fieldsOf({ ColumnRef: node })) || []
     if (column === undefined || more !== undefined || !determined.includes(alias)) return []
     return isGrouped(alias, column) ? [] : [columnAt(alias, column)]
@@ -140,7 +140,7 @@ const columnAt = (alias: string, column: string): Node => ({
 /** Whether a query uses a name that only the queries around it know: a CTE of theirs, or a table in their FROM. */
 function refersOutside(select: SelectStmt, parent: Scope | null): boolean {
   if (parent === null) return false
-  const nodes = [...nodesOf(select)]
+  const nodes = nodesOf(select)
   const ctes = new Set(
     nodes.flatMap(({ kind, node }) =>
       kind === 'CommonTableExpr' ? [String(node['ctename'])] : [],

@@ -69,7 +69,7 @@ function joinInner(binding: Binding, state: Windowed): Expressed {
 }
 
 const hasWindow = (tree: unknown): boolean =>
-  [...nodesOf(tree)].some(({ kind, node }) => kind === 'FuncCall' && node['over'] !== undefined)
+  nodesOf(tree).some(({ kind, node }) => kind === 'FuncCall' && node['over'] !== undefined)
 
 /** A SELECT with each call's window written out where the WINDOW clause has it. */
 export function withWindows(select: SelectStmt): SelectStmt {

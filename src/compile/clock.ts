@@ -34,7 +34,7 @@ const isClock = (kind: string, node: Readonly<Record<string, unknown>>): boolean
 
 /** Whether the value of an expression, or of any part of a syntax tree, moves as time passes. */
 export const asksClock = (tree: unknown): boolean =>
-  [...nodesOf(tree)].some(({ kind, node }) => isClock(kind, node))
+  nodesOf(tree).some(({ kind, node }) => isClock(kind, node))
 
 /**
  * An expression with the clock asked in one way only: statement_timestamp() is now(), for a query is computed as if it
@@ -94,7 +94,7 @@ export function movedText(tree: unknown): string {
 /** Whether an expression is another value at every moment, and not just now and then. */
 export const movesAlways = (expression: Expression): boolean =>
   sidesOf(expression) === null &&
-  [...nodesOf(expression)].some(
+  nodesOf(expression).some(
     ({ kind, node }) => isClock(kind, node) && node['op'] !== 'SVFOP_CURRENT_DATE',
   )
 
@@ -159,7 +159,7 @@ function between(still: Expression, moving: Expression, back: Expression | null)
 
 /** Whether an instant is reckoned as the clock of a zone shows it. */
 const isLocal = (expression: Expression): boolean =>
-  [...nodesOf(expression)].some(
+  nodesOf(expression).some(
     ({ kind, node }) =>
       (kind === 'SQLValueFunction' && String(node['op']).startsWith('SVFOP_LOCAL')) ||
       (kind === 'FuncCall' && functionName(node) === 'timezone') ||

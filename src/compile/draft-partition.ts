@@ -165,9 +165,7 @@ function fault(
     return twice === undefined ? uncut : `it reads ${twice} twice, and only once by the key`
   const opaque = new Set(wish.query.opaqueFunctions.map((name) => name.replace(/\(.*$/s, '')))
   const calls = affected.some(({ key }) =>
-    [...nodesOf(key)].some(
-      ({ kind, node }) => kind === 'FuncCall' && opaque.has(functionName(node)),
-    ),
+    nodesOf(key).some(({ kind, node }) => kind === 'FuncCall' && opaque.has(functionName(node))),
   )
   if (calls) return 'the partition key is reckoned by a function that is not immutable'
   const read = cuts.find(({ name }) => reads?.includes(name) === true)

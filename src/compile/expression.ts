@@ -2,7 +2,7 @@ import { parseSync } from 'libpg-query'
 import type { Node } from 'libpg-query'
 import { deparseSync } from 'pgsql-deparser'
 import { sqlName } from './sql-text.ts'
-import { isFields, treeText } from './walk.ts'
+import { isFields, startsWithCapital, treeText } from './walk.ts'
 import { printedRow } from './whole-row.ts'
 
 /**
@@ -77,12 +77,6 @@ export function replacedDeep<Tree>(tree: Tree, change: (node: Node) => Node | un
     return copy ?? value
   }
   return walk(tree) as Tree
-}
-
-/** Kinds of nodes begin with a capital, fields do not. */
-function startsWithCapital(name: string): boolean {
-  const first = name.charCodeAt(0)
-  return first >= 65 && first <= 90
 }
 
 /** Puts expressions in place of columns. */

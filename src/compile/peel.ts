@@ -48,7 +48,7 @@ export const returnsSets = (
   setReturning: ReadonlySet<string>,
 ): boolean =>
   columns.some(({ expression }) =>
-    [...nodesOf(expression)].some(
+    nodesOf(expression).some(
       ({ kind, node }) => kind === 'FuncCall' && setReturning.has(functionName(node)),
     ),
   )

@@ -10,18 +10,28 @@ export const isFields = (value: unknown): value is Readonly<Record<string, unkno
 
 /**
  * Every node below a syntax tree, parents before children, in the order of the text where the parser
- * keeps it. Kinds begin with a capital, fields do not: this is how the parser writes them.
+ * keeps it.
  */
-export function* nodesOf(tree: unknown): Generator<TreeNode> {
-  if (Array.isArray(tree)) {
-    for (const item of tree) yield* nodesOf(item)
-    return
+export function nodesOf(tree: unknown): readonly TreeNode[] {
+  const found: TreeNode[] = []
+  const look = (value: unknown): void => {
+    if (Array.isArray(value)) value.forEach(look)
+    else if (isFields(value)) {
+      for (const name of Object.keys(value)) {
+        const part = value[name]
+        if (startsWithCapital(name) && isFields(part)) found.push({ kind: name, node: part })
+        look(part)
+      }
+    }
   }
-  if (!isFields(tree)) return
-  for (const [name, value] of Object.entries(tree)) {
-    if (/^[A-Z]/.test(name) && isFields(value)) yield { kind: name, node: value }
-    yield* nodesOf(value)
-  }
+  look(tree)
+  return found
+}
+
+/** Kinds of nodes begin with a capital, fields do not. */
+export function startsWithCapital(name: string): boolean {
+  const first = name.charCodeAt(0)
+  return first >= 65 && first <= 90
 }
 
 const placesInText: ReadonlySet<string> = new Set([
@@ -45,4 +55,4 @@ const textOf = (tree: unknown): string =>
 
 /** Whether there is a subquery in an expression. */
 export const hasSubquery = (tree: unknown): boolean =>
-  [...nodesOf(tree)].some(({ kind }) => kind === 'SubLink')
+  nodesOf(tree).some(({ kind }) => kind === 'SubLink')
