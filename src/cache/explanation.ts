@@ -1,5 +1,5 @@
-import { taggedSource } from '../invalidate/tags.ts'
 import type { EntryKey, Position, Tag, Verb, Xids } from '../model/invalidation.ts'
+import { taggedSource } from '../model/journal.ts'
 import type { Standing } from './ledger.ts'
 import type { MemoryEntry } from './memory-tier.ts'
 import { longAgo } from './memory-tier.ts'

@@ -203,3 +203,15 @@ export const unseenScript: string = `${clock}
 local since = redis.call('zscore', KEYS[1], '~since')
 if not since or now_ms() - tonumber(since) < tonumber(ARGV[2]) then return 1 end
 return redis.call('zcount', KEYS[1], '-inf', '(' .. ARGV[1])`
+
+/** KEYS entry, head; ARGV prefix, fresh epoch, tags…: how an entry stands to tags that it does not bear itself. */
+export const standingScript: string = `${place}${standing}
+local epoch, position, floor = place(KEYS[2], ARGV[2])
+local raw = redis.call('get', KEYS[1])
+if not raw then return 'r' end
+local its_epoch, at = string.match(raw, '^. (%S+) (%d+) ')
+if its_epoch ~= epoch or tonumber(at) < floor then return 'r' end
+local tags = {}
+for i = 3, #ARGV do tags[#tags + 1] = ARGV[i] end
+return standing(ARGV[1], tags, tonumber(at), position)
+`

@@ -12,6 +12,7 @@ import type {
   Verb,
 } from '../model/invalidation.ts'
 import type { Journal } from './journal.ts'
+import type { Standing } from './ledger.ts'
 import type { RedisLink, RedisReply } from './redis-link.ts'
 import { listOf } from './redis-link.ts'
 import {
@@ -21,6 +22,7 @@ import {
   lookScript,
   readScript,
   releaseScript,
+  standingScript,
   unseenScript,
 } from './redis-scripts.ts'
 import type { SharedAnswer, SharedStore } from './shared-store.ts'
@@ -43,8 +45,11 @@ const scripts = Object.fromEntries(
     append: appendScript,
     look: lookScript,
     unseen: unseenScript,
+    standing: standingScript,
   }).map(([name, text]) => [name, { text, digest: createHash('sha1').update(text).digest('hex') }]),
-) as Readonly<Record<'read' | 'fill' | 'release' | 'follow' | 'append' | 'look' | 'unseen', Script>>
+) as Readonly<
+  Record<'read' | 'fill' | 'release' | 'follow' | 'append' | 'look' | 'unseen' | 'standing', Script>
+>
 
 type Word = string | number | Uint8Array
 
@@ -118,6 +123,21 @@ export function redisStore(link: RedisLink, namespace: string, timing: Timing): 
     },
     close: () => link.close(),
   }
+}
+
+/**
+ * How an entry of the store stands to tags that it does not bear itself: `removed` as well when it is not there, or when such a
+ * tag was forgotten. What is stored later was read later: it stands no worse.
+ */
+export async function standingInRedis(
+  link: RedisLink,
+  namespace: string,
+  { key, tags }: { readonly key: EntryKey; readonly tags: readonly Tag[] },
+): Promise<Standing> {
+  const { prefix, head } = namesOf(namespace)
+  const words = [prefix, randomUUID(), ...tags]
+  const reply = textOf(await run(link, scripts.standing, [key, head], words))
+  return reply === 'v' ? 'valid' : reply === 'x' ? 'expired' : 'removed'
 }
 
 /** How long each node may answer from memory, by which {@link redisJournal} knows when all have seen something. */

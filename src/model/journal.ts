@@ -32,3 +32,21 @@ export const sourceTag = (relation: RelationName): Tag => `source:${relation}` a
 
 /** The tag of what cannot be told by row: whoever depends on a source by columns has it as well. */
 export const wholeTag = (relation: RelationName): Tag => `source:${relation}:*` as Tag
+
+/** What of a source a tag is about: rows by their values, or null where it is all of it or cannot be told by row. */
+export interface TaggedSource {
+  readonly source: string
+  readonly rows: Readonly<Record<string, string | null>> | null
+}
+
+/** What of which source a tag is about; null for a tag that is about none. */
+export function taggedSource(tag: Tag): TaggedSource | null {
+  const [, source, values] = /^source:(.+?)(?::(\*|[^:]*=[^:]*))?$/.exec(tag) ?? []
+  if (source === undefined) return null
+  if (values === undefined || values === '*') return { source, rows: null }
+  const rows = values.split(',').map((part) => {
+    const [column = '', value = ''] = part.split('=')
+    return [column, value === '\\N' ? null : decodeURIComponent(value)] as const
+  })
+  return { source, rows: Object.fromEntries(rows) }
+}
