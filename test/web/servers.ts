@@ -96,6 +96,13 @@ const onExpress: Serve = async (cache, shop) => {
       response.status(Number(request.query['status'] ?? 200)).json({})
     },
   )
+  app.get('/raw', forExpress.cacheResponse(cache, 'raw'), (request, response) => {
+    shop.runs += 1
+    const cookie = request.query['cookie'] === undefined ? {} : { 'Set-Cookie': 'session=1' }
+    response.writeHead(200, { 'Content-Type': 'text/plain', ...cookie })
+    response.write('run ')
+    setImmediate(() => response.end(Buffer.from(String(shop.runs))))
+  })
   const server = app.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -208,6 +208,35 @@ describe.each(Object.entries(servers))('%s', (name, serve) => {
     expect(shop.runs).toBe(1)
   })
 
+  test.runIf(name === 'Express')('keeps what is written to the response of Node', async () => {
+    const [first, again] = [await ask('/raw'), await ask('/raw')]
+    expect(await first.text()).toBe('run 1')
+    expect(await again.text()).toBe('run 1')
+    expect(again.headers.get('content-type')).toBe('text/plain')
+    expect(again.headers.get('cache-status')).toBe('tidemark; hit')
+    await (await ask('/raw?cookie=1')).text()
+    expect(await (await ask('/raw?cookie=1')).text()).toBe('run 3')
+  })
+
+  test.runIf(name === 'Express' || name === 'Fastify')(
+    'makes its own for who waits for the response of a client that leaves',
+    async () => {
+      const held = gate()
+      shop.gate = held
+      const leaving = new AbortController()
+      const left = ask('/open', { signal: leaving.signal }).catch(() => 'left')
+      await expect.poll(() => shop.runs).toBe(1)
+      const waiting = ask('/open')
+      shop.gate = undefined
+      leaving.abort()
+      expect(await left).toBe('left')
+      expect(await (await waiting).json()).toEqual({ run: 2, what: '' })
+      held.open()
+    },
+    // Well before the hard limit, at which it would be made as well.
+    5_000,
+  )
+
   test('runs one handler for many requests at once, and each its own where the answer may not be shared', async () => {
     for (const [path, runs] of [
       ['/open', 1],
