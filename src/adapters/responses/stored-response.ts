@@ -63,7 +63,7 @@ export function storable(made: MadeResponse, keyed: readonly string[]): Storable
 }
 
 /** The entity tag of a content; a weak one, for whoever compresses it further on changes its bytes and not its meaning. */
-export function etagOf(body: Uint8Array): string | null {
+function etagOf(body: Uint8Array): string | null {
   if (body.length === 0) return null
   return `W/"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
 }

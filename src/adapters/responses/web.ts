@@ -77,7 +77,7 @@ function sent(
 }
 
 /** A request, as the cache asks about it. */
-export function askedOf({ method, url, headers }: Request): AskedRequest {
+function askedOf({ method, url, headers }: Request): AskedRequest {
   const { host, pathname, search } = new URL(url)
   return {
     method,
