@@ -1,5 +1,6 @@
 import { installOrms } from '../orms/install.ts'
 
 installOrms()
-// By a name that the compiler does not follow: where the ORMs are not installed, it would not find their types.
-await import(new URL('../orms/electro-isla-suite.ts', import.meta.url).href)
+// By a name that no tool follows: where the ORMs are not installed, their types are not found.
+const suite = 'electro-isla'
+await import(new URL(`../orms/${suite}-suite.ts`, import.meta.url).href)
