@@ -1,6 +1,6 @@
 import type { CacheManager } from '../engine/caches/create-cache.ts'
 import type { Sending } from './responses/answering.ts'
-import { cacheStatus, ofBody, policyOf, sendingOf } from './responses/answering.ts'
+import { cacheStatus, ofBody, policyOf, sendingOf, withPresent } from './responses/answering.ts'
 import type { AskedRequest, Making, ResponseOptions } from './responses/cached-responses.ts'
 import { CachedResponses } from './responses/cached-responses.ts'
 import type { RouteRule } from './responses/route-invalidation.ts'
@@ -126,7 +126,8 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 /** Sets what a response says of itself; whether it is a 304. */
 function prepare(reply: FastifyReply, { status, headers }: Sending): boolean {
   reply.code(status)
-  for (const [name, value] of headers) reply.header(name, value)
+  const present = reply.getHeaders()
+  for (const [name, value] of headers) reply.header(name, withPresent(name, value, present[name]))
   if (status === 304) for (const name of ofBody) reply.removeHeader(name)
   return status === 304
 }

@@ -36,15 +36,12 @@ export function cacheResponse<Context extends HonoContext = HonoContext>(
   const responses = new WebResponses(cache, name, options)
   return async (context, next) => {
     const inherited = new Headers(context.res.headers)
-    const course: { isMade: boolean } = { isMade: false }
     const make = async (): Promise<Response> => {
       await next()
-      course.isMade = true
       return context.res
     }
     const response = await responses.answer(context.req.raw, [context], make, inherited)
-    if (!course.isMade) return response
-    // Else Hono would add the headers of the response that this one is made of.
+    // Else Hono would set the headers of the response that was before over those of this one.
     context.res = undefined
     context.res = response
     return undefined

@@ -1,7 +1,7 @@
 import type { CacheManager } from '../engine/caches/create-cache.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { Policy, WayTaken } from './responses/answering.ts'
-import { cacheStatus, policyOf, sendingOf } from './responses/answering.ts'
+import { cacheStatus, policyOf, sendingOf, withPresent } from './responses/answering.ts'
 import type { AskedRequest, ResponseOptions } from './responses/cached-responses.ts'
 import { CachedResponses } from './responses/cached-responses.ts'
 import type { NodeRequest, NodeResponse } from './responses/node-messages.ts'
@@ -268,6 +268,9 @@ function prepare(
   way: WayTaken,
 ): void {
   const { status, headers } = sendingOf(content, to.policy, to.asked, way)
-  for (const [name, value] of headers) to.response.header(name, value)
+  const present = to.response.getHeaders()
+  for (const [name, value] of headers) {
+    to.response.header(name, withPresent(name, value, present[name]))
+  }
   if (status === 304) asNotModified(to.response.raw ?? to.response)
 }

@@ -33,6 +33,7 @@ const onHono: Serve = (cache, shop) => {
   const app = new Hono()
   app.use(async (c, next) => {
     c.header('x-outer', String(shop.runs))
+    if (c.req.query('outer') !== undefined) c.header('vary', 'Origin')
     await next()
   })
   app.get(
@@ -77,8 +78,9 @@ const onNext: Serve = (cache, shop) => {
 
 const onExpress: Serve = async (cache, shop) => {
   const app = express()
-  app.use((_request, response, next) => {
+  app.use((request, response, next) => {
     response.setHeader('x-outer', String(shop.runs))
+    if (request.query['outer'] !== undefined) response.setHeader('vary', 'Origin')
     next()
   })
   const handler: express.RequestHandler = async (request, response) => {
@@ -118,8 +120,9 @@ const onExpress: Serve = async (cache, shop) => {
 
 const onFastify: Serve = async (cache, shop) => {
   const app = Fastify({ forceCloseConnections: true })
-  app.addHook('onRequest', async (_request, reply) => {
+  app.addHook('onRequest', async (request, reply) => {
     reply.header('x-outer', String(shop.runs))
+    if (request.url.includes('outer')) reply.header('vary', 'Origin')
     return Promise.resolve()
   })
   const handler = async (

@@ -159,6 +159,18 @@ describe.each(Object.entries(servers))('%s', (name, serve) => {
     expect(shop.runs).toBe(2)
   })
 
+  test.runIf(['Hono', 'Express', 'Fastify'].includes(name))(
+    'law: does not keep what varies by what the application has said before the route',
+    async () => {
+      for (const run of [1, 2]) {
+        const answer = await ask('/open?outer=1')
+        expect(answer.headers.get('vary')?.toLowerCase()).toContain('origin')
+        await answer.text()
+        expect(shop.runs).toBe(run)
+      }
+    },
+  )
+
   test('answers HEAD from what was kept of a HEAD', async () => {
     const answers = [
       await ask('/open', { method: 'HEAD' }),

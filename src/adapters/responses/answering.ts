@@ -56,6 +56,12 @@ export function sendingOf(
   }
 }
 
+/** A header that is to be set where there may be one: what a response varies by, it goes on varying by. */
+export function withPresent(name: string, value: string, present: unknown): string {
+  if (name !== 'vary' || (typeof present !== 'string' && !Array.isArray(present))) return value
+  return [...new Set(`${String(present)}, ${value}`.toLowerCase().split(/\s*,\s*/))].join(', ')
+}
+
 /** What became of a request, as RFC 9211 says it. */
 export function cacheStatus(way: WayTaken): string {
   if (way.kind === 'made') return way.keeps ? 'tidemark; fwd=miss' : 'tidemark; fwd=bypass'

@@ -88,7 +88,8 @@ export class CachedResponses<Context extends readonly unknown[], Content> {
     if (dependsOn !== undefined && tenant === undefined) requireNoTenant(name, dependsOn)
     this.#options = options
     this.keyed = (options.vary ?? []).map((each) => each.toLowerCase())
-    this.#credentials = [...credentialHeaders, ...(options.credentials ?? [])]
+    const { credentials = [] } = options
+    this.#credentials = [...credentialHeaders, ...credentials].map((each) => each.toLowerCase())
     this.#kind = cache.define(
       name,
       (_tenant: Tenant, passage: Passage<Content>) => passage.load(),
@@ -143,6 +144,7 @@ export class CachedResponses<Context extends readonly unknown[], Content> {
 }
 
 const unkept = { kind: 'made', keeps: false, settle: () => undefined } as const
+
 /** A column alone is compared with the tenant, who has to be told then. */
 function requireNoTenant(name: string, dependsOn: DependsOn<never>): void {
   const columns = Object.entries(dependsOn).find(([, rows]) => typeof rows === 'string')

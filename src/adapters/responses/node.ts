@@ -1,6 +1,6 @@
 import type { CacheManager } from '../../engine/caches/create-cache.ts'
 import type { Policy, WayTaken } from './answering.ts'
-import { cacheStatus, ofBody, policyOf, sendingOf } from './answering.ts'
+import { cacheStatus, ofBody, policyOf, sendingOf, withPresent } from './answering.ts'
 import type { NodeRequest, NodeResponse } from './node-messages.ts'
 import { askedOf } from './node-messages.ts'
 import type { AskedRequest, Making, ResponseOptions } from './cached-responses.ts'
@@ -50,7 +50,10 @@ export class NodeResponses<Context extends readonly unknown[]> {
   ): boolean {
     const { status, headers } = sendingOf(content, this.#policy, asked, way)
     response.statusCode = status
-    for (const [name, value] of headers) response.setHeader(name, value)
+    const present = response.getHeaders()
+    for (const [name, value] of headers) {
+      response.setHeader(name, withPresent(name, value, present[name]))
+    }
     if (status === 304) for (const name of ofBody) response.removeHeader(name)
     return status === 304
   }

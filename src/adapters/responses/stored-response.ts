@@ -86,13 +86,16 @@ const listOf = (headers: readonly (readonly [string, string])[], name: string): 
     .map((each) => each.trim().toLowerCase())
     .filter((each) => each !== '')
 
-/** The headers of a response that its handler has set, and any cookie, whoever has set it. */
+/** What forbids keeping a response, whoever has set it. */
+const ofEverybody = ['cache-control', 'set-cookie', 'vary']
+
+/** Headers of a response that its handler has set, and those by which anybody may forbid that it is kept. */
 export function ownHeaders(
   headers: Readonly<Record<string, unknown>>,
   inherited: Readonly<Record<string, unknown>>,
 ): [name: string, value: string][] {
   return Object.entries(headers)
-    .filter(([name, value]) => value !== undefined && value !== inherited[name])
-    .concat('set-cookie' in headers ? [['set-cookie', '']] : [])
+    .filter(([, value]) => value !== undefined)
+    .filter(([name, value]) => ofEverybody.includes(name) || value !== inherited[name])
     .map(([name, value]) => [name, String(value)])
 }

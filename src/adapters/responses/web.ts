@@ -1,10 +1,10 @@
 import type { CacheManager } from '../../engine/caches/create-cache.ts'
 import type { Policy, Sending, WayTaken } from './answering.ts'
-import { cacheStatus, ofBody, policyOf, sendingOf } from './answering.ts'
+import { cacheStatus, ofBody, policyOf, sendingOf, withPresent } from './answering.ts'
 import type { AskedRequest, ResponseOptions } from './cached-responses.ts'
 import { CachedResponses } from './cached-responses.ts'
 import type { Storable, StoredResponse } from './stored-response.ts'
-import { bodyBytesMaxDefault, storable } from './stored-response.ts'
+import { bodyBytesMaxDefault, ownHeaders, storable } from './stored-response.ts'
 
 /** The responses of a route of a server that speaks in `Request` and `Response`. */
 export class WebResponses<Context extends readonly unknown[]> {
@@ -31,7 +31,8 @@ export class WebResponses<Context extends readonly unknown[]> {
     const asked = askedOf(request)
     const way = await this.#responses.ask(context, asked)
     if (way.kind === 'kept') {
-      const headers = new Headers(way.content.headers.map(([name, value]) => [name, value]))
+      const headers = new Headers(inherited)
+      for (const [header, value] of way.content.headers) headers.set(header, value)
       return sent(headers, way.content, sendingOf(way.content, this.#policy, asked, way))
     }
     try {
@@ -49,7 +50,7 @@ export class WebResponses<Context extends readonly unknown[]> {
   }
 
   #storable(response: Response, body: Uint8Array, inherited: Headers): Storable | null {
-    const headers = [...response.headers].filter(([name, value]) => inherited.get(name) !== value)
+    const headers = ownHeaders(Object.fromEntries(response.headers), Object.fromEntries(inherited))
     return storable({ status: response.status, headers, body }, this.#responses.keyed)
   }
 }
@@ -70,7 +71,7 @@ function sent(
   { body }: StoredResponse,
   { status, headers: own }: Sending,
 ): Response {
-  for (const [name, value] of own) headers.set(name, value)
+  for (const [name, value] of own) headers.set(name, withPresent(name, value, headers.get(name)))
   if (status === 304) for (const name of ofBody) headers.delete(name)
   const bytes = status === 304 || body.length === 0 ? null : Uint8Array.from(body)
   return new Response(bytes, { status, headers })
