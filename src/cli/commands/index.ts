@@ -1,12 +1,14 @@
 import type { CommandMaker } from '../command.ts'
 import { demoCommand } from '../demo/demo-command.ts'
 import { applyCommand } from './apply.ts'
+import { cacheCommand } from './cache.ts'
 import { cancelCommand } from './cancel.ts'
 import { destroyCommand } from './destroy.ts'
 import { doctorCommand } from './doctor.ts'
 import { explainCommand } from './explain.ts'
 import { historyCommand } from './history.ts'
 import { initCommand } from './init.ts'
+import { keysCommand } from './keys.ts'
 import { nextCommand } from './next.ts'
 import { pauseCommand, resumeCommand } from './pause.ts'
 import { planCommand } from './plan.ts'
@@ -41,6 +43,8 @@ export const commandMakers: readonly CommandMaker[] = [
   cancelCommand,
   pauseCommand,
   resumeCommand,
+  cacheCommand,
+  keysCommand,
   demoCommand,
   versionCommand,
 ]
