@@ -5,7 +5,7 @@ export type { ExplainedInvalidation, ExplainedState, Explanation } from './cache
 export type { CacheStatistics, CacheStats } from './cache/statistics.ts'
 export { createCache } from './engine/caches/create-cache.ts'
 export type { CacheManager, InvalidationOf } from './engine/caches/create-cache.ts'
-export { cached, redis } from './engine/caches/cache-options.ts'
+export { cached, postgres, redis } from './engine/caches/cache-options.ts'
 export type {
   Cached,
   CachedOptions,

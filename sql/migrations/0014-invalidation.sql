@@ -229,6 +229,134 @@ begin
     using cursor_name, new_epoch, new_position;
 end $$;
 
+-- Entries that nodes share where there is no Redis. What a crash empties is loaded anew.
+create unlogged table tidemark.shared_entry (
+  cache text not null,
+  key text not null,
+  epoch text not null,
+  -- The position at its lease: what has one beyond it, of its tags, came after it was read.
+  position bigint not null,
+  tags text[] not null,
+  payload bytea not null,
+  leased_at timestamptz not null,
+  expires_at timestamptz not null,
+  primary key (cache, key)
+);
+create index shared_entry_expires on tidemark.shared_entry (expires_at);
+
+create unlogged table tidemark.shared_lease (
+  cache text not null,
+  key text not null,
+  holder text not null,
+  epoch text not null,
+  position bigint not null,
+  leased_at timestamptz not null,
+  expires_at timestamptz not null,
+  primary key (cache, key)
+);
+
+-- By tag and key: what was invalidated since an entry was read. Names may be longer than an index takes.
+create index invalidation_name on tidemark.invalidation (cache, hashtextextended(name, 0), position);
+
+create type tidemark.shared_answer as (
+  epoch text, "position" bigint, leased boolean, standing text, age_ms float8, payload bytea, tags text[], stored boolean);
+
+-- How an entry stands that was read at a position. In one snapshot, so that nothing is forgotten between two looks.
+create function tidemark.standing_since(namespace text, entry_key text, entry_tags text[], entry_epoch text, since bigint) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select case when s.epoch <> entry_epoch or s.forgotten > since or i.removed then 'removed' when i.expired then 'expired' else 'valid' end
+  from tidemark.cache_state s
+  cross join lateral (
+    select bool_or(j.verb = 'remove') as removed, bool_or(j.verb = 'expire') as expired
+    from tidemark.invalidation j
+    where j.cache = namespace and j.position > since and j.name = any (entry_tags || entry_key)
+      and hashtextextended(j.name, 0) = any (array(select hashtextextended(n, 0) from unnest(entry_tags || entry_key) n))
+      and (j.kind = 'tag' or j.name = entry_key)) i
+  where s.cache = namespace
+$$;
+
+-- One operation of the shared store: `read` answers the entry, if it stands, or gives the lease to the holder; `fill` stores for who has the
+-- lease, if nothing of its tags was invalidated since it was given; `release` gives it back.
+create function tidemark.use_store(
+  namespace text, what text, entry_key text, lease_holder text, entry_tags text[], content bytea, ms float8, renew boolean)
+returns tidemark.shared_answer
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  answer tidemark.shared_answer;
+  entry tidemark.shared_entry;
+  lease tidemark.shared_lease;
+  span interval := ms * interval '1 millisecond';
+begin
+  -- First: what is looked at below is at this position or beyond.
+  select s.epoch, s.position into answer.epoch, answer.position from tidemark.cache_state s where s.cache = namespace;
+  answer.leased := false;
+  answer.stored := false;
+  if what = 'read' then
+    loop
+      select * into entry from tidemark.shared_entry e
+       where e.cache = namespace and e.key = entry_key and e.expires_at > clock_timestamp();
+      if found then
+        answer.standing := tidemark.standing_since(namespace, entry_key, entry.tags, entry.epoch, entry.position);
+      end if;
+      if answer.standing in ('valid', 'expired') then
+        answer.payload := entry.payload;
+        answer.tags := entry.tags;
+        answer.age_ms := extract(epoch from clock_timestamp() - entry.leased_at) * 1000;
+        if answer.leased and not renew then
+          delete from tidemark.shared_lease l where l.cache = namespace and l.key = entry_key and l.holder = lease_holder;
+          answer.leased := false;
+        end if;
+      end if;
+      exit when answer.leased or (answer.payload is not null and not renew);
+      insert into tidemark.shared_lease as l (cache, key, holder, epoch, position, leased_at, expires_at)
+      values (namespace, entry_key, lease_holder, answer.epoch, answer.position, clock_timestamp(), clock_timestamp() + span)
+      on conflict (cache, key) do update
+        set holder = excluded.holder, epoch = excluded.epoch, position = excluded.position, leased_at = excluded.leased_at,
+            expires_at = excluded.expires_at
+        where l.holder = excluded.holder or l.expires_at <= clock_timestamp()
+           or tidemark.standing_since(namespace, entry_key, '{}', l.epoch, l.position) = 'removed';
+      answer.leased := found;
+      -- Who had the lease may have stored an entry while this waited for it: one more look.
+      exit when not answer.leased;
+    end loop;
+    return answer;
+  end if;
+  delete from tidemark.shared_lease l where l.cache = namespace and l.key = entry_key and l.holder = lease_holder returning * into lease;
+  if what = 'fill' and found and lease.expires_at > clock_timestamp()
+     and tidemark.standing_since(namespace, entry_key, entry_tags, lease.epoch, lease.position) = 'valid' then
+    insert into tidemark.shared_entry as e (cache, key, epoch, position, tags, payload, leased_at, expires_at)
+    values (namespace, entry_key, lease.epoch, lease.position, entry_tags, content, lease.leased_at, clock_timestamp() + span)
+    on conflict (cache, key) do update
+      set epoch = excluded.epoch, position = excluded.position, tags = excluded.tags, payload = excluded.payload,
+          leased_at = excluded.leased_at, expires_at = excluded.expires_at;
+    answer.stored := true;
+  end if;
+  return answer;
+end $$;
+
+-- The same for who may poll the namespace.
+create function tidemark.shared_store(
+  namespace text, what text, entry_key text, lease_holder text, entry_tags text[] default '{}', content bytea default null,
+  ms float8 default 0, renew boolean default false)
+returns tidemark.shared_answer
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare answer tidemark.shared_answer;
+begin
+  execute format('select * from tidemark.%I($1, $2, $3, $4, $5, $6, $7)', tidemark.cache_function('store', namespace))
+  into answer using what, entry_key, lease_holder, entry_tags, content, ms, renew;
+  return answer;
+end $$;
+
+-- Ticks: shared entries whose time has run out, a little at a time.
+create function tidemark.expire_shared() returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  delete from tidemark.shared_entry e where (e.cache, e.key) in (
+    select o.cache, o.key from tidemark.shared_entry o where o.expires_at <= clock_timestamp() order by o.expires_at limit 5000
+    for update skip locked);
+  delete from tidemark.shared_lease l where (l.cache, l.key) in (
+    select o.cache, o.key from tidemark.shared_lease o where o.expires_at <= clock_timestamp() limit 5000 for update skip locked);
+$$;
+
 -- Begins the journal of a namespace anew: everybody who holds something of it has to let go of it.
 create function tidemark.renew_cache(cache_name text) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -300,6 +428,7 @@ begin
     end if;
     delete from tidemark.invalidation_request r where r.cache = c.name and r.xid < pg_snapshot_xmin(c.snapshot);
   end loop;
+  perform tidemark.expire_shared();
   return looked_after;
 end $$;
 

@@ -5,6 +5,7 @@ import {
   invalidateFunction,
   pollFunction,
   sourceTag,
+  storeFunction,
   wholeTag,
 } from '../model/journal.ts'
 import { captureNames, loggedName, objectName } from '../model/names.ts'
@@ -51,6 +52,7 @@ const signaturesOf = (namespace: string): readonly string[] => [
   `${functionName(pollFunction(namespace))}(bigint, text, integer)`,
   `${functionName(invalidateFunction(namespace))}(text[], text, text[])`,
   `${functionName(foreignFunction(namespace))}(text, text, bigint)`,
+  `${functionName(storeFunction(namespace))}(text, text, text, text[], bytea, double precision, boolean)`,
 ]
 
 /**
@@ -66,12 +68,17 @@ as $f$ select tidemark.ask_invalidation(${literal(name)}, tags, verb, keys) $f$`
 returns table (epoch text, "position" bigint)
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $f$ select * from tidemark.move_foreign(${literal(name)}, cursor_name, new_epoch, new_position) $f$`
+  const store = `create function ${functionName(storeFunction(name))}(what text, entry_key text, lease_holder text, entry_tags text[], content bytea, ms float8, renew boolean)
+returns tidemark.shared_answer
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $f$ select tidemark.use_store(${literal(name)}, what, entry_key, lease_holder, entry_tags, content, ms, renew) $f$`
   const signatures = signaturesOf(name)
   return [
     ...dropJournal(name),
     pollSql(journal),
     invalidate,
     foreign,
+    store,
     ...signatures.map((signature) => `revoke all on function ${signature} from public`),
     ...roles.flatMap((role) =>
       signatures.map((signature) => `grant execute on function ${signature} to ${roleName(role)}`),

@@ -41,6 +41,7 @@ const rights = {
       'invalidations',
       'object_name',
       'poll_invalidations',
+      'shared_store',
       'token',
     ],
     relations: [],

@@ -24,6 +24,9 @@ export const pollFunction = (namespace: string): string => `poll ${namespace}`
 /** The function that code invalidates by. */
 export const invalidateFunction = (namespace: string): string => `invalidate ${namespace}`
 
+/** The function of the shared store. */
+export const storeFunction = (namespace: string): string => `store ${namespace}`
+
 /** The function that keeps the cursors of foreign caches. */
 export const foreignFunction = (namespace: string): string => `foreign ${namespace}`
 

@@ -9,6 +9,7 @@ import type { DurationText } from '../../define/config/tidemark-config.ts'
 export type StoreOption =
   | { readonly kind: 'redis'; readonly url: string }
   | { readonly kind: 'redis client'; readonly client: RedisClient }
+  | { readonly kind: 'postgres' }
 
 /** What a cache is declared with. */
 export interface CacheOptions {
@@ -148,4 +149,9 @@ export function isCached<Value>(result: Value | Cached<Value>): result is Cached
  */
 export function redis(of: string | RedisClient): StoreOption {
   return typeof of === 'string' ? { kind: 'redis', url: of } : { kind: 'redis client', client: of }
+}
+
+/** What nodes share is a table of the cache's own `database`, where there is no Redis: unlogged, one call an operation. */
+export function postgres(): StoreOption {
+  return { kind: 'postgres' }
 }

@@ -12,7 +12,9 @@ import { logLine } from '../../cache/log-line.ts'
 import type { PostgresJournalOptions } from '../../cache/postgres-journal.ts'
 import { postgresJournal } from '../../cache/postgres-journal.ts'
 import type { RedisLink } from '../../cache/redis-link.ts'
+import { postgresStore } from '../../cache/postgres-store.ts'
 import { redisJournal, redisStore } from '../../cache/redis-store.ts'
+import type { SharedStore } from '../../cache/shared-store.ts'
 import { SharedTier } from '../../cache/shared-tier.ts'
 import type { CacheStatistics } from '../../cache/statistics.ts'
 import { Statistics } from '../../cache/statistics.ts'
@@ -24,6 +26,7 @@ import type { TableWrite } from '../../invalidate/table-write.ts'
 import { namedTag } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
 import { TidemarkError } from '../../model/errors.ts'
+import { openDatabase } from '../../postgres/connection.ts'
 import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidation.ts'
 import type { CacheOptions, KindOptions } from './cache-options.ts'
 import type { Foreign, ForeignOptions } from './foreign.ts'
@@ -232,22 +235,27 @@ function partsOf(
   listener: (event: CacheEvent) => void,
 ): ConstructorParameters<typeof Cache>[0] {
   const { namespace, store, database, timing = systemTiming, random = Math.random } = options
-  const link = store === undefined ? null : linkOf(store)
+  const link = store === undefined || store.kind === 'postgres' ? null : linkOf(store)
   const isAlone = link === null && database === undefined
   const maxLagMs = isAlone ? Infinity : durationMs(options.maxLag ?? '100ms', 'createCache.maxLag')
   const journal = journalOf(options, link, { maxLagMs, timing, wanted: () => rules })
-  const sharedOf = (ofRedis: RedisLink) => (follower: Follower) => {
+  const shared =
+    link !== null
+      ? redisStore(link, namespace, timing)
+      : store === undefined
+        ? null
+        : postgresStore(openDatabase(databaseOf(options)), namespace)
+  const sharedOf = (of: SharedStore) => (follower: Follower) => {
     const onUnreachable = (): void => {
       listener({ event: 'unreachable', what: 'shared' })
     }
     const givesPositions = database === undefined
-    const shared = redisStore(ofRedis, namespace, timing)
-    const parts = { store: shared, journal, givesPositions, callMs, timing, onUnreachable }
+    const parts = { store: of, journal, givesPositions, callMs, timing, onUnreachable }
     return new SharedTier(parts, follower)
   }
   return {
     journal,
-    shared: link === null ? null : sharedOf(link),
+    shared: shared === null ? null : sharedOf(shared),
     node: options.node ?? `${hostname()}:${process.pid}`,
     clock: systemClock,
     entriesMax: options.memory?.max ?? entriesMaxDefault,
@@ -257,6 +265,15 @@ function partsOf(
     random,
     listener,
   }
+}
+
+function databaseOf({ namespace, database }: CacheOptions): string {
+  if (database !== undefined) return database
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: `The cache ${namespace} shares a table, and has no database.`,
+    mend: `Name it: createCache({ store: postgres(), database: process.env.DATABASE_URL }).`,
+  })
 }
 
 /** Of several journals the most lasting. */

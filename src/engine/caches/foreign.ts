@@ -8,7 +8,6 @@ import { TidemarkError } from '../../model/errors.ts'
 import { relationOf } from '../../model/ids.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import type { CacheOptions } from './cache-options.ts'
-import { redis } from './cache-options.ts'
 import { durationMs } from './settings.ts'
 import { linkOf } from './store-link.ts'
 
@@ -55,7 +54,9 @@ export class Foreigners {
       templates,
       journal: postgresJournal(namespace, { url, maxLagMs: everyMs, timing, wanted: () => rules }),
       database: openDatabase(url, { connectionsMax: 2 }),
-      link: linkOf(redis(at)),
+      link: linkOf(
+        typeof at === 'string' ? { kind: 'redis', url: at } : { kind: 'redis client', client: at },
+      ),
       everyMs,
       timing,
       random,
