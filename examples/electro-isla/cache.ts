@@ -1,5 +1,5 @@
 import { appendFileSync } from 'node:fs'
-import type { CacheManager, CacheOptions } from 'tidemark/cache'
+import type { CacheManager, CacheOptions, Kind } from 'tidemark/cache'
 import { createCache } from 'tidemark/cache'
 
 /** Asks the database of the shop. */
@@ -24,8 +24,36 @@ const porMetodo = `
   select metodo_pago, count(*)::int as pedidos, sum(total)::text as total
   from pedidos group by metodo_pago order by metodo_pago`
 
-/** The caches of the shop, and what is in each. Whoever writes says nothing: `dependsOn` says what makes an entry untrue. */
-export function openCaches(ask: Ask, options: Partial<CacheOptions> = {}) {
+/** What the statistics of sales show. */
+export type Ventas = Readonly<
+  Record<
+    'ventas_por_mes' | 'productos_mas_vendidos' | 'metodos_pago' | 'ticket_promedio',
+    readonly object[]
+  >
+>
+
+/** What the statistics of users show. */
+export type Usuarios = Readonly<
+  Record<
+    'crecimiento_por_mes' | 'usuarios_por_rol' | 'usuarios_mas_activos' | 'tasa_retencion',
+    readonly object[]
+  >
+>
+
+/** The caches of the shop. */
+export interface Caches {
+  readonly cache: CacheManager
+  readonly estadisticasVentas: Kind<[], Ventas>
+  readonly estadisticasUsuarios: Kind<[], Usuarios>
+  readonly productosVendidos: Kind<[], readonly object[]>
+  readonly metodosPago: Kind<[], readonly object[]>
+  readonly listaProductos: Kind<[], readonly object[]>
+  readonly producto: Kind<[id: number], object | null>
+  readonly perfilUsuario: Kind<[id: number], object | null>
+}
+
+/** Opens them, and says what is in each. Whoever writes says nothing: `dependsOn` says what makes an entry untrue. */
+export function openCaches(ask: Ask, options: Partial<CacheOptions> = {}): Caches {
   // TIMEOUT of the document: what has no line in the table lives for five minutes.
   const cache = createCache({
     namespace: 'electro_isla',
@@ -38,7 +66,7 @@ export function openCaches(ask: Ask, options: Partial<CacheOptions> = {}) {
 }
 
 function statistics(cache: CacheManager, ask: Ask) {
-  const ventas = async () => ({
+  const ventas = async (): Promise<Ventas> => ({
     ventas_por_mes: await ask(`
       select to_char(creado, 'YYYY-MM') as mes, sum(total)::text as total from pedidos
       where creado > now() - interval '12 months' group by 1 order by 1`),
@@ -46,7 +74,7 @@ function statistics(cache: CacheManager, ask: Ask) {
     metodos_pago: await ask(porMetodo),
     ticket_promedio: await ask(`select round(avg(total), 2)::text as promedio from pedidos`),
   })
-  const usuarios = async () => ({
+  const usuarios = async (): Promise<Usuarios> => ({
     crecimiento_por_mes: await ask(`
       select to_char(creado, 'YYYY-MM') as mes, count(*)::int as altas from usuarios group by 1 order by 1`),
     usuarios_por_rol: await ask(
@@ -76,7 +104,7 @@ function statistics(cache: CacheManager, ask: Ask) {
 
 function catalogue(cache: CacheManager, ask: Ask) {
   const one = (table: string) => async (id: number) =>
-    (await ask<{ nombre: string }>(`select * from ${table} where id = $1`, [id]))[0] ?? null
+    (await ask(`select * from ${table} where id = $1`, [id]))[0] ?? null
   return {
     listaProductos: cache.define(
       'lista_productos',
@@ -90,11 +118,11 @@ function catalogue(cache: CacheManager, ask: Ask) {
   }
 }
 
-/** The caches of the shop, as {@link openCaches} opens them. */
-export type Caches = ReturnType<typeof openCaches>
-
 /** Writes what happens to a file, as logging of Django does: `2025-11-09 16:00:00 - cache_manager - INFO - Cache hit: …`. */
-export function logTo(path: string, now: () => Date = () => new Date()) {
+export function logTo(
+  path: string,
+  now: () => Date = () => new Date(),
+): Record<'info' | 'warn' | 'error', (line: string) => void> {
   const write = (level: string) => (line: string) => {
     const time = now().toISOString().slice(0, 19).replace('T', ' ')
     appendFileSync(path, `${time} - cache_manager - ${level} - ${line}\n`)
