@@ -79,12 +79,8 @@ export class Follower {
   /** Makes the ledger good enough for an answer to a question asked now; false when the journal does not answer. */
   async catchUp(): Promise<boolean> {
     const now = this.#options.timing.now()
-    const rested = this.#resting()
-    this.#lastUse = now
-    if (now < this.#currentUntil) {
-      if (rested) this.#schedule()
-      return true
-    }
+    this.touch(now)
+    if (now < this.#currentUntil) return true
     if (this.#options.maxLagMs > 0) {
       // A look under way was sent less than `maxLagMs` ago, unless it is a slow one.
       const looked = await (this.#looking ?? this.lookAgain())
@@ -188,7 +184,10 @@ export class Follower {
 
   /** Notes that somebody reads: as long as somebody does, the node goes on looking. */
   touch(now: number): void {
+    const rested = now - this.#lastUse > restAfterMs
     this.#lastUse = now
+    // What was looked up while nobody read is good for a while, and nobody would look again.
+    if (rested && now < this.#currentUntil) this.#schedule()
   }
 }
 
