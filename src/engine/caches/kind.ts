@@ -70,8 +70,10 @@ export interface DefinedKind<Args extends readonly unknown[], Value> {
   readonly warm: WarmKind | null
 }
 
-const digestOf = (text: string): string =>
-  createHash('sha256').update(text).digest('hex').slice(0, 8)
+const digestOf = (text: string): string => longDigestOf(text).slice(0, 8)
+
+/** Of arguments: two that have one digest would have one entry. */
+const longDigestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
 
 /** Defines a kind of entries over a cache. */
 export function defineKind<Args extends readonly unknown[], Value>(
@@ -92,7 +94,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
     const tenant = id === undefined ? null : `${beforeTenant}${id}${afterTenant}`
     const params = options.params?.(...args) ?? (tenantIsFirst ? args.slice(1) : args)
     const parts = { prefix: surroundings.namespace, kind: name, tenant, params, digest }
-    return { kind: name, tenant, key: entryKey(parts, digestOf) }
+    return { kind: name, tenant, key: entryKey(parts, longDigestOf) }
   }
   const requestOf = (address: EntryAddress, args: Args): EntryRequest => ({
     ...address,
