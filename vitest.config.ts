@@ -22,6 +22,7 @@ const ownServers = [
   'test/outages/power-loss*',
   'test/outages/tickers-pg-cron*',
   'test/outages/unlogged*',
+  'test/race/**',
   'test/scan/scan-pg-cron*',
   'test/support/servers*',
 ]

@@ -375,7 +375,8 @@ export class Cache {
       tidemark,
       node,
     }
-    const stood = this.#keep(course, entry, this.#stands(course, entry))
+    const stood = this.#stands(course, entry)
+    this.#keep(course, entry, { stood, may: stood })
     return { entry, tier: 'shared', stood }
   }
 
@@ -405,7 +406,8 @@ export class Cache {
       }
       const stood = this.#stands(course, entry)
       this.#shared?.loaded(key)
-      const stored = this.#keep(course, entry, stood && loaded.store && snapshot !== undefined)
+      const may = stood && loaded.store && snapshot !== undefined
+      const stored = this.#keep(course, entry, { stood, may })
       this.tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored, ttlMs })
       if (stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
       else lease?.release()
@@ -418,10 +420,22 @@ export class Cache {
     }
   }
 
-  /** Stores an entry if it may be; else gives its tags back. */
-  #keep({ key }: Course, entry: MemoryEntry, may: boolean): boolean {
-    if (may) this.#memory.set(key, entry)
-    else this.#ledger.release(entry.tags)
+  /**
+   * Stores an entry if it may be; else gives its tags back, and lets what memory has, which may be older, be over: readers
+   * are not given less than they were.
+   */
+  #keep(
+    course: Course,
+    entry: MemoryEntry,
+    { stood, may }: { readonly stood: boolean; readonly may: boolean },
+  ): boolean {
+    this.#flights.landed(course, stood)
+    if (may) this.#memory.set(course.key, entry)
+    else {
+      this.#ledger.release(entry.tags)
+      if (stood) this.#memory.expire(course.key)
+      else this.#memory.delete(course.key)
+    }
     return may
   }
 

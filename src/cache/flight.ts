@@ -21,8 +21,10 @@ export interface Flight {
   readonly direct: boolean
   /** The tags known before the load, held until it ends. */
   readonly tags: readonly TagRecord[]
-  /** Set when the key itself was invalidated: nobody joins, and nothing is stored. */
+  /** Set when the key itself was invalidated, or another flight of it has landed: nobody joins, and nothing is stored. */
   killed: boolean
+  /** The flight of the same key that was under way when this one began, and could not be joined any more. */
+  readonly overtakes: Course | undefined
   readonly arrival: Promise<Arrival>
 }
 
@@ -60,7 +62,12 @@ export class Flights {
     run: (course: Course) => Promise<Arrival>,
   ): Flight {
     const { key, tags } = setOut
-    const course = { ...setOut, at: this.#ledger.moment, killed: false }
+    const course: Course = {
+      ...setOut,
+      at: this.#ledger.moment,
+      killed: false,
+      overtakes: this.#flights.get(key),
+    }
     const flight: Flight = Object.assign(course, { arrival: run(course) })
     this.#flights.set(key, flight)
     const land = (): void => {
@@ -71,12 +78,33 @@ export class Flights {
     return flight
   }
 
-  /** Kills the flight of a key. */
+  /**
+   * Notes that a flight has landed. What others of its key bring may have been read before, so it is for those who wait for it
+   * already: whoever asks from here on is not given less than somebody was. One that began after an invalidation of this
+   * one is let be: else no entry that is read and invalidated all the time would ever be stored.
+   */
+  landed(course: Course, stood: boolean): void {
+    let isEarlier = false
+    for (const other of this.#underWay(course.key)) {
+      if (other === course) isEarlier = true
+      else if (stood || isEarlier) other.killed = true
+    }
+  }
+
+  /** Kills the flights of a key. */
   kill(key: EntryKey): void {
-    const flight = this.#flights.get(key)
-    if (flight === undefined) return
-    flight.killed = true
+    for (const flight of this.#underWay(key)) flight.killed = true
     this.#flights.delete(key)
+  }
+
+  *#underWay(key: EntryKey): Iterable<Course> {
+    for (
+      let flight: Course | undefined = this.#flights.get(key);
+      flight !== undefined;
+      flight = flight.overtakes
+    ) {
+      yield flight
+    }
   }
 
   /** Whether nothing has invalidated what a flight brings. */

@@ -13,7 +13,7 @@ export interface MemoryEntry {
   readonly tags: readonly TagRecord[]
   readonly loadedAt: number
   /** From here on the first reader has it renewed, before its time runs out (see {@link renewalTime}). */
-  readonly renewAt: number
+  renewAt: number
   /** Set to the past when the entry is expired by its key. */
   freshUntil: number
   /** Until here it may be served while it is renewed, or when it cannot be. */
@@ -69,7 +69,7 @@ export class MemoryTier {
   /** Lets the time of an entry be over: it may be served only while it is renewed. */
   expire(key: EntryKey): void {
     const entry = this.peek(key)
-    if (entry !== undefined) entry.freshUntil = longAgo
+    if (entry !== undefined) entry.freshUntil = entry.renewAt = longAgo
   }
 
   /** Drops the entry of a key. */

@@ -7,6 +7,7 @@ export type {
   RaceNode,
   RacePlay,
   RaceSize,
+  RaceSource,
   RaceStage,
   RaceSubject,
   RaceValue,
@@ -14,4 +15,5 @@ export type {
 export { diceOf, pick } from './race/dice.ts'
 export type { Dice } from './race/dice.ts'
 export { Scheduler } from './race/scheduler.ts'
+export { databaseSubject, raceDatabase } from './race/database-subject.ts'
 export { tidemarkSubject } from './race/tidemark-subject.ts'

@@ -92,3 +92,98 @@ describe('law: what was read before an invalidation is not served after it', () 
     expect(await last).toMatchObject({ value: 2, state: 'miss' })
   })
 })
+
+describe('law: readers do not go back, with two loads of one key under way', () => {
+  /** A source whose loads wait before they read, and again before they end. */
+  function slowSource() {
+    let value = 1
+    const loads: { readonly read: Gate<void>; readonly end: Gate<void> }[] = []
+    return {
+      loads,
+      write: (next: number): void => {
+        value = next
+      },
+      load: async (): Promise<number> => {
+        const load = { read: gate(), end: gate() }
+        loads.push(load)
+        await load.read.passed
+        const seen = value
+        await load.end.passed
+        return seen
+      },
+    }
+  }
+
+  /** Two loads of one key: the second is a renewal, which joins nobody. */
+  async function twoLoads() {
+    let now = 0
+    const cache = makeCache({ timing: { ...systemTiming, now: () => now } })
+    const slow = slowSource()
+    const thing = cache.define('thing', slow.load)
+    const first = thing.get()
+    await turn()
+    now = 1
+    const renewal = thing.renew()
+    await turn()
+    const pass = async (load: number, ...gates: readonly ('read' | 'end')[]): Promise<void> => {
+      for (const name of gates) slow.loads[load]?.[name].open()
+      await turn()
+    }
+    /** What a reader is given who comes last. */
+    const last = async (): Promise<number> => {
+      const answer = thing.get()
+      await turn()
+      await pass(2, 'read', 'end')
+      return (await answer).value
+    }
+    return { thing, first, renewal, pass, last, write: slow.write }
+  }
+
+  test('what the earlier one has read before the key was removed is not stored', async () => {
+    const { thing, first, pass, last, write } = await twoLoads()
+    await pass(0, 'read')
+    write(2)
+    await thing.remove()
+    await pass(0, 'end')
+    expect((await first).value).toBe(1)
+    expect(await last()).toBe(2)
+    await pass(1, 'read', 'end')
+  })
+
+  test('what the later one has stored is over when the earlier one brings more', async () => {
+    const { first, renewal, pass, last, write } = await twoLoads()
+    await pass(1, 'read', 'end')
+    await renewal
+    write(2)
+    await pass(0, 'read', 'end')
+    expect((await first).value).toBe(2)
+    expect(await last()).toBe(2)
+  })
+
+  test('what the later one has read before the earlier one brought more is neither stored nor joined', async () => {
+    const { first, renewal, pass, last, write } = await twoLoads()
+    await pass(1, 'read')
+    write(2)
+    await pass(0, 'read', 'end')
+    expect((await first).value).toBe(2)
+    const joined = last()
+    await pass(1, 'end')
+    await renewal
+    expect(await joined).toBe(2)
+    expect(await last()).toBe(2)
+  })
+})
+
+test('an entry that was expired by its key is no hit', async () => {
+  const cache = makeCache()
+  const { loads, read } = source()
+  const thing = cache.define('thing', read, { stale: '1h' })
+  const first = thing.get()
+  await turn()
+  loads[0]?.open()
+  await first
+  await thing.expire()
+  expect(thing.prepare().hit()).toBeUndefined()
+  expect(await thing.get()).toMatchObject({ value: 1, state: 'stale' })
+  loads[1]?.open()
+})

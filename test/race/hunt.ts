@@ -1,19 +1,26 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { openDatabase } from '../../src/postgres/connection.ts'
+import { startEmbedded } from '../../src/postgres/embedded.ts'
 import { startRedis } from '../support/redis.ts'
-import { tidemarkSubject } from '../../src/testing/index.ts'
+import { databaseSubject, tidemarkSubject } from '../../src/testing/index.ts'
+import { prepareRaceDatabase } from './race-database.ts'
 import { raceHunt } from './race-hunt.ts'
 
 const { values } = parseArgs({
   options: {
     histories: { type: 'string', default: '1000' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    database: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 })
 const histories = Number(values.histories)
 const seed = Number(values.seed)
 const server = await startRedis()
-const { subject, close } = await tidemarkSubject(server.url)
+const { subject, close } = await (values.database ? overDatabase() : tidemarkSubject(server.url))
 const beganAt = performance.now()
 let played = 0
 const report = await raceHunt(subject, {
@@ -48,4 +55,25 @@ if (values.json) {
       `${acknowledged} invalidations acknowledged, ${violations.length} violations.`,
   )
 }
+
+/** The subject over a PostgreSQL of its own, which is gone with it. */
+async function overDatabase(): ReturnType<typeof tidemarkSubject> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-race-'))
+  const postgres = await startEmbedded({ dataFolder: join(folder, 'data') })
+  const database = openDatabase(postgres.url)
+  await prepareRaceDatabase(database)
+  await database.close()
+  const own = await databaseSubject({ redis: server.url, database: postgres.url })
+  return {
+    subject: own.subject,
+    async close() {
+      await own.close()
+      await postgres.stop()
+      // As root the data is elsewhere, where the account of the server can reach it.
+      await rm(postgres.dataFolder, { recursive: true, force: true })
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
 process.exitCode = violations.length === 0 ? 0 : 1

@@ -1,4 +1,5 @@
 import type { CacheListener } from '../../cache/cache-event.ts'
+import type { Journal } from '../../cache/journal.ts'
 import type { RedisClient } from '../../cache/redis-link.ts'
 import type { Timing } from '../../base/timing.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
@@ -53,6 +54,8 @@ export interface CacheOptions {
   /** The time and the dice, for tests. */
   readonly timing?: Timing
   readonly random?: () => number
+  /** What stands between the cache and its journal, for tests. */
+  readonly journalThrough?: (journal: Journal) => Journal
 }
 
 /** When few hits are worth telling. */

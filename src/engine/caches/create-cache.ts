@@ -238,7 +238,8 @@ function partsOf(
   const link = store === undefined || store.kind === 'postgres' ? null : linkOf(store)
   const isAlone = link === null && database === undefined
   const maxLagMs = isAlone ? Infinity : durationMs(options.maxLag ?? '100ms', 'createCache.maxLag')
-  const journal = journalOf(options, link, { maxLagMs, timing, wanted: () => rules })
+  const own = lastingJournal(options, link, { maxLagMs, timing, wanted: () => rules })
+  const journal = through(own, options)
   const shared =
     link !== null
       ? redisStore(link, namespace, timing)
@@ -276,8 +277,11 @@ function databaseOf({ namespace, database }: CacheOptions): string {
   })
 }
 
+const through = (own: Journal, { journalThrough }: CacheOptions): Journal =>
+  journalThrough?.(own) ?? own
+
 /** Of several journals the most lasting. */
-function journalOf(
+function lastingJournal(
   { namespace, database }: CacheOptions,
   link: RedisLink | null,
   lag: Omit<PostgresJournalOptions, 'url'>,

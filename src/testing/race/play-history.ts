@@ -38,9 +38,22 @@ export interface RaceSubject {
 /** A cache under test in one history. */
 export interface RacePlay {
   readonly makeNode: () => RaceNode
+  /** Where the cache reads from, if its promise is about what is committed there, by whomever. */
+  readonly source?: RaceSource
   /** Things that go wrong beside nodes and messages: time passes, the store forgets. */
   readonly upsets: readonly (() => Promise<void>)[]
   readonly end: () => Promise<void>
+}
+
+/** A source whose commits a cache promises to reflect, without being told. */
+export interface RaceSource {
+  /** How long after a commit a read may begin that does not reflect it; 0: not at all. */
+  readonly lagMs: number
+  /** Changes keys in one transaction; `committed` is called for each, as soon as its new version is visible. */
+  readonly write: (
+    keys: readonly string[],
+    committed: (key: string, version: number) => void,
+  ) => Promise<void>
 }
 
 /** How large a history is. */
@@ -71,22 +84,35 @@ export async function playHistory(
     return { version }
   }
   const play = await subject.begin({ scheduler, dice, load }, size.nodes)
-  const nodes = Array.from({ length: size.nodes }, () => play.makeNode())
-  const record = new Recorder()
+  // Who takes the place of a node that was killed is another: it knows nothing of what that one has answered.
+  const names = new Map<RaceNode, number>()
+  const makeNode = (): RaceNode => {
+    const node = play.makeNode()
+    names.set(node, names.size)
+    return node
+  }
+  const nodes = Array.from({ length: size.nodes }, makeNode)
+  const record = new Recorder(() => scheduler.now)
+  const writing = new Set<string>()
   const keys = Array.from({ length: size.keys }, (_, at) => `key_${at}`)
   const begin = async (): Promise<void> => {
     const at = Math.floor(dice() * nodes.length)
     const node = nodes[at]
     const key = pick(dice, keys)
     const what = dice()
-    if (node === undefined || what < 0.6) return record.read(at, key, () => node?.read(key))
+    if (node === undefined) throw new Error('law: each place has a node')
+    if (what < 0.6) return record.read(names.get(node) ?? -1, key, () => node.read(key))
+    if (play.source !== undefined && what < 0.94) {
+      const changed = (dice() < 0.2 ? keys : [key]).filter((each) => !writing.has(each))
+      return writeThrough(play.source, { node, keys: changed, writing, record, dice })
+    }
     if (what < 0.94 || play.upsets.length === 0) {
       const version = (versions.get(key) ?? 0) + 1
       versions.set(key, version)
       return record.invalidation({ key, version }, () => node.invalidate(key, dice()))
     }
     if (what < 0.97) return pick(dice, play.upsets)()
-    nodes[at] = play.makeNode()
+    nodes[at] = makeNode()
     node.kill()
   }
   const running = new Set<Promise<void>>()
@@ -101,25 +127,58 @@ export async function playHistory(
   }
   for (const node of nodes) node.kill()
   await play.end()
-  return record.history()
+  return record.history(play.source?.lagMs ?? 0)
+}
+
+/** A write to a source of its own. Whoever wrote sometimes invalidates as well, and then need not wait for the bound. */
+async function writeThrough(
+  source: RaceSource,
+  of: {
+    readonly node: RaceNode
+    readonly keys: readonly string[]
+    /** What is being written: two writers of one row would wait for one another within the server. */
+    readonly writing: Set<string>
+    readonly record: Recorder
+    readonly dice: Dice
+  },
+): Promise<void> {
+  const { node, keys, writing, record, dice } = of
+  for (const key of keys) writing.add(key)
+  const written: { readonly key: string; readonly version: number }[] = []
+  try {
+    await source.write(keys, (key, version) => {
+      record.commit(key, version)
+      written.push({ key, version })
+    })
+  } catch {
+    // It was not committed, or its answer was lost; what was committed is recorded.
+  } finally {
+    for (const key of keys) writing.delete(key)
+  }
+  if (dice() < 0.7) return
+  for (const one of written) await record.invalidation(one, () => node.invalidate(one.key, dice()))
 }
 
 /** Notes what begins and ends, and when. */
 class Recorder {
+  readonly #clock: () => number
   readonly #reads: ReadRecord[] = []
   readonly #invalidations: InvalidationRecord[] = []
+  /** What is visible in the source, with the milliseconds at which it became so. */
+  readonly #commits: (InvalidationRecord & { readonly visibleMs: number })[] = []
+  /** When reads began, in milliseconds. */
+  readonly #beginnings: { readonly at: number; readonly ms: number }[] = []
   #time = 0
 
-  async read(
-    node: number,
-    key: string,
-    body: () => ReturnType<RaceNode['read']> | undefined,
-  ): Promise<void> {
+  constructor(clock: () => number) {
+    this.#clock = clock
+  }
+
+  async read(node: number, key: string, body: () => ReturnType<RaceNode['read']>): Promise<void> {
     const beganAt = (this.#time += 1)
+    this.#beginnings.push({ at: beganAt, ms: this.#clock() })
     try {
-      const answer = await body()
-      if (answer === undefined) return
-      const { value, state } = answer
+      const { value, state } = await body()
       const endedAt = (this.#time += 1)
       this.#reads.push({ node, key, beganAt, endedAt, version: value.version, state })
     } catch {
@@ -139,7 +198,22 @@ class Recorder {
     }
   }
 
-  history(): History {
-    return { reads: this.#reads, invalidations: this.#invalidations }
+  commit(key: string, version: number): void {
+    this.#commits.push({
+      key,
+      version,
+      acknowledgedAt: (this.#time += 1),
+      visibleMs: this.#clock(),
+    })
+  }
+
+  /** A commit counts like an invalidation that is acknowledged `lagMs` after it was visible. */
+  history(lagMs: number): History {
+    const told = this.#commits.map(({ visibleMs, ...commit }): InvalidationRecord => {
+      if (lagMs === 0) return commit
+      const first = this.#beginnings.find(({ ms }) => ms > visibleMs + lagMs)
+      return { ...commit, acknowledgedAt: first === undefined ? Infinity : first.at - 0.5 }
+    })
+    return { reads: this.#reads, invalidations: [...this.#invalidations, ...told] }
   }
 }

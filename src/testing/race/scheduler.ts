@@ -22,6 +22,11 @@ export class Scheduler {
     this.#dice = dice
   }
 
+  /** The time that has passed, in milliseconds. */
+  get now(): number {
+    return this.#now
+  }
+
   /** Time that passes when the dice say so, by the clock of a node, which has a start of its own. */
   timing(start: number): Timing {
     return {

@@ -3,7 +3,7 @@ import { redis } from '../../engine/caches/cache-options.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
 import type { RaceNode, RacePlay, RaceStage, RaceSubject } from './play-history.ts'
 import { pick } from './dice.ts'
-import type { RedisSurroundings } from './scheduled-redis.ts'
+import type { RedisFaults, RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 
 /** Tidemark's cache, its nodes sharing a real Redis, for the race kit. */
@@ -31,15 +31,19 @@ export async function tidemarkSubject(url: string): Promise<{
   }
 }
 
-type Client = Awaited<ReturnType<typeof connected>>
+/** A connection to the real Redis. */
+export type Client = ReturnType<typeof createClient>
 
-const connected = (url: string) =>
-  createClient({ url })
-    .on('error', () => undefined)
-    .connect()
+/** Connects to the real Redis. */
+export async function connected(url: string): Promise<Client> {
+  const client: Client = createClient({ url })
+  client.on('error', () => undefined)
+  await client.connect()
+  return client
+}
 
 /** How bad the connections of a history are. */
-const faultsOf = [
+export const faultsOf: readonly RedisFaults[] = [
   { lostCommands: 0, lostAnswers: 0, hints: 0.2 },
   { lostCommands: 0, lostAnswers: 0, hints: 0 },
   { lostCommands: 0.05, lostAnswers: 0.05, hints: 0.1 },
@@ -58,10 +62,6 @@ function playOn(
     faults: pick(dice, faultsOf),
     isDown: () => down,
     listeners: new Set(),
-  }
-  const forget = async (pattern: string): Promise<void> => {
-    const keys = await scheduler.real(() => client.keys(`${namespace}:${pattern}`))
-    if (keys.length > 0) await scheduler.real(() => client.del(pick(dice, keys.toSorted())))
   }
   const makeNode = (): RaceNode => {
     const own = scheduledRedis(surroundings)
@@ -83,12 +83,7 @@ function playOn(
   return {
     makeNode,
     upsets: [
-      () => scheduler.pass(dice() * 300),
-      () => scheduler.pass(dice() * 20),
-      () => forget('~tag:*'),
-      () => forget('thing:*'),
-      () => forget('~lease:*'),
-      () => forget('~*'),
+      ...upsetsOf({ scheduler, dice }, namespace, client),
       () => Promise.resolve(void (down = !down)),
     ],
     async end() {
@@ -96,4 +91,24 @@ function playOn(
       if (keys.length > 0) await client.unlink(keys)
     },
   }
+}
+
+/** Time passes, and Redis forgets some of what it keeps of a namespace. */
+export function upsetsOf(
+  { scheduler, dice }: Pick<RaceStage, 'scheduler' | 'dice'>,
+  namespace: string,
+  client: Client,
+): (() => Promise<void>)[] {
+  const forget = async (pattern: string): Promise<void> => {
+    const keys = await scheduler.real(() => client.keys(`${namespace}:${pattern}`))
+    if (keys.length > 0) await scheduler.real(() => client.del(pick(dice, keys.toSorted())))
+  }
+  return [
+    () => scheduler.pass(dice() * 300),
+    () => scheduler.pass(dice() * 20),
+    () => forget('~tag:*'),
+    () => forget('thing:*'),
+    () => forget('~lease:*'),
+    () => forget('~*'),
+  ]
 }

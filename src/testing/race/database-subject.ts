@@ -1,0 +1,234 @@
+import { RESP_TYPES } from 'redis'
+import { redis } from '../../engine/caches/cache-options.ts'
+import type { Journal } from '../../cache/journal.ts'
+import { createCache } from '../../engine/caches/create-cache.ts'
+import type { Database, Session } from '../../postgres/connection.ts'
+import { openDatabase, openSession } from '../../postgres/connection.ts'
+import type { Dice } from './dice.ts'
+import { pick } from './dice.ts'
+import type {
+  RaceNode,
+  RacePlay,
+  RaceSource,
+  RaceStage,
+  RaceSubject,
+  RaceValue,
+} from './play-history.ts'
+import type { JournalSurroundings } from './scheduled-journal.ts'
+import { scheduledJournal } from './scheduled-journal.ts'
+import type { RedisSurroundings } from './scheduled-redis.ts'
+import { scheduledRedis } from './scheduled-redis.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { Client } from './tidemark-subject.ts'
+import { connected, faultsOf, upsetsOf } from './tidemark-subject.ts'
+
+/**
+ * The namespace of the histories, and the table that they are about: it has `key text primary key` and
+ * `version int`, and the namespace is told of its rows by `key`.
+ */
+export const raceDatabase = { namespace: 'race', table: 'race_things' } as const
+
+const { namespace, table } = raceDatabase
+
+/** The bounds that are announced; of 0 each read looks first. */
+const lagsMs = [0, 20, 100]
+
+/** Tidemark's cache over a real PostgreSQL, its nodes sharing a real Redis in every other history, for the race kit. */
+export async function databaseSubject(urls: {
+  readonly redis: string
+  readonly database: string
+}): Promise<{ readonly subject: RaceSubject; readonly close: () => Promise<void> }> {
+  const client = await connected(urls.redis)
+  const database = openDatabase(urls.database)
+  const writers = new Writers(urls.database)
+  const subject: RaceSubject = {
+    name: 'tidemark over PostgreSQL',
+    async begin(stage) {
+      await client.flushAll()
+      await database.query(`truncate ${table}`)
+      return playOn(stage, { client, database, writers, databaseUrl: urls.database })
+    },
+  }
+  return {
+    subject,
+    async close() {
+      client.destroy()
+      await writers.close()
+      await database.close()
+    },
+  }
+}
+
+interface Servers {
+  readonly client: Client
+  readonly database: Database
+  readonly writers: Writers
+  readonly databaseUrl: string
+}
+
+function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Servers): RacePlay {
+  const { scheduler, dice } = stage
+  const down = { redis: false, database: false }
+  const listeners = new Set<() => void>()
+  const faults = pick(dice, faultsOf)
+  const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+  const ofRedis: RedisSurroundings = {
+    scheduler,
+    dice,
+    faults,
+    command: (words) => bytes.sendCommand([...words]),
+    isDown: () => down.redis,
+    listeners: new Set(),
+  }
+  const ofJournal: JournalSurroundings = {
+    scheduler,
+    dice,
+    lost: faults.lostCommands,
+    isDown: () => down.database,
+    listeners,
+  }
+  const lagMs = pick(dice, lagsMs)
+  const shares = dice() < 0.5
+  const load = loadThrough(ofJournal, database)
+  const journals: Journal[] = []
+  const makeNode = (): RaceNode => {
+    const cache = createCache({
+      namespace,
+      database: databaseUrl,
+      ...(shares ? { store: redis(scheduledRedis(ofRedis)) } : {}),
+      maxLag: lagMs === 0 ? 0 : `${lagMs}ms`,
+      timing: scheduler.timing(dice() * 4_000),
+      random: dice,
+      journalThrough(journal) {
+        journals.push(journal)
+        return scheduledJournal(journal, ofJournal)
+      },
+    })
+    const thing = cache.define('thing', load, {
+      version: '1',
+      ttl: '1h',
+      hardTimeout: '30s',
+      dependsOn: { [table]: 'key' },
+      tags: (key) => [`tag_${key}`],
+    })
+    return {
+      read: (key) => thing.get(key),
+      invalidate: (key, way) =>
+        way < 0.5 ? thing.remove(key) : cache.remove({ tags: [`tag_${key}`] }),
+      kill: () => void cache.close(),
+    }
+  }
+  return {
+    makeNode,
+    source: sourceOn({ scheduler, dice, faults, listeners, writers }, lagMs),
+    upsets: [
+      ...upsetsOf(stage, namespace, client),
+      () => Promise.resolve(void (down.redis = !down.redis)),
+      () => Promise.resolve(void (down.database = !down.database)),
+    ],
+    async end() {
+      await writers.endOpen()
+      // Nodes that were killed wait for turns that never come; their connections are real.
+      await Promise.all(journals.map((journal) => journal.close()))
+    },
+  }
+}
+
+function loadThrough(
+  { scheduler, dice, isDown, lost }: JournalSurroundings,
+  database: Database,
+): (key: string) => Promise<RaceValue> {
+  return async (key) => {
+    await scheduler.turn()
+    if (isDown() || dice() < lost) throw new Error('the connection broke')
+    const [row] = await scheduler.real(() =>
+      database.query<RaceValue>(`select version from ${table} where key = $1`, [key]),
+    )
+    await scheduler.turn()
+    return { version: row?.version ?? 0 }
+  }
+}
+
+/** Writers are programs of their own: they update, or delete and insert, and some change their mind. */
+function sourceOn(
+  {
+    scheduler,
+    dice,
+    faults,
+    listeners,
+    writers,
+  }: {
+    readonly scheduler: Scheduler
+    readonly dice: Dice
+    readonly faults: RedisSurroundings['faults']
+    readonly listeners: ReadonlySet<() => void>
+    readonly writers: Writers
+  },
+  lagMs: number,
+): RaceSource {
+  const versions = new Map<string, number>()
+  return {
+    lagMs,
+    async write(keys, committed) {
+      if (keys.length === 0) return
+      const written = keys.map((key) => ({ key, version: (versions.get(key) ?? 0) + 1 }))
+      for (const { key, version } of written) versions.set(key, version)
+      const anew = dice() < 0.3
+      const step = async (text: string, values?: readonly unknown[]): Promise<void> => {
+        await scheduler.turn()
+        await scheduler.real(() => session.query(text, values))
+      }
+      await scheduler.turn()
+      const session = await scheduler.real(() => writers.take())
+      await step('begin')
+      for (const { key, version } of written) {
+        if (anew) await step(`delete from ${table} where key = $1`, [key])
+        await step(upsert, [key, version])
+      }
+      const regrets = dice() < 0.1
+      await step(regrets ? 'rollback' : 'commit')
+      writers.giveBack(session)
+      if (regrets) return
+      for (const { key, version } of written) committed(key, version)
+      if (dice() < faults.hints) for (const listener of listeners) listener()
+    },
+  }
+}
+
+const upsert = `insert into ${table} values ($1, $2) on conflict (key) do update set version = excluded.version`
+
+/** Connections of writers, whose transactions stay open while others have their turns. */
+class Writers {
+  readonly #url: string
+  readonly #free: Session[] = []
+  readonly #all = new Set<Session>()
+
+  constructor(url: string) {
+    this.#url = url
+  }
+
+  async take(): Promise<Session> {
+    const free = this.#free.pop()
+    if (free !== undefined) return free
+    const session = await openSession(this.#url)
+    this.#all.add(session)
+    return session
+  }
+
+  giveBack(session: Session): void {
+    this.#free.push(session)
+  }
+
+  /** Ends what a history left open. */
+  async endOpen(): Promise<void> {
+    const open = [...this.#all].filter((session) => !this.#free.includes(session))
+    for (const session of open) {
+      this.#all.delete(session)
+      await session.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const session of this.#all) await session.close()
+  }
+}
