@@ -9,8 +9,15 @@ interface Written {
   readonly id: number
 }
 
+/** What is done with expenses. */
+export interface Expenses {
+  create: (tenant: TenantId, amount: number, spentOn: string) => Promise<Written>
+  update: (tenant: TenantId, id: number, amount: number) => Promise<Written>
+  delete: (tenant: TenantId, id: number) => Promise<Written>
+}
+
 /** Expenses, as plain functions: they concern two numbers of the dashboard. */
-export function expensesOf(cache: CacheManager, database: Database) {
+export function expensesOf(cache: CacheManager, database: Database): Expenses {
   const invalidating = cache.invalidates(...patterns.expenses)
   return {
     create: invalidating((tenant: TenantId, amount: number, spentOn: string) =>
@@ -37,8 +44,15 @@ export function expensesOf(cache: CacheManager, database: Database) {
   }
 }
 
+/** What is done with clients. */
+export interface Clients {
+  create: (tenant: TenantId, name: string) => Promise<Written>
+  rename: (tenant: TenantId, id: number, name: string) => Promise<Written>
+  delete: (tenant: TenantId, id: number) => Promise<Written>
+}
+
 /** Clients: a new name shows among the best of them and changes no number. */
-export function clientsOf(cache: CacheManager, database: Database) {
+export function clientsOf(cache: CacheManager, database: Database): Clients {
   return {
     create: cache.invalidates(...patterns.clients)((tenant: TenantId, name: string) =>
       one<Written>(

@@ -20,9 +20,18 @@ export interface QuoteData {
 
 const columns = 'id::int, client_id::int, status, total::text'
 
+/** What is done with quotes. */
+export interface SalesDesk {
+  create(tenant: TenantId, data: QuoteData): Promise<Quote>
+  setStatus(tenant: TenantId, id: number, status: Quote['status']): Promise<Quote>
+  delete(tenant: TenantId, id: number): Promise<void>
+  import(tenant: TenantId, quotes: readonly QuoteData[]): Promise<number>
+  correctTotals(factor: number): Promise<void>
+}
+
 /** Quotes: whatever is written concerns the lists of quotes and the dashboard. */
-export function salesOf(cache: CacheManager, database: Transactions) {
-  class Sales {
+export function salesOf(cache: CacheManager, database: Transactions): SalesDesk {
+  class Sales implements SalesDesk {
     @cache.invalidates(...patterns.quotes)
     async create(tenant: TenantId, { clientId, total }: QuoteData): Promise<Quote> {
       return one<Quote>(

@@ -34,9 +34,7 @@ export interface CacheTableOverview {
 }
 
 /** The caches and cache tables of a database. */
-export async function readCaches(
-  database: Queryable,
-): Promise<{
+export async function readCaches(database: Queryable): Promise<{
   readonly caches: readonly JournalOverview[]
   readonly tables: readonly CacheTableOverview[]
 }> {

@@ -1,9 +1,9 @@
 import type { CacheManager } from '../../src/cache.ts'
-import type { Quote } from './quotes.ts'
+import type { Quote, QuoteService } from './quotes.ts'
 
 /** The same with the decorators of `experimentalDecorators`. */
-export function legacyQuotesOf(cache: CacheManager) {
-  class Quotes {
+export function legacyQuotesOf(cache: CacheManager): QuoteService {
+  class Quotes implements QuoteService {
     readonly written: Quote[] = []
 
     @cache.invalidates('quotes:list:tenant_{tenantId}:*')

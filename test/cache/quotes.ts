@@ -7,9 +7,15 @@ export interface Quote {
   readonly status: 'DRAFT' | 'ACCEPTED'
 }
 
-/** A service that writes, with standard decorators. */
-export function quotesOf(cache: CacheManager) {
-  class Quotes {
+/** A service that writes. */
+export interface QuoteService {
+  readonly written: readonly Quote[]
+  create(quote: Quote): Promise<Quote>
+}
+
+/** One with standard decorators. */
+export function quotesOf(cache: CacheManager): QuoteService {
+  class Quotes implements QuoteService {
     readonly written: Quote[] = []
 
     @cache.invalidates('quotes:list:tenant_{tenantId}:*')
