@@ -5,6 +5,7 @@ import type { Queryable } from '../../src/postgres/connection.ts'
 import { configured, destroyAll, planAndApply, titles } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
+import { thisDatabase } from '../support/waiting-at.ts'
 
 const table = {
   key: ['user_id', 'campaign_id'],
@@ -274,7 +275,7 @@ describe('law: at every step a reader sees no row, or one that contains the writ
 async function awaitLock(): Promise<void> {
   for (;;) {
     const waiting = await db.sql(
-      `select from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())`,
+      `select from pg_locks where locktype = 'advisory' and not granted and database = ${thisDatabase}`,
     )
     if (waiting.length > 0) return
   }

@@ -7,6 +7,7 @@ import { createInstalledDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { openShell } from './run.ts'
 import { installHandMade } from '../support/hand-made.ts'
+import { waitingAt } from '../support/waiting-at.ts'
 
 /** `tidemark up` as a process of its own, which gets real signals. */
 interface Engine {
@@ -86,9 +87,7 @@ async function stopInTheMiddle(): Promise<() => Promise<void>> {
   const gate = await db.session()
   await gate.query('select pg_advisory_lock(4711)')
   await db.sql(`insert into orders values (1000, 'r9', 1)`)
-  await until(
-    `exists (select from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)`,
-  )
+  await until(waitingAt(4711))
   return () => gate.close()
 }
 

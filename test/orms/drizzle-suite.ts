@@ -12,6 +12,7 @@ import type { Orm } from './orm.ts'
 import { openPool } from './pool.ts'
 import type { Bench } from './promises.ts'
 import { closeBench, openBench, promisesOf } from './promises.ts'
+import { thisDatabase } from '../support/waiting-at.ts'
 
 export const productos = pgTable('productos', {
   id: integer().primaryKey().generatedByDefaultAsIdentity(),
@@ -126,7 +127,11 @@ describe('queries that Drizzle keeps', () => {
     const lock = await bench.db.session()
     await lock.query('begin; lock table productos')
     const slow = nombres().finally(() => held.open())
-    await expect.poll(() => bench.db.sql(`select from pg_locks where not granted`)).toHaveLength(1)
+    await expect
+      .poll(() =>
+        bench.db.sql(`select from pg_locks where not granted and database = ${thisDatabase}`),
+      )
+      .toHaveLength(1)
     await bench.cache.wrote([{ table: 'productos', rows: null, columns: null }])
     await lock.query('commit')
     await held.passed

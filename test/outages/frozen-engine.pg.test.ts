@@ -10,6 +10,7 @@ import { installHandMade } from '../support/hand-made.ts'
 import { long, seed, seeded } from '../support/random.ts'
 import type { EngineProcess } from '../support/spawn-engine.ts'
 import { spawnEngine } from '../support/spawn-engine.ts'
+import { thisDatabase } from '../support/waiting-at.ts'
 import { expectWhole, until, workUntilWhole } from './await-state.ts'
 
 test('two engines race, one is frozen and thawed again and again: nothing runs twice at once, nothing is lost', async () => {
@@ -76,7 +77,7 @@ describe('frozen in the middle of a refresh', () => {
     gate = await db.session()
     await gate.query('select pg_advisory_lock(4712)')
     await db.sql(`insert into public.orders values (1000, 'r1', 5)`)
-    const waiting = `select pid from pg_locks where locktype = 'advisory' and objid = 4712 and not granted`
+    const waiting = `select pid from pg_locks where locktype = 'advisory' and objid = 4712 and not granted and database = ${thisDatabase}`
     await until(db.database, `exists (${waiting})`)
     const [row] = await db.sql<{ pid: number }>(waiting)
     backend = row?.pid ?? 0

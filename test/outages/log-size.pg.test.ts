@@ -7,6 +7,7 @@ import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import { differing, installHandMade, installView } from '../support/hand-made.ts'
 import { long } from '../support/random.ts'
+import { waitingAt } from '../support/waiting-at.ts'
 import { expectWhole, until, workUntilWhole } from './await-state.ts'
 
 const order = { worker: 'test', groupsMax: 10, laneMax: 'background' } as const
@@ -101,7 +102,7 @@ describe('a change log beyond maxLogSize', () => {
     await gate.query('select pg_advisory_lock(4712)')
     await db.sql(`select tidemark.enqueue('public.total', 'manual', 'test')`)
     const working = work(db.database, order)
-    await until(db.database, `exists (select from pg_locks where objid = 4712 and not granted)`)
+    await until(db.database, waitingAt(4712))
     expect(await db.sql(`select tidemark.tick() ->> 'released' as n`)).toEqual([{ n: '0' }])
     await gate.query('select pg_advisory_unlock(4712)')
     expect((await working)[0]?.outcome).toBe('completed')
@@ -140,7 +141,7 @@ describe('law 14: the cleaner', () => {
       await db.sql(`select tidemark.enqueue('public.total', 'manual', 'test')`)
       const worker = await db.session()
       const working = work(worker, order)
-      await until(db.database, `exists (select from pg_locks where objid = 4711 and not granted)`)
+      await until(db.database, waitingAt(4711))
       // Committed after the snapshot of the refresh; no view has a tidemark yet that would hold the log.
       await writeOrders(1000, 2000)
       await nextBucket()

@@ -5,6 +5,7 @@ import { openDatabase } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import { installHandMade } from '../support/hand-made.ts'
+import { thisDatabase } from '../support/waiting-at.ts'
 import { eventually, expectWhole, until } from './await-state.ts'
 import type { CuttableNetwork } from './cuttable-network.ts'
 import { cuttableNetwork } from './cuttable-network.ts'
@@ -74,7 +75,7 @@ describe.each(ways)('an engine whose network %s', (_, breakIt) => {
     await db.sql(`insert into public.orders values (100, 'r1', 1)`)
     await until(
       db.database,
-      `(select count(*) = 2 from pg_locks where objid = 4712 and not granted)`,
+      `(select count(*) = 2 from pg_locks where objid = 4712 and not granted and database = ${thisDatabase})`,
     )
     breakIt()
     await eventually('the engine has noticed', () => events.some(({ kind }) => kind === 'lost'))

@@ -6,6 +6,7 @@ import { work } from '../../src/queue/work.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase, createTestDatabase } from '../support/database.ts'
 import { installHandMade } from '../support/hand-made.ts'
+import { waitingAt } from '../support/waiting-at.ts'
 import { planAndApply } from '../define/configured.ts'
 import { until, workUntilWhole } from './await-state.ts'
 
@@ -65,7 +66,7 @@ describe('a refresh asked for in a transaction that is left open', () => {
     await gate.query('select pg_advisory_lock(4711)')
     await db.sql(`select tidemark.enqueue('public.total', 'manual', 'test', force => true)`)
     const failing = expect(work(db.database, order)).rejects.toThrow('TIDEMARK_LOCK_TIMEOUT')
-    await until(db.database, `exists (select from pg_locks where objid = 4711 and not granted)`)
+    await until(db.database, waitingAt(4711))
     const forgetful = await db.session()
     await forgetful.query('begin')
     await forgetful.query(`select tidemark.enqueue('public.total', 'manual', 'forgetful')`)

@@ -18,6 +18,7 @@ import { createInstalledDatabase, createTestDatabase } from '../support/database
 import { installHandMade } from '../support/hand-made.ts'
 import { long, seed, seeded } from '../support/random.ts'
 import { spawnEngine } from '../support/spawn-engine.ts'
+import { waitingAt } from '../support/waiting-at.ts'
 import { eventually, expectWhole, until, workUntilWhole } from './await-state.ts'
 import { openFolder } from './own-server.ts'
 
@@ -103,7 +104,7 @@ test('behind PgBouncer in transaction mode ticks, work, refreshes by hand, cance
   const gate = await db.session()
   await gate.query('select pg_advisory_lock(4711)')
   const cancelled = expect(refreshNow(database, asked)).rejects.toThrow('cancelled')
-  await until(db.database, `exists (select from pg_locks where objid = 4711 and not granted)`)
+  await until(db.database, waitingAt(4711))
   expect(await cancelRefresh(database, 'total', 'no longer needed')).toBe(true)
   await cancelled
   await gate.query('select pg_advisory_unlock(4711)')

@@ -11,6 +11,7 @@ import { work } from '../../src/queue/work.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import { installHandMade } from '../support/hand-made.ts'
+import { waitingAt } from '../support/waiting-at.ts'
 import { eventually, expectWhole, until, workUntilWhole } from './await-state.ts'
 
 const order = { worker: 'test', groupsMax: 10, laneMax: 'background' } as const
@@ -138,7 +139,7 @@ test('a refresh whose backend dies again and again waits longer each time, so th
     await db.sql(`update tidemark.request set due = now()`)
     const doomed = await db.session()
     const working = work(doomed, { ...order, groupsMax: 1 }).catch(() => undefined)
-    await until(db.database, `exists (select from pg_locks where objid = 4711 and not granted)`)
+    await until(db.database, waitingAt(4711))
     await db.sql('select pg_terminate_backend($1, 5000)', [doomed.pid])
     await working
     expect(await tick(db.database)).toMatchObject({ reaped: 1 })

@@ -6,6 +6,7 @@ import { work } from '../../src/queue/work.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { differing, installHandMade } from '../support/hand-made.ts'
+import { waitingAt } from '../support/waiting-at.ts'
 
 const order = { worker: 'test', groupsMax: 10, laneMax: 'background' } as const
 
@@ -157,9 +158,7 @@ describe('a refresh', () => {
     await gate.query('select pg_advisory_lock(4712)')
     await db.sql(`select tidemark.enqueue('public.total', 'manual', 'test')`)
     const working = work(db.database, order)
-    await until(
-      `exists (select from pg_locks where locktype = 'advisory' and objid = 4712 and not granted)`,
-    )
+    await until(waitingAt(4712))
     expect(await cancelRefresh(db.database, 'total', 'no longer needed')).toBe(true)
     expect((await working)[0]?.outcome).toContain('cancelled')
     await gate.query('select pg_advisory_unlock(4712)')
