@@ -5,6 +5,7 @@ import { openOracleDatabase } from '../oracle/oracle-database.ts'
 import { runCase } from '../oracle/run-batch.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
+import { casesOf } from '../support/shares.ts'
 import { readSqlCases } from './sql-cases.ts'
 
 let db: TestDatabase
@@ -31,7 +32,10 @@ test(
   'every construct is maintained from what changes, and holds what its query gives after every write',
   { timeout: 600_000 },
   async () => {
-    const { schema, writes, queries } = await readSqlCases('constructs.sql')
+    const { schema, writes, queries: all } = await readSqlCases('constructs.sql')
+    // On the second server every third, and what has no rule.
+    const every = casesOf(5) < 5 ? 3 : 1
+    const queries = all.filter(({ name }, at) => at % every === 0 || name in withoutRule)
     const { views } = await runCase(
       { on, maintainer: maintainDirectly() },
       {

@@ -124,7 +124,7 @@ describe('Views that ask the clock', () => {
     await fill()
     for (const name of Object.keys(queries)) await refresh(name)
     const moved = new Set<string>()
-    for (let round = 0; round < casesOf(12); round += 1) {
+    for (let round = 0; round < casesOf(8); round += 1) {
       const write = round % 2 === 0 ? writes[(round / 2) % writes.length] : undefined
       if (write !== undefined) await db.sql(`${write}; ${eventsAroundNow}`)
       for (const name of Object.keys(queries)) {
