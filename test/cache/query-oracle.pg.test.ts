@@ -7,10 +7,11 @@ import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { long, seed, seeded } from '../support/random.ts'
+import { casesOf } from '../support/shares.ts'
 
 const rules = [['t'], ['u'], ['s'], ['t', 'u'], []]
 const columns = ['id', 't', 'u', 's'] as const
-const queriesMax = long ? 200 : 50
+const queriesMax = long ? 200 : casesOf(50)
 const steps = long ? 60 : 20
 
 let db: TestDatabase

@@ -5,7 +5,7 @@ import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
 import { raceHunt } from './race-hunt.ts'
 
-const histories = process.env['TIDEMARK_LONG'] === '1' ? 10_000 : 40
+const histories = process.env['TIDEMARK_LONG'] === '1' ? 10_000 : 24
 
 describe('the race kit', () => {
   let server: TestRedis

@@ -7,10 +7,11 @@ import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { long, seed, seeded } from '../support/random.ts'
+import { casesOf } from '../support/shares.ts'
 
 const data: DataSet = { scale: 0.01, seed }
 const queries = tpchQueries(data.scale)
-const batches = long ? 200 : 10
+const batches = long ? 200 : casesOf(10)
 
 let db: TestDatabase
 

@@ -8,6 +8,7 @@ import type { TestDatabase } from '../support/database.ts'
 import { differing, installHandMade } from '../support/hand-made.ts'
 import { long, seed, seeded } from '../support/random.ts'
 import { spawnEngine } from '../support/spawn-engine.ts'
+import { casesOf } from '../support/shares.ts'
 
 const order = { worker: 'test', groupsMax: 10, laneMax: 'background' } as const
 
@@ -151,7 +152,7 @@ test('a worker whose request was taken over cannot commit, however late it comes
 
 test('engines killed at random while writers write lose no change and no run', async () => {
   const rng = seeded(seed)
-  const kills = long ? 200 : 8
+  const kills = long ? 200 : casesOf(8)
   const writing = new AbortController()
   let written = 0
   const writer = (async (): Promise<void> => {
