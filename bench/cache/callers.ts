@@ -12,7 +12,7 @@ import { linesOf } from './measures.ts'
 const processes = 4
 const callers = 250
 /** Where the processes count their loads. */
-export const loadsKey = 'bench:loads'
+const loadsKey = 'bench:loads'
 
 const program = fileURLToPath(new URL('caller-process.ts', import.meta.url))
 
