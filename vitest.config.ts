@@ -12,6 +12,8 @@ const ownServers = [
   'src/cli/demo/**',
   'src/postgres/binaries*',
   'src/postgres/embedded*',
+  // Redis is the server of these.
+  'test/cache/*.redis.pg*',
   'test/define/versions*',
   'test/examples/electro-isla*',
   'test/examples/onquota*',
@@ -29,7 +31,7 @@ const ownServers = [
 
 /**
  * Three projects, so that tests without a database never wait for a server, and those with one run on two servers: `pg`
- * on the embedded PostgreSQL 18, `pg15` on Debian's 15. All in one run, which keeps both workers busy to its end.
+ * on the embedded PostgreSQL 18, `pg15` on Debian's 15. All in one run, which keeps the workers busy to its end.
  */
 const config: ViteUserConfig = defineConfig({
   plugins: [decorators()],

@@ -46,6 +46,7 @@ export class ForeignCache {
   readonly #running: Promise<void>
   readonly #endHints: () => void
   #wake: () => void = () => undefined
+  #turn: Promise<unknown> = Promise.resolve()
   #known: JournalPlace | undefined
 
   constructor(parts: ForeignCacheParts) {
@@ -95,8 +96,15 @@ export class ForeignCache {
     if (!this.#ended.signal.aborted) await pause(ms, woken.signal)
   }
 
+  /** One step at a time: what an earlier one deleted, a later one that began beside it would delete once more. */
+  #step(): Promise<boolean> {
+    const step = this.#turn.then(() => this.#stepNow())
+    this.#turn = step.catch(() => undefined)
+    return step
+  }
+
   /** False: another node is at work. */
-  async #step(): Promise<boolean> {
+  async #stepNow(): Promise<boolean> {
     const { journal, database } = this.#parts
     const known = this.#known ?? (await this.#begin())
     if (known === undefined) return false

@@ -152,11 +152,9 @@ describe('Views that ask the clock', () => {
         )
       }
     }
-    for (let round = 0; round < casesOf(2); round += 1) {
-      for (const [at, name] of Object.keys(queries).entries()) {
-        const [run] = await Promise.all([refresh(name), commits(0, at * 12), commits(1, at * 12)])
-        expect({ name, ...run }).toMatchObject({ name, differing: 0 })
-      }
+    for (const [at, name] of Object.keys(queries).entries()) {
+      const [run] = await Promise.all([refresh(name), commits(0, at * 12), commits(1, at * 12)])
+      expect({ name, ...run }).toMatchObject({ name, differing: 0 })
     }
   })
 
