@@ -2,11 +2,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import type { CacheManager, CacheOptions } from '../../src/cache.ts'
 import { createCache, redis } from '../../src/cache.ts'
 import { openSession } from '../../src/postgres/connection.ts'
-import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
 import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
+import { createShop } from './shop.ts'
 
 let server: TestRedis
 let db: TestDatabase
@@ -14,12 +13,7 @@ let open: CacheManager[] = []
 
 beforeAll(async () => {
   server = await startRedis()
-  db = await createTestDatabase()
-  await db.sql(`create table quotes (id int primary key, tenant_id int, amount int)`)
-  await planAndApply(db.database, {
-    views: {},
-    caches: { shop: { dependsOn: { quotes: ['tenant_id'] } } },
-  })
+  db = await createShop()
 })
 afterAll(async () => {
   await db.drop()

@@ -1,21 +1,15 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { CacheEvent, CacheManager, CacheOptions } from '../../src/cache.ts'
 import { createCache } from '../../src/cache.ts'
-import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createShop } from './shop.ts'
 
 let db: TestDatabase
 let open: CacheManager[] = []
 
 beforeEach(async () => {
-  db = await createTestDatabase()
-  await db.sql(`create table quotes (id int primary key, tenant_id int, amount int)`)
+  db = await createShop()
   await db.sql(`insert into quotes values (1, 7, 10), (2, 8, 20)`)
-  await planAndApply(db.database, {
-    views: {},
-    caches: { shop: { dependsOn: { quotes: ['tenant_id'] } } },
-  })
 })
 afterEach(async () => {
   await Promise.all(open.map((cache) => cache.close()))

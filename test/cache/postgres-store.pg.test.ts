@@ -2,22 +2,16 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import type { CacheManager } from '../../src/cache.ts'
 import { cached, createCache, postgres } from '../../src/cache.ts'
 import { tick } from '../../src/queue/tick.ts'
-import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
 import { gate } from '../support/gate.ts'
+import { createShop } from './shop.ts'
 
 let db: TestDatabase
 let open: CacheManager[] = []
 let loads = 0
 
 beforeAll(async () => {
-  db = await createTestDatabase()
-  await db.sql(`create table quotes (id int primary key, tenant_id int, amount int)`)
-  await planAndApply(db.database, {
-    views: {},
-    caches: { shop: { dependsOn: { quotes: ['tenant_id'] } } },
-  })
+  db = await createShop()
 })
 afterAll(async () => {
   await db.drop()

@@ -2,11 +2,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { createClient } from 'redis'
 import type { CacheManager } from '../../src/cache.ts'
 import { createCache, redis } from '../../src/cache.ts'
-import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
 import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
+import { createShop } from './shop.ts'
 
 let server: TestRedis
 let db: TestDatabase
@@ -20,13 +19,8 @@ afterAll(async () => {
   await server.stop()
 })
 beforeEach(async () => {
-  db = await createTestDatabase()
-  await db.sql(`create table quotes (id int primary key, tenant_id int, amount int)`)
+  db = await createShop()
   await db.sql(`insert into quotes select n, n, 10 from generate_series(1, 20) n`)
-  await planAndApply(db.database, {
-    views: {},
-    caches: { shop: { dependsOn: { quotes: ['tenant_id'] } } },
-  })
 })
 afterEach(async () => {
   await Promise.all(open.map((cache) => cache.close()))
