@@ -12,8 +12,8 @@ export type {
   RaceSubject,
   RaceValue,
 } from './race/play-history.ts'
-export { diceOf, pick } from './race/dice.ts'
-export type { Dice } from './race/dice.ts'
+export { diceOf, pick } from '../base/dice.ts'
+export type { Dice } from '../base/dice.ts'
 export { Scheduler } from './race/scheduler.ts'
 export { databaseSubject, raceDatabase } from './race/database-subject.ts'
 export { tidemarkSubject } from './race/tidemark-subject.ts'

@@ -1,4 +1,4 @@
-export { diceOf as seeded } from '../../src/testing/race/dice.ts'
+export { diceOf as seeded } from '../../src/base/dice.ts'
 
 /** True where the long numbers of the issues are asked for: `npm run test:long`. */
 export const long: boolean = process.env['TIDEMARK_LONG'] === '1'

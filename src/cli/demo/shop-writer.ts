@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Queryable } from '../../engine/demo-support.ts'
 import type { CommitLedger, Write } from './commit-ledger.ts'
 import type { Shop } from './found-shop.ts'
-import { randomFrom } from './random.ts'
+import { diceOf } from '../../base/dice.ts'
 
 /** What a writer works with. */
 export interface ShopWriterOptions {
@@ -48,7 +48,7 @@ export class ShopWriter {
 
   constructor(options: ShopWriterOptions) {
     this.#options = options
-    this.#random = randomFrom(options.shop.seed + options.clock().getTime())
+    this.#random = diceOf(options.shop.seed + options.clock().getTime())
   }
 
   /** Transactions that failed. */

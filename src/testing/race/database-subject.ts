@@ -4,8 +4,8 @@ import type { Journal } from '../../cache/journal.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
 import type { Database, Session } from '../../postgres/connection.ts'
 import { openDatabase, openSession } from '../../postgres/connection.ts'
-import type { Dice } from './dice.ts'
-import { pick } from './dice.ts'
+import type { Dice } from '../../base/dice.ts'
+import { pick } from '../../base/dice.ts'
 import type {
   RaceNode,
   RacePlay,

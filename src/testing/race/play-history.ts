@@ -1,7 +1,7 @@
 import type { AnswerState } from '../../model/answer.ts'
 import type { History, InvalidationRecord, ReadRecord } from './check-history.ts'
-import type { Dice } from './dice.ts'
-import { pick } from './dice.ts'
+import type { Dice } from '../../base/dice.ts'
+import { pick } from '../../base/dice.ts'
 import { Scheduler } from './scheduler.ts'
 
 /** A value of the source, as a cache under test keeps it. */

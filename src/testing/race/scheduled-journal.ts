@@ -1,5 +1,5 @@
 import type { Journal } from '../../cache/journal.ts'
-import type { Dice } from './dice.ts'
+import type { Dice } from '../../base/dice.ts'
 import type { Scheduler } from './scheduler.ts'
 
 /** What may go wrong between a node and the database of its journal. */

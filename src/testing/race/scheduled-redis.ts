@@ -1,5 +1,5 @@
 import type { IoredisClient } from '../../cache/redis-link.ts'
-import type { Dice } from './dice.ts'
+import type { Dice } from '../../base/dice.ts'
 import type { Scheduler } from './scheduler.ts'
 
 /** What may go wrong between a node and its Redis. Shares of all messages, 0 to 1. */

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Timing } from '../../base/timing.ts'
-import type { Dice } from './dice.ts'
+import type { Dice } from '../../base/dice.ts'
 
 /** How often time passes while somebody waits for a turn. */
 const timeShare = 0.02

@@ -2,7 +2,7 @@ import { createClient, RESP_TYPES } from 'redis'
 import { redis } from '../../engine/caches/cache-options.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
 import type { RaceNode, RacePlay, RaceStage, RaceSubject } from './play-history.ts'
-import { pick } from './dice.ts'
+import { pick } from '../../base/dice.ts'
 import type { RedisFaults, RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 
