@@ -20,7 +20,7 @@ import type { RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Client } from './tidemark-subject.ts'
-import { connected, faultsOf, upsetsOf } from './tidemark-subject.ts'
+import { connected, faultsOf, nodeOver, upsetsOf } from './tidemark-subject.ts'
 
 /**
  * The namespace of the histories, and the table that they are about: it has `key text primary key` and
@@ -104,19 +104,7 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
         return scheduledJournal(journal, ofJournal)
       },
     })
-    const thing = cache.define('thing', load, {
-      version: '1',
-      ttl: '1h',
-      hardTimeout: '30s',
-      dependsOn: { [table]: 'key' },
-      tags: (key) => [`tag_${key}`],
-    })
-    return {
-      read: (key) => thing.get(key),
-      invalidate: (key, way) =>
-        way < 0.5 ? thing.remove(key) : cache.remove({ tags: [`tag_${key}`] }),
-      kill: () => void cache.close(),
-    }
+    return nodeOver(cache, load, { [table]: 'key' })
   }
   return {
     makeNode,

@@ -1,7 +1,9 @@
 import { createClient, RESP_TYPES } from 'redis'
 import { redis } from '../../engine/caches/cache-options.ts'
+import type { CacheManager } from '../../engine/caches/create-cache.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
-import type { RaceNode, RacePlay, RaceStage, RaceSubject } from './play-history.ts'
+import type { DependsOn } from '../../invalidate/dependency.ts'
+import type { RaceNode, RacePlay, RaceStage, RaceSubject, RaceValue } from './play-history.ts'
 import { pick } from '../../base/dice.ts'
 import type { RedisFaults, RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
@@ -67,18 +69,7 @@ function playOn(
     const own = scheduledRedis(surroundings)
     const timing = scheduler.timing(dice() * 4_000)
     const cache = createCache({ namespace, store: redis(own), timing, random: dice })
-    const thing = cache.define('thing', (key: string) => load(key), {
-      version: '1',
-      ttl: '1h',
-      hardTimeout: '30s',
-      tags: (key) => [`tag_${key}`],
-    })
-    return {
-      read: (key) => thing.get(key),
-      invalidate: (key, way) =>
-        way < 0.5 ? thing.remove(key) : cache.remove({ tags: [`tag_${key}`] }),
-      kill: () => void cache.close(),
-    }
+    return nodeOver(cache, load)
   }
   return {
     makeNode,
@@ -111,4 +102,25 @@ export function upsetsOf(
     () => forget('~lease:*'),
     () => forget('~*'),
   ]
+}
+
+/** A node of a history: one kind of entries, invalidated by key or by tag. */
+export function nodeOver(
+  cache: CacheManager,
+  load: (key: string) => Promise<RaceValue>,
+  dependsOn: DependsOn<readonly [string]> = {},
+): RaceNode {
+  const thing = cache.define('thing', load, {
+    version: '1',
+    ttl: '1h',
+    hardTimeout: '30s',
+    dependsOn,
+    tags: (key) => [`tag_${key}`],
+  })
+  return {
+    read: (key) => thing.get(key),
+    invalidate: (key, way) =>
+      way < 0.5 ? thing.remove(key) : cache.remove({ tags: [`tag_${key}`] }),
+    kill: () => void cache.close(),
+  }
 }
