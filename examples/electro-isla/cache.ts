@@ -6,7 +6,7 @@ import { createCache } from 'tidemark/cache'
 export type Ask = <Row extends object>(sql: string, values?: readonly unknown[]) => Promise<Row[]>
 
 /** The time to live of each kind of data, in one table: TTL_CONFIG of the document. */
-export const ttls = {
+const ttls = {
   estadisticas_ventas: '300s',
   estadisticas_usuarios: '600s',
   productos_vendidos: '300s',

@@ -1,11 +1,11 @@
 import type { CacheManager } from '../engine/caches/create-cache.ts'
-import type { ResponseOptions } from './responses/cached-responses.ts'
+import type { ResponseOptions } from './responses/response-options.ts'
 import type { NodeRequest, NodeResponse } from './responses/node-messages.ts'
 import { NodeResponses } from './responses/node.ts'
 import type { RouteRule } from './responses/route-invalidation.ts'
 import { RouteInvalidation } from './responses/route-invalidation.ts'
 
-export type { ResponseOptions, Tenant } from './responses/cached-responses.ts'
+export type { ResponseOptions, Tenant } from './responses/response-options.ts'
 export type { NodeRequest, NodeResponse } from './responses/node-messages.ts'
 export type { RouteOptions, RouteRule } from './responses/route-invalidation.ts'
 

@@ -1,14 +1,15 @@
 import type { CacheManager } from '../engine/caches/create-cache.ts'
 import type { Sending } from './responses/answering.ts'
-import { cacheStatus, ofBody, policyOf, sendingOf, withPresent } from './responses/answering.ts'
-import type { AskedRequest, Making, ResponseOptions } from './responses/cached-responses.ts'
+import { cacheStatus, ofBody } from './responses/answering.ts'
+import type { Making } from './responses/cached-responses.ts'
 import { CachedResponses } from './responses/cached-responses.ts'
+import { askedOf } from './responses/node-messages.ts'
+import type { AskedRequest, ResponseOptions } from './responses/response-options.ts'
 import type { RouteRule } from './responses/route-invalidation.ts'
 import { RouteInvalidation } from './responses/route-invalidation.ts'
 import type { StoredResponse } from './responses/stored-response.ts'
-import { bodyBytesMaxDefault, ownHeaders, storable } from './responses/stored-response.ts'
 
-export type { ResponseOptions, Tenant } from './responses/cached-responses.ts'
+export type { ResponseOptions, Tenant } from './responses/response-options.ts'
 export type { RouteOptions, RouteRule } from './responses/route-invalidation.ts'
 
 /** What of a request of Fastify is used. */
@@ -54,8 +55,6 @@ export function cacheResponse<Asked extends FastifyRequest = FastifyRequest>(
   options: ResponseOptions<[request: Asked]> = {},
 ): FastifyHooks<NoInfer<Asked>> {
   const responses = new CachedResponses<[Asked], StoredResponse>(cache, name, options)
-  const policy = policyOf(name, options)
-  const bodyBytesMax = options.bodyBytesMax ?? bodyBytesMaxDefault
   const watched = new WeakMap<Asked, Watched>()
   return {
     async preHandler(request, reply) {
@@ -63,7 +62,8 @@ export function cacheResponse<Asked extends FastifyRequest = FastifyRequest>(
       const way = await responses.ask([request], asked)
       if (way.kind === 'kept') {
         for (const [header, value] of way.content.headers) reply.header(header, value)
-        const isEmpty = prepare(reply, sendingOf(way.content, policy, asked, way))
+        const present = reply.getHeaders()
+        const isEmpty = prepare(reply, responses.sending(way.content, { asked, way, present }))
         return reply.send(isEmpty ? undefined : Buffer.from(way.content.body))
       }
       reply.header('cache-status', cacheStatus(way))
@@ -76,20 +76,16 @@ export function cacheResponse<Asked extends FastifyRequest = FastifyRequest>(
     },
     onSend(request, reply, payload) {
       const seen = watched.get(request)
-      const body = bytesOf(payload)
-      if (seen === undefined || body === null || body.length > bodyBytesMax) {
-        seen?.way.settle(null)
-        return Promise.resolve(payload)
-      }
+      if (seen === undefined) return Promise.resolve(payload)
       const { asked, way, inherited } = seen
-      const headers = ownHeaders(reply.getHeaders(), inherited)
-      const made = storable({ status: reply.statusCode, headers, body }, responses.keyed)
+      const [body, present, status] = [bytesOf(payload), reply.getHeaders(), reply.statusCode]
+      const made = body && responses.storable({ status, headers: present, inherited, body })
       if (made === null) {
         way.settle(null)
         return Promise.resolve(payload)
       }
       way.settle({ content: made.response, ttlSeconds: made.ttlSeconds })
-      const isEmpty = prepare(reply, sendingOf(made.response, policy, asked, way))
+      const isEmpty = prepare(reply, responses.sending(made.response, { asked, way, present }))
       return Promise.resolve(isEmpty ? '' : payload)
     },
   }
@@ -126,8 +122,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 /** Sets what a response says of itself; whether it is a 304. */
 function prepare(reply: FastifyReply, { status, headers }: Sending): boolean {
   reply.code(status)
-  const present = reply.getHeaders()
-  for (const [name, value] of headers) reply.header(name, withPresent(name, value, present[name]))
+  for (const [name, value] of headers) reply.header(name, value)
   if (status === 304) for (const name of ofBody) reply.removeHeader(name)
   return status === 304
 }
@@ -135,15 +130,4 @@ function prepare(reply: FastifyReply, { status, headers }: Sending): boolean {
 function bytesOf(payload: unknown): Uint8Array | null {
   if (typeof payload === 'string') return Buffer.from(payload)
   return payload instanceof Uint8Array ? payload : null
-}
-
-function askedOf({ method, url, headers }: FastifyRequest): AskedRequest {
-  return {
-    method,
-    target: url,
-    header: (name) => {
-      const value = headers[name]
-      return typeof value === 'object' ? value.join(', ') : value
-    },
-  }
 }

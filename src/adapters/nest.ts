@@ -1,18 +1,17 @@
 import type { CacheManager } from '../engine/caches/create-cache.ts'
 import { TidemarkError } from '../model/errors.ts'
-import type { Policy, WayTaken } from './responses/answering.ts'
-import { cacheStatus, policyOf, sendingOf, withPresent } from './responses/answering.ts'
-import type { AskedRequest, ResponseOptions } from './responses/cached-responses.ts'
+import type { Sending } from './responses/answering.ts'
+import { cacheStatus } from './responses/answering.ts'
 import { CachedResponses } from './responses/cached-responses.ts'
 import type { NodeRequest, NodeResponse } from './responses/node-messages.ts'
 import { askedOf } from './responses/node-messages.ts'
+import type { ResponseOptions } from './responses/response-options.ts'
 import { asNotModified } from './responses/response-tap.ts'
 import type { RouteRule } from './responses/route-invalidation.ts'
 import { RouteInvalidation } from './responses/route-invalidation.ts'
-import type { Storable, StoredResponse } from './responses/stored-response.ts'
-import { ownHeaders, storable } from './responses/stored-response.ts'
+import type { StoredResponse } from './responses/stored-response.ts'
 
-export type { ResponseOptions, Tenant } from './responses/cached-responses.ts'
+export type { ResponseOptions, Tenant } from './responses/response-options.ts'
 export type { NodeRequest } from './responses/node-messages.ts'
 export type { RouteOptions, RouteRule } from './responses/route-invalidation.ts'
 
@@ -117,7 +116,6 @@ export function CacheResponse<Asked extends NodeRequest = NodeRequest>(
   options: ResponseOptions<[request: Asked]> = {},
 ): RouteDecorator {
   const responses = new CachedResponses<[Asked], Returned>(cache, name, options)
-  const policy = policyOf(name, options)
   return marking({
     cache,
     intercept: async ({ request, response, run }) => {
@@ -126,19 +124,23 @@ export function CacheResponse<Asked extends NodeRequest = NodeRequest>(
       const way = await responses.ask([request as Asked], asked)
       if (way.kind === 'kept') {
         for (const [header, value] of way.content.response.headers) response.header(header, value)
-        prepare({ response, asked, policy }, way.content.response, way)
+        const present = response.getHeaders()
+        prepare(response, responses.sending(way.content.response, { asked, way, present }))
         return way.content.value
       }
       const inherited = response.getHeaders()
       try {
         response.header('cache-status', cacheStatus(way))
         const value = await run()
-        const made = way.keeps ? storableOf(value, response, inherited, responses.keyed) : null
-        if (made !== null) {
-          const content = { value, response: { ...made.response, body: new Uint8Array() } }
-          way.settle({ content, ttlSeconds: made.ttlSeconds })
-          prepare({ response, asked, policy }, made.response, way)
-        }
+        const body = way.keeps && isPlain(value) ? JSON.stringify(value) : undefined
+        if (body === undefined) return value
+        const [present, status] = [response.getHeaders(), response.statusCode]
+        const of = { status, headers: present, inherited, body: Buffer.from(body) }
+        const made = responses.storable(of)
+        if (made === null) return value
+        const content = { value, response: { ...made.response, body: new Uint8Array() } }
+        way.settle({ content, ttlSeconds: made.ttlSeconds })
+        prepare(response, responses.sending(made.response, { asked, way, present }))
         return value
       } finally {
         way.settle(null)
@@ -234,18 +236,6 @@ async function started(cache: CacheManager): Promise<void> {
   }
 }
 
-function storableOf(
-  value: unknown,
-  response: NestResponse,
-  inherited: ReturnType<NestResponse['getHeaders']>,
-  keyed: readonly string[],
-): Storable | null {
-  if (value === undefined || !isPlain(value)) return null
-  const headers = ownHeaders(response.getHeaders(), inherited)
-  const body = Buffer.from(JSON.stringify(value))
-  return storable({ status: response.statusCode, headers, body }, keyed)
-}
-
 /** Whether a value is the same after it has been kept. */
 function isPlain(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return typeof value !== 'function'
@@ -258,19 +248,7 @@ function isPlain(value: unknown): boolean {
 }
 
 /** Sets what a response says of itself. */
-function prepare(
-  to: {
-    readonly response: NestResponse & NodeResponse
-    readonly asked: AskedRequest
-    readonly policy: Policy
-  },
-  content: StoredResponse,
-  way: WayTaken,
-): void {
-  const { status, headers } = sendingOf(content, to.policy, to.asked, way)
-  const present = to.response.getHeaders()
-  for (const [name, value] of headers) {
-    to.response.header(name, withPresent(name, value, present[name]))
-  }
-  if (status === 304) asNotModified(to.response.raw ?? to.response)
+function prepare(response: NestResponse & NodeResponse, { status, headers }: Sending): void {
+  for (const [name, value] of headers) response.header(name, value)
+  if (status === 304) asNotModified(response.raw ?? response)
 }

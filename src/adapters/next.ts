@@ -1,10 +1,10 @@
 import type { CacheManager } from '../engine/caches/create-cache.ts'
-import type { ResponseOptions } from './responses/cached-responses.ts'
+import type { ResponseOptions } from './responses/response-options.ts'
 import type { RouteRule } from './responses/route-invalidation.ts'
 import { RouteInvalidation } from './responses/route-invalidation.ts'
 import { WebResponses } from './responses/web.ts'
 
-export type { ResponseOptions, Tenant } from './responses/cached-responses.ts'
+export type { ResponseOptions, Tenant } from './responses/response-options.ts'
 export type { RouteOptions, RouteRule } from './responses/route-invalidation.ts'
 
 /** A route handler, of Next.js or of any server that speaks in `Request` and `Response`. */

@@ -3,6 +3,7 @@ import { cacheResponse, invalidatesRoute } from '../../src/adapters/next.ts'
 import { systemTiming } from '../../src/base/timing.ts'
 import type { CacheManager } from '../../src/cache.ts'
 import { createCache } from '../../src/cache.ts'
+import type { Gate } from '../support/gate.ts'
 import { gate } from '../support/gate.ts'
 
 let cache: CacheManager
@@ -24,6 +25,15 @@ const counting =
   (init: ResponseInit = {}) =>
   () =>
     new Response(`run ${(runs += 1)}`, init)
+/** A handler whose answers wait for a gate; the first one fails where that is said. */
+const waiting =
+  (making: Gate<void>, { firstFails = false } = {}) =>
+  async () => {
+    const run = (runs += 1)
+    await making.passed
+    if (firstFails && run === 1) throw new Error('broken')
+    return new Response(`run ${run}`)
+  }
 /** What a request leaves behind is stored when it has its response. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 const textOf = async (response: Promise<Response>): Promise<string> => (await response).text()
@@ -95,14 +105,7 @@ describe('a response', () => {
 
   test('law: that was made before an invalidation is not kept after it', async () => {
     const making = gate()
-    const route = cacheResponse(
-      cache,
-      'page',
-    )(async () => {
-      const run = (runs += 1)
-      if (run === 1) await making.passed
-      return new Response(`run ${run}`)
-    })
+    const route = cacheResponse(cache, 'page')(waiting(making))
     const before = route(get())
     await expect.poll(() => runs).toBe(1)
     await cache.remove({ patterns: ['page:*'] })
@@ -140,15 +143,7 @@ describe('a response that is not kept', () => {
 
   test('of a handler that throws is nobody else’s', async () => {
     const making = gate()
-    const route = cacheResponse(
-      cache,
-      'page',
-    )(async () => {
-      const run = (runs += 1)
-      await making.passed
-      if (run === 1) throw new Error('broken')
-      return new Response(`run ${run}`)
-    })
+    const route = cacheResponse(cache, 'page')(waiting(making, { firstFails: true }))
     const asked = [route(get()), route(get())]
     await expect.poll(() => runs).toBe(1)
     making.open()

@@ -49,7 +49,7 @@ export const tenantOf = (header: string | null | undefined): number | null =>
   Number(header ?? 0) || null
 
 /** The options of `/open`. */
-export const open = { vary: ['Accept-Language'], credentials: ['x-api-key'] }
+export const open = { vary: ['Accept-Language'], credentials: ['x-api-key'], bodyBytesMax: 1_000 }
 
 /** What `/write` invalidates. */
 export const written = ['mine:tenant_{tenantId}:*', 'open:*'] as const

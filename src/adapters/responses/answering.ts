@@ -1,6 +1,6 @@
 import type { AnswerState } from '../../model/answer.ts'
 import { durationMs } from '../../engine/caches/settings.ts'
-import type { AskedRequest, ResponseOptions } from './cached-responses.ts'
+import type { AskedRequest, ResponseOptions } from './response-options.ts'
 import type { StoredResponse } from './stored-response.ts'
 
 /** Which way a request was answered. */
@@ -33,20 +33,26 @@ export function policyOf(
 
 /**
  * How a response that may be kept is sent: with its entity tag, its age if it was kept, and as a 304 without a body to
- * whom has it already.
+ * whom has it already. What it varies by as it is, by the headers that are `present`, it goes on varying by.
  */
 export function sendingOf(
   { headers, etag }: StoredResponse,
   policy: Policy,
-  asked: AskedRequest,
-  way: WayTaken,
+  {
+    asked,
+    way,
+    present,
+  }: {
+    readonly asked: AskedRequest
+    readonly way: WayTaken
+    readonly present: Readonly<Record<string, unknown>>
+  },
 ): Sending {
   const of = (name: string): string | undefined => headers.find(([each]) => each === name)?.[1]
-  const vary = [of('vary'), ...policy.keyed].filter((each) => each !== undefined)
   const sent: (readonly [string, string | undefined])[] = [
     ['etag', etag ?? undefined],
     ['cache-control', of('cache-control') ?? policy.cacheControl],
-    ['vary', [...new Set(vary.flatMap((each) => each.toLowerCase().split(/\s*,\s*/)))].join(', ')],
+    ['vary', varyOf([of('vary'), ...policy.keyed], present['vary'])],
     ['age', way.kind === 'kept' ? String(Math.floor(way.ageMs / 1_000)) : undefined],
     ['cache-status', cacheStatus(way)],
   ]
@@ -56,10 +62,18 @@ export function sendingOf(
   }
 }
 
-/** A header that is to be set where there may be one: what a response varies by, it goes on varying by. */
-export function withPresent(name: string, value: string, present: unknown): string {
-  if (name !== 'vary' || (typeof present !== 'string' && !Array.isArray(present))) return value
-  return [...new Set(`${String(present)}, ${value}`.toLowerCase().split(/\s*,\s*/))].join(', ')
+function varyOf(own: readonly (string | undefined)[], present: unknown): string | undefined {
+  const names = own.filter((each) => each !== undefined)
+  if (names.length === 0) return undefined
+  const others = [present].flat().filter((each) => typeof each === 'string')
+  return [
+    ...new Set(
+      [...others, ...names]
+        .join(',')
+        .toLowerCase()
+        .split(/\s*,\s*/),
+    ),
+  ].join(', ')
 }
 
 /** What became of a request, as RFC 9211 says it. */

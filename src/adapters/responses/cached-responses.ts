@@ -3,49 +3,13 @@ import { TidemarkError } from '../../model/errors.ts'
 import type { CacheManager } from '../../engine/caches/create-cache.ts'
 import type { Kind } from '../../engine/caches/kind.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
-import type { DurationText } from '../../define/config/tidemark-config.ts'
+import type { Policy, Sending, WayTaken } from './answering.ts'
+import { policyOf, sendingOf } from './answering.ts'
 import type { Settled } from './passage.ts'
 import { Passage } from './passage.ts'
-
-/** Whose response it is. */
-export type Tenant = string | number | bigint
-
-/** What is said of the responses of a route; functions get what its handler gets. */
-export interface ResponseOptions<Context extends readonly unknown[]> {
-  /** How long a response is fresh, if nothing invalidates it and its handler does not say it in `Cache-Control`. */
-  readonly ttl?: DurationText
-  /** What in the database responses depend on. `{ quotes: 'tenant_id' }`: rows of the tenant. */
-  readonly dependsOn?: DependsOn<readonly [tenant: Tenant]>
-  /** Names by which responses can be invalidated together. */
-  readonly tags?: readonly string[] | ((...context: Context) => readonly string[])
-  /**
-   * Whose response it is: part of the key. Where it says null or undefined the response is not kept, nor is one to a
-   * request with credentials where this is left out.
-   */
-  readonly tenant?: (...context: Context) => Tenant | null | undefined
-  /** What tells responses of a tenant apart. Default: method, host, path and query. */
-  readonly key?: (...context: Context) => unknown
-  /** Request headers that the response depends on: parts of the key, named in `Vary`. */
-  readonly vary?: readonly string[]
-  /** Request headers that say who asks, beside `authorization` and `cookie`. */
-  readonly credentials?: readonly string[]
-  /** How long browsers may use it without asking: no invalidation reaches them. Default: they ask each time, and get a 304. */
-  readonly browserTtl?: DurationText
-  /** Longer bodies are not kept. Default: 1 MiB. */
-  readonly bodyBytesMax?: number
-  /** Nobody waits longer for another one's response; he has his own made then. Default `'10s'`. */
-  readonly hardTimeout?: DurationText
-  /** Names the version of the handler: another one does not answer with what this one made. */
-  readonly version?: string
-}
-
-/** A request, as every framework can tell it. */
-export interface AskedRequest {
-  readonly method: string
-  /** Path and query. */
-  readonly target: string
-  readonly header: (name: string) => string | undefined
-}
+import type { AskedRequest, ResponseOptions, Tenant } from './response-options.ts'
+import type { Storable, StoredResponse } from './stored-response.ts'
+import { ownHeaders, storable } from './stored-response.ts'
 
 /** How a request is answered: with what was kept, or by its handler, which is then to be told. */
 export type Way<Content> =
@@ -66,9 +30,21 @@ export interface Making<Content> {
   readonly settle: (settled: Settled<Content> | null) => void
 }
 
+type Headers = Readonly<Record<string, unknown>>
+
+/** What a handler has made. */
+interface Made {
+  readonly status: number
+  readonly headers: Headers
+  /** Those that were set before it. */
+  readonly inherited: Headers
+  readonly body: Uint8Array
+}
+
 /** So are requests marked that say who asks. */
 const credentialHeaders = ['authorization', 'cookie']
 const safeMethods = ['GET', 'HEAD']
+const bodyBytesMaxDefault = 1024 * 1024
 
 /**
  * The responses of a route, as a kind of entries.
@@ -79,16 +55,21 @@ const safeMethods = ['GET', 'HEAD']
 export class CachedResponses<Context extends readonly unknown[], Content> {
   readonly #options: ResponseOptions<Context>
   readonly #kind: Kind<[tenant: Tenant, passage: Passage<Content>], Content | null>
+  /** Longer bodies are not kept. */
+  readonly bodyBytesMax: number
+  readonly #policy: Policy
   /** Request headers that are part of the key. */
-  readonly keyed: readonly string[]
+  readonly #keyed: readonly string[]
   readonly #credentials: readonly string[]
 
   constructor(cache: CacheManager, name: string, options: ResponseOptions<Context>) {
     const { ttl, dependsOn, tenant, hardTimeout, version = name } = options
+    const { credentials = [], vary = [] } = options
     if (dependsOn !== undefined && tenant === undefined) requireNoTenant(name, dependsOn)
     this.#options = options
-    this.keyed = (options.vary ?? []).map((each) => each.toLowerCase())
-    const { credentials = [] } = options
+    this.bodyBytesMax = options.bodyBytesMax ?? bodyBytesMaxDefault
+    this.#policy = policyOf(name, options)
+    this.#keyed = vary.map((each) => each.toLowerCase())
     this.#credentials = [...credentialHeaders, ...credentials].map((each) => each.toLowerCase())
     this.#kind = cache.define(
       name,
@@ -124,6 +105,20 @@ export class CachedResponses<Context extends readonly unknown[], Content> {
     return { kind: 'kept', content: first.value, ageMs: first.ageMs, state: first.state }
   }
 
+  /** What may be kept of what a handler has made; null: nothing. */
+  storable({ status, headers, inherited, body }: Made): Storable | null {
+    if (body.length > this.bodyBytesMax) return null
+    return storable({ status, headers: ownHeaders(headers, inherited), body }, this.#keyed)
+  }
+
+  /** How a response is sent that may be kept, where headers are `present` already. */
+  sending(
+    response: StoredResponse,
+    of: { readonly asked: AskedRequest; readonly way: WayTaken; readonly present: Headers },
+  ): Sending {
+    return sendingOf(response, this.#policy, of)
+  }
+
   #mayKeep(asked: AskedRequest, tenant: Tenant | null): boolean {
     if (!safeMethods.includes(asked.method) || asked.header('range') !== undefined) return false
     if (this.#options.tenant !== undefined) return tenant !== null
@@ -134,7 +129,7 @@ export class CachedResponses<Context extends readonly unknown[], Content> {
     const { key } = this.#options
     const what =
       key === undefined ? { [method]: target, host: header('host') } : { [method]: key(...context) }
-    return [{ ...what, ...Object.fromEntries(this.keyed.map((name) => [name, header(name)])) }]
+    return [{ ...what, ...Object.fromEntries(this.#keyed.map((name) => [name, header(name)])) }]
   }
 
   #tags(context: Context): readonly string[] {

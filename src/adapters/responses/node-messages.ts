@@ -1,4 +1,4 @@
-import type { AskedRequest } from './cached-responses.ts'
+import type { AskedRequest } from './response-options.ts'
 
 /** What of a request of Node's `http` is used. */
 export interface NodeRequest {
@@ -29,7 +29,7 @@ export function askedOf({
   originalUrl,
   url = '/',
   headers,
-}: NodeRequest): AskedRequest {
+}: Omit<NodeRequest, 'params'>): AskedRequest {
   const now = { ...headers }
   return {
     method,

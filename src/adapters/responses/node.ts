@@ -1,26 +1,18 @@
-import type { CacheManager } from '../../engine/caches/create-cache.ts'
-import type { Policy, WayTaken } from './answering.ts'
-import { cacheStatus, ofBody, policyOf, sendingOf, withPresent } from './answering.ts'
+import type { WayTaken } from './answering.ts'
+import { cacheStatus, ofBody } from './answering.ts'
+import type { Making } from './cached-responses.ts'
+import { CachedResponses } from './cached-responses.ts'
 import type { NodeRequest, NodeResponse } from './node-messages.ts'
 import { askedOf } from './node-messages.ts'
-import type { AskedRequest, Making, ResponseOptions } from './cached-responses.ts'
-import { CachedResponses } from './cached-responses.ts'
+import type { AskedRequest } from './response-options.ts'
 import { tap } from './response-tap.ts'
-import type { Storable, StoredResponse } from './stored-response.ts'
-import { bodyBytesMaxDefault, ownHeaders, storable } from './stored-response.ts'
+import type { StoredResponse } from './stored-response.ts'
 
 /** The responses of a route of a server over Node's `http`. */
-export class NodeResponses<Context extends readonly unknown[]> {
-  readonly #responses: CachedResponses<Context, StoredResponse>
-  readonly #policy: Policy
-  readonly #bodyBytesMax: number
-
-  constructor(cache: CacheManager, name: string, options: ResponseOptions<Context>) {
-    this.#policy = policyOf(name, options)
-    this.#responses = new CachedResponses(cache, name, options)
-    this.#bodyBytesMax = options.bodyBytesMax ?? bodyBytesMaxDefault
-  }
-
+export class NodeResponses<Context extends readonly unknown[]> extends CachedResponses<
+  Context,
+  StoredResponse
+> {
   /** Answers a request with what was kept, or calls `make`, and looks on while it answers. */
   async answer(
     request: NodeRequest,
@@ -29,7 +21,7 @@ export class NodeResponses<Context extends readonly unknown[]> {
     make: () => void,
   ): Promise<void> {
     const asked = askedOf(request)
-    const way = await this.#responses.ask(context, asked)
+    const way = await this.ask(context, asked)
     if (way.kind === 'kept') {
       for (const [name, value] of way.content.headers) response.setHeader(name, value)
       const isEmpty = this.#prepare(response, way.content, asked, way)
@@ -48,12 +40,10 @@ export class NodeResponses<Context extends readonly unknown[]> {
     asked: AskedRequest,
     way: WayTaken,
   ): boolean {
-    const { status, headers } = sendingOf(content, this.#policy, asked, way)
-    response.statusCode = status
     const present = response.getHeaders()
-    for (const [name, value] of headers) {
-      response.setHeader(name, withPresent(name, value, present[name]))
-    }
+    const { status, headers } = this.sending(content, { asked, way, present })
+    response.statusCode = status
+    for (const [name, value] of headers) response.setHeader(name, value)
     if (status === 304) for (const name of ofBody) response.removeHeader(name)
     return status === 304
   }
@@ -71,8 +61,10 @@ export class NodeResponses<Context extends readonly unknown[]> {
     response.once('close', () => {
       way.settle(null)
     })
-    tap(response, this.#bodyBytesMax, (body) => {
-      const made = body === null ? null : this.#storable(response, body, inherited)
+    tap(response, this.bodyBytesMax, (body) => {
+      const { statusCode: status } = response
+      const made =
+        body && this.storable({ status, headers: response.getHeaders(), inherited, body })
       if (made === null) return { isEmpty: false, ended: () => undefined }
       const { response: content, ttlSeconds } = made
       const isEmpty = !response.headersSent && this.#prepare(response, content, asked, way)
@@ -85,14 +77,5 @@ export class NodeResponses<Context extends readonly unknown[]> {
         },
       }
     })
-  }
-
-  #storable(
-    response: NodeResponse,
-    body: Uint8Array,
-    inherited: ReturnType<NodeResponse['getHeaders']>,
-  ): Storable | null {
-    const headers = ownHeaders(response.getHeaders(), inherited)
-    return storable({ status: response.statusCode, headers, body }, this.#responses.keyed)
   }
 }

@@ -38,9 +38,6 @@ const notOfContent = new Set([
   'upgrade',
 ])
 
-/** Longer bodies are not kept, if nothing else is said. */
-export const bodyBytesMaxDefault: number = 1024 * 1024
-
 const aYear = 365 * 24 * 60 * 60
 
 /**

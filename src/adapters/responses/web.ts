@@ -1,23 +1,14 @@
-import type { CacheManager } from '../../engine/caches/create-cache.ts'
-import type { Policy, Sending, WayTaken } from './answering.ts'
-import { cacheStatus, ofBody, policyOf, sendingOf, withPresent } from './answering.ts'
-import type { AskedRequest, ResponseOptions } from './cached-responses.ts'
+import type { WayTaken } from './answering.ts'
+import { cacheStatus, ofBody } from './answering.ts'
 import { CachedResponses } from './cached-responses.ts'
+import type { AskedRequest } from './response-options.ts'
 import type { Storable, StoredResponse } from './stored-response.ts'
-import { bodyBytesMaxDefault, ownHeaders, storable } from './stored-response.ts'
 
 /** The responses of a route of a server that speaks in `Request` and `Response`. */
-export class WebResponses<Context extends readonly unknown[]> {
-  readonly #responses: CachedResponses<Context, StoredResponse>
-  readonly #policy: Policy
-  readonly #bodyBytesMax: number
-
-  constructor(cache: CacheManager, name: string, options: ResponseOptions<Context>) {
-    this.#policy = policyOf(name, options)
-    this.#responses = new CachedResponses(cache, name, options)
-    this.#bodyBytesMax = options.bodyBytesMax ?? bodyBytesMaxDefault
-  }
-
+export class WebResponses<Context extends readonly unknown[]> extends CachedResponses<
+  Context,
+  StoredResponse
+> {
   /**
    * Answers a request with what was kept, or with what `make` makes of it. Headers that it had before its handler, in
    * `inherited`, are not kept.
@@ -29,29 +20,40 @@ export class WebResponses<Context extends readonly unknown[]> {
     inherited: Headers = new Headers(),
   ): Promise<Response> {
     const asked = askedOf(request)
-    const way = await this.#responses.ask(context, asked)
+    const way = await this.ask(context, asked)
     if (way.kind === 'kept') {
       const headers = new Headers(inherited)
       for (const [header, value] of way.content.headers) headers.set(header, value)
-      return sent(headers, way.content, sendingOf(way.content, this.#policy, asked, way))
+      return this.#sent(headers, way.content, asked, way)
     }
     try {
       const response = await make()
-      const body =
-        way.keeps && isWhole(response) ? await bodyOf(response, this.#bodyBytesMax) : null
-      const made = body instanceof Uint8Array ? this.#storable(response, body, inherited) : null
+      const body = way.keeps && isWhole(response) ? await bodyOf(response, this.bodyBytesMax) : null
+      const made = body instanceof Uint8Array ? this.#storableOf(response, body, inherited) : null
       if (made === null) return passedOn(response, body, way)
       way.settle({ content: made.response, ttlSeconds: made.ttlSeconds })
-      const sending = sendingOf(made.response, this.#policy, asked, way)
-      return sent(new Headers(response.headers), made.response, sending)
+      return this.#sent(new Headers(response.headers), made.response, asked, way)
     } finally {
       way.settle(null)
     }
   }
 
-  #storable(response: Response, body: Uint8Array, inherited: Headers): Storable | null {
-    const headers = ownHeaders(Object.fromEntries(response.headers), Object.fromEntries(inherited))
-    return storable({ status: response.status, headers, body }, this.#responses.keyed)
+  #storableOf(response: Response, body: Uint8Array, inherited: Headers): Storable | null {
+    return this.storable({
+      status: response.status,
+      headers: Object.fromEntries(response.headers),
+      inherited: Object.fromEntries(inherited),
+      body,
+    })
+  }
+
+  #sent(headers: Headers, content: StoredResponse, asked: AskedRequest, way: WayTaken): Response {
+    const present = Object.fromEntries(headers)
+    const { status, headers: own } = this.sending(content, { asked, way, present })
+    for (const [name, value] of own) headers.set(name, value)
+    if (status === 304) for (const name of ofBody) headers.delete(name)
+    const isEmpty = status === 304 || content.body.length === 0
+    return new Response(isEmpty ? null : Uint8Array.from(content.body), { status, headers })
   }
 }
 
@@ -64,17 +66,6 @@ function passedOn(
   const passed = new Response(body ?? response.body, response)
   passed.headers.set('cache-status', cacheStatus(way))
   return passed
-}
-
-function sent(
-  headers: Headers,
-  { body }: StoredResponse,
-  { status, headers: own }: Sending,
-): Response {
-  for (const [name, value] of own) headers.set(name, withPresent(name, value, headers.get(name)))
-  if (status === 304) for (const name of ofBody) headers.delete(name)
-  const bytes = status === 304 || body.length === 0 ? null : Uint8Array.from(body)
-  return new Response(bytes, { status, headers })
 }
 
 /** A request, as the cache asks about it. */
