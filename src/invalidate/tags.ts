@@ -35,15 +35,6 @@ const escapes: Readonly<Record<string, string>> = {
 const escaped = (text: string): string =>
   text.replaceAll(/[%,=:\n]/g, (found) => escapes[found] ?? found)
 
-/** The value that stands so in a tag; null for NULL. */
-export const valueOfText = (text: string): string | null =>
-  text === '\\N'
-    ? null
-    : text.replaceAll(
-        /%25|%2C|%3D|%3A|%0A/g,
-        (found) => Object.keys(escapes).find((plain) => escapes[plain] === found) ?? found,
-      )
-
 /** The words of a kind from the first on: `dashboard:kpis` gives `dashboard` and `dashboard:kpis`. */
 export function beginnings(kind: string): string[] {
   const words = kind.split(':')
