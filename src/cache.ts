@@ -13,6 +13,7 @@ export type {
   KindOptions,
   HitRateOptions,
   StoreOption,
+  TermOptions,
   WarmOptions,
 } from './engine/caches/cache-options.ts'
 export type {

@@ -24,9 +24,14 @@ export class Breaker {
     this.#timing = timing
   }
 
+  /** Whether calls are kept away; one that is let through nevertheless finds out for the others. */
+  get isOpen(): boolean {
+    return this.#failures >= this.#limits.failuresMax
+  }
+
   /** Runs `call`, or returns null at once while the breaker is open, or when the call fails or takes too long. */
   async attempt<Result>(call: () => Promise<Result>, withinMs: number): Promise<Result | null> {
-    const open = this.#failures >= this.#limits.failuresMax
+    const open = this.isOpen
     if (open && (this.#probing || this.#timing.now() < this.#openUntil)) return null
     this.#probing = open
     try {

@@ -1,32 +1,26 @@
-import type { Backoff } from '../base/backoff.ts'
-import { backoffMs } from '../base/backoff.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Timing } from '../base/timing.ts'
-import { LateError, passing, within } from '../base/timing.ts'
+import { LateError, within } from '../base/timing.ts'
 import type { Answer, AnswerState, AnswerTier } from '../model/answer.ts'
 import type { WriteToken } from '../model/write-token.ts'
-import { TidemarkError } from '../model/errors.ts'
-import type {
-  EntryKey,
-  InvalidationRequest,
-  News,
-  Position,
-  Tag,
-  Verb,
-} from '../model/invalidation.ts'
+import type { EntryKey, InvalidationRequest, News, Tag, Verb } from '../model/invalidation.ts'
+import type { BreakerLimits } from './breaker.ts'
+import { Breaker } from './breaker.ts'
+import { blind, tooLate, unseen, untold } from './cache-errors.ts'
 import type { CacheEvent, CacheListener } from './cache-event.ts'
 import type { EntryAddress, EntryRequest, EntryTerms } from './entry-request.ts'
 import type { Explanation } from './explanation.ts'
 import { explainAbsent, explainMemory, explainShared } from './explanation.ts'
-import type { Arrival, Course, Flight, Joinable } from './flight.ts'
-import { Flights } from './flight.ts'
+import type { Joinable } from './flight.ts'
 import { Follower } from './follower.ts'
 import type { Journal } from './journal.ts'
 import type { Standing } from './ledger.ts'
 import { Ledger } from './ledger.ts'
+import { Loader } from './loader.ts'
 import type { MemoryEntry } from './memory-tier.ts'
-import { frozen, longAgo, MemoryTier, renewalTime } from './memory-tier.ts'
-import type { Lease, SharedTier } from './shared-tier.ts'
+import { longAgo, MemoryTier } from './memory-tier.ts'
+import { Outbox } from './outbox.ts'
+import type { SharedTier } from './shared-tier.ts'
 import type { TracedInvalidation } from './trail.ts'
 import { Trail } from './trail.ts'
 
@@ -46,8 +40,8 @@ export interface CacheParts {
   readonly listener: CacheListener
 }
 
-/** An invalidation that was not taken is tried again. */
-const retry: Backoff = { baseMs: 50, maxMs: 2_000 }
+/** After three loads in a row that brought nothing while the journal is away, one a second is tried. */
+const sourceLimits: BreakerLimits = { failuresMax: 3, openMs: 1_000 }
 
 /**
  * One node's cache of a namespace: memory, then the shared tier, then the source.
@@ -60,24 +54,25 @@ export class Cache {
   readonly #parts: CacheParts
   readonly #ledger = new Ledger()
   readonly #memory: MemoryTier
-  readonly #flights: Flights
   readonly #follower: Follower
   readonly #shared: SharedTier | null
+  readonly #outbox: Outbox
+  readonly #loader: Loader
   readonly #trail = new Trail()
-  /** What this process is about to invalidate and the journal does not have yet. */
-  readonly #pending = new Set<InvalidationRequest>()
+  /** Keeps readers who have something to fall back on away from a source that does not answer either. */
+  readonly #source: Breaker
   #closed = false
 
   constructor(parts: CacheParts) {
     this.#parts = parts
+    this.#source = new Breaker(sourceLimits, parts.timing)
     this.#memory = new MemoryTier(parts.entriesMax, this.#ledger)
-    this.#flights = new Flights(this.#ledger)
     this.#follower = new Follower(parts.journal, this.#ledger, parts, {
       onKey: (key, verb) => {
         this.#invalidateKey(key, verb)
       },
       onFailure: (error) => {
-        this.tell({ event: 'unreachable', what: 'journal', error })
+        this.#tellUnreachable(error)
       },
       onNews: (news, since) => {
         this.#shared?.follow(news, since)
@@ -86,6 +81,22 @@ export class Cache {
       },
     })
     this.#shared = parts.shared?.(this.#follower) ?? null
+    const made = { ...parts, follower: this.#follower, shared: this.#shared }
+    this.#outbox = new Outbox({
+      ...made,
+      onUnreachable: (error) => {
+        this.#tellUnreachable(error)
+      },
+    })
+    this.#loader = new Loader({
+      ...made,
+      ledger: this.#ledger,
+      memory: this.#memory,
+      outbox: this.#outbox,
+      tell: (event) => {
+        this.tell(event)
+      },
+    })
   }
 
   /** How many entries memory holds. */
@@ -134,7 +145,7 @@ export class Cache {
   /** Has an entry loaded, whatever is there, as when it is renewed. */
   async renew(request: EntryRequest): Promise<void> {
     const direct = !(await this.#follower.catchUp())
-    await this.#flight(request, { since: this.#parts.timing.now(), direct }, true).arrival
+    await this.#loader.flight(request, { since: this.#parts.timing.now(), direct }, true).arrival
   }
 
   /**
@@ -153,9 +164,10 @@ export class Cache {
       entry.freshUntil - timing.now() > freshMs &&
       this.#standing(entry) === 'valid'
     if (lasts(this.#memory.get(key))) return false
-    const { tier, entry } = await this.#flight(request, this.#joinable(terms, true), false).arrival
+    const { tier, entry } = await this.#loader.flight(request, this.#joinable(terms, true), false)
+      .arrival
     if (tier === 'source' || lasts(entry)) return tier === 'source'
-    await this.#flight(request, { since: timing.now(), direct: false }, true).arrival
+    await this.#loader.flight(request, { since: timing.now(), direct: false }, true).arrival
     return true
   }
 
@@ -184,9 +196,10 @@ export class Cache {
    * @throws TidemarkError TIDEMARK_CACHE_UNREACHABLE when the journal did not take it in time.
    */
   async invalidate(request: InvalidationRequest): Promise<void> {
+    const { timing, lookMs } = this.#parts
     this.#invalidateHere(request)
     try {
-      await within(this.#parts.timing, this.#spread(request), this.#parts.lookMs + this.#bound())
+      await within(timing, this.#outbox.spread(request), lookMs + this.#bound())
     } catch (error) {
       throw error instanceof LateError ? untold(error) : error
     }
@@ -202,12 +215,10 @@ export class Cache {
     if (tags.length + told.length === 0) return
     const request = { verb: 'remove', keys: [], tags: [...tags, ...told] } as const
     this.#invalidateHere(request)
-    const reached = this.#reach(request, async () => {
-      if (tags.length > 0) await this.#seen(await this.#append({ ...request, tags }))
-      else if (await this.#follower.lookAgain()) await this.#shared?.caughtUp()
-    })
-    await within(this.#parts.timing, reached, this.#parts.lookMs).catch((error: unknown) => {
-      this.tell({ event: 'unreachable', what: 'journal', error })
+    const { timing, lookMs } = this.#parts
+    const announced = this.#outbox.announce(request, tags)
+    await within(timing, announced, lookMs).catch((error: unknown) => {
+      this.#tellUnreachable(error)
     })
     this.tell({ event: 'invalidated', by: 'here', ...request })
   }
@@ -248,6 +259,7 @@ export class Cache {
   /** Ends what the cache began; reads that wait get their answers or errors. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#outbox.close()
     this.#follower.close()
     await this.#shared?.close()
     await this.#parts.journal.close()
@@ -277,30 +289,55 @@ export class Cache {
       if (now >= known.renewAt) this.#renewBehind(request)
       return answerOf(known, 'hit', 'memory', now)
     }
-    const leftMs = askedAt + terms.hardMs - now
     const stale = current && this.#isServable(known)
+    const until = askedAt + terms.hardMs
+    const spared = await this.#spared(request, current, until - now)
+    if (spared !== undefined) return spared
     try {
+      const leftMs = until - this.#parts.timing.now()
       const waitMs = stale ? Math.min(terms.softMs, leftMs) : leftMs
       return await within(this.#parts.timing, this.#await(request, current), waitMs)
     } catch (error) {
-      const last = this.#memory.get(key)
       const late = error instanceof LateError
-      if (!this.#isServable(last)) throw late ? tooLate(request) : error
-      return answerOf(
-        last,
-        stale && late ? 'stale' : 'fallback',
-        'memory',
-        this.#parts.timing.now(),
-      )
+      const last = this.#last(key, stale && late ? 'stale' : 'fallback')
+      if (last === undefined) throw late ? tooLate(key, terms.hardMs) : error
+      return last
     }
+  }
+
+  /**
+   * The answer of a reader who has something to fall back on while the journal is away: he is spared the wait for a source that
+   * does not answer either. Undefined: he has to ask it.
+   */
+  async #spared(
+    request: EntryRequest,
+    current: boolean,
+    waitMs: number,
+  ): Promise<Answer<unknown> | undefined> {
+    const { key } = request
+    if (current || !this.#follower.isAway || this.#last(key, 'fallback') === undefined)
+      return undefined
+    const { isOpen } = this.#source
+    const asked = this.#source.attempt(() => this.#await(request, false), waitMs)
+    const answer = isOpen ? null : await asked
+    return answer ?? this.#last(key, 'fallback')
+  }
+
+  /** What memory has, if it may be served though it is not known to be true; undefined if not. */
+  #last(key: EntryKey, state: 'stale' | 'fallback'): Answer<unknown> | undefined {
+    const entry = this.#memory.get(key)
+    if (!this.#isServable(entry)) return undefined
+    return answerOf(entry, state, 'memory', this.#parts.timing.now())
   }
 
   async #await(request: EntryRequest, current: boolean): Promise<Answer<unknown>> {
     const asked = this.#ledger.moment
-    const flight = this.#flight(request, this.#joinable(request.terms, current), false)
+    const { landing } = this.#loader
+    const flight = this.#loader.flight(request, this.#joinable(request.terms, current), false)
     const { entry, tier, stood } = await flight.arrival
-    // What the load itself has named as a tag may have been invalidated between its beginning and this question.
-    if (!stood && asked > flight.at) return this.#await(request, current)
+    // What outdates it, or what others were given, may have come between its beginning and this question.
+    const isLate = asked > flight.at || landing >= (flight.overtakenBy ?? Infinity)
+    if (!stood && isLate) return this.#await(request, current)
     const now = this.#parts.timing.now()
     if (tier === 'source') return answerOf(entry, 'miss', tier, now)
     if (now >= entry.renewAt) this.#renewBehind(request)
@@ -333,7 +370,7 @@ export class Cache {
 
   #renewBehind(request: EntryRequest): void {
     const joinable = this.#joinable(request.terms, true)
-    this.#flight(request, joinable, true).arrival.catch(() => undefined)
+    this.#loader.flight(request, joinable, true).arrival.catch(() => undefined)
   }
 
   /**
@@ -347,159 +384,9 @@ export class Cache {
       : { since: now - this.#parts.maxLagMs, direct: true }
   }
 
-  #flight(request: EntryRequest, joinable: Joinable, renew: boolean): Flight {
-    const { key } = request
-    const flight = this.#flights.joinable(key, joinable)
-    if (flight !== undefined) return flight
-    const tags = this.#ledger.hold(request.tags)
-    const setOut = { key, tags, startedAt: this.#parts.timing.now(), direct: joinable.direct }
-    return this.#flights.begin(setOut, (course) => this.#fly(course, request, renew))
-  }
-
-  async #fly(course: Course, request: EntryRequest, renew: boolean): Promise<Arrival> {
-    const shared = course.direct ? null : this.#shared
-    const found = (await shared?.find(request, renew)) ?? null
-    if (found?.kind !== 'entry') return this.#load(course, request, found)
-    if (this.#isPending(request.key, found.entry.tags)) return this.#load(course, request, null)
-    const { value, tags, ageMs, fresh, tidemark, node } = found.entry
-    const loadedAt = Math.floor(this.#parts.timing.now() - ageMs)
-    const freshUntil = fresh ? Math.floor(loadedAt + found.entry.ttlMs) : longAgo
-    const entry = {
-      value: frozen(value),
-      at: course.at,
-      tags: this.#ledger.hold(tags),
-      loadedAt,
-      freshUntil,
-      renewAt: renewalTime({ freshUntil, loadMs: found.entry.loadMs }, request.terms, this.#parts),
-      staleUntil: Math.floor(loadedAt + found.entry.ttlMs + request.terms.staleMs),
-      tidemark,
-      node,
-    }
-    const stood = this.#stands(course, entry)
-    this.#keep(course, entry, { stood, may: stood })
-    return { entry, tier: 'shared', stood }
-  }
-
-  async #load(course: Course, request: EntryRequest, lease: Lease | null): Promise<Arrival> {
-    const { key, kind, tenant, terms } = request
-    const beganAt = this.#parts.timing.now()
-    const snapshot = await this.#snapshot()
-    try {
-      const loaded = await request.load()
-      const endedAt = this.#parts.timing.now()
-      const loadedAt = Math.floor(endedAt)
-      const ttlMs = loaded.ttlMs ?? terms.ttlMs
-      const freshUntil = Math.floor(loadedAt + ttlMs)
-      const loadMs = endedAt - beganAt
-      const entry = {
-        value: frozen(loaded.value),
-        at: course.at,
-        tags: this.#ledger.hold(
-          loaded.tags.length === 0 ? request.tags : [...request.tags, ...loaded.tags],
-        ),
-        loadedAt,
-        freshUntil,
-        renewAt: renewalTime({ freshUntil, loadMs }, terms, this.#parts),
-        staleUntil: Math.floor(freshUntil + terms.staleMs),
-        tidemark: snapshot ?? null,
-        node: this.#parts.node,
-      }
-      const stood = this.#stands(course, entry)
-      this.#shared?.loaded(key)
-      const may = stood && loaded.store && snapshot !== undefined
-      const stored = this.#keep(course, entry, { stood, may })
-      this.tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored, ttlMs })
-      if (stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
-      else lease?.release()
-      return { entry, tier: 'source', stood }
-    } catch (error) {
-      lease?.release()
-      const ms = this.#parts.timing.now() - beganAt
-      this.tell({ event: 'load_failed', kind, tenant, key, ms, error })
-      throw error
-    }
-  }
-
-  /**
-   * Stores an entry if it may be; else gives its tags back, and lets what memory has, which may be older, be over: readers
-   * are not given less than they were.
-   */
-  #keep(
-    course: Course,
-    entry: MemoryEntry,
-    { stood, may }: { readonly stood: boolean; readonly may: boolean },
-  ): boolean {
-    this.#flights.landed(course, stood)
-    if (may) this.#memory.set(course.key, entry)
-    else {
-      this.#ledger.release(entry.tags)
-      if (stood) this.#memory.expire(course.key)
-      else this.#memory.delete(course.key)
-    }
-    return may
-  }
-
-  #stands(course: Course, { tags }: MemoryEntry): boolean {
-    return this.#flights.stands({ ...course, tags })
-  }
-
-  /** Undefined: there is a database, and it does not answer; what is loaded now cannot be dated and is not kept. */
-  async #snapshot(): Promise<string | null | undefined> {
-    return within(this.#parts.timing, this.#parts.journal.snapshot(), this.#parts.lookMs).catch(
-      () => undefined,
-    )
-  }
-
   /** How long the last node may take to stop serving what it has not looked up; nothing where there is only one. */
   #bound(): number {
     return Number.isFinite(this.#parts.maxLagMs) ? this.#parts.maxLagMs : 0
-  }
-
-  async #spread(request: InvalidationRequest): Promise<void> {
-    await this.#reach(request, async () => {
-      const position = await this.#append(request)
-      await this.#seen(position)
-      await this.#parts.journal.settled(position)
-    })
-  }
-
-  /** Until the journal is reached, the shared tier is not believed about it. */
-  async #reach(request: InvalidationRequest, reach: () => Promise<void>): Promise<void> {
-    this.#pending.add(request)
-    try {
-      await reach()
-    } finally {
-      this.#pending.delete(request)
-    }
-  }
-
-  /** Whether the shared tier may still have what this process has invalidated: then it is as good as gone. */
-  #isPending(key: EntryKey, tags: readonly Tag[]): boolean {
-    for (const pending of this.#pending) {
-      if (pending.keys.includes(key) || pending.tags.some((tag) => tags.includes(tag))) return true
-    }
-    return false
-  }
-
-  async #append(request: InvalidationRequest): Promise<Position> {
-    const { journal, random, lookMs, timing } = this.#parts
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await within(timing, journal.append(request), lookMs)
-      } catch (error) {
-        if (this.#closed || isLasting(error)) throw error
-        this.tell({ event: 'unreachable', what: 'journal', error })
-        await passing(timing, backoffMs(retry, attempt, random))
-      }
-    }
-  }
-
-  async #seen(position: Position): Promise<void> {
-    // The look tells this process what it knows already; what it is for is to take the shared tier along.
-    while ((this.#follower.place?.position ?? -1) < position) {
-      if (!(await this.#follower.lookAgain())) return
-    }
-    await this.#shared?.caughtUp()
   }
 
   #invalidateHere({ keys, tags, verb }: InvalidationRequest): void {
@@ -521,9 +408,13 @@ export class Cache {
   }
 
   #invalidateKey(key: EntryKey, verb: Verb): void {
-    this.#flights.kill(key)
+    this.#loader.kill(key)
     if (verb === 'remove') this.#memory.delete(key)
     else this.#memory.expire(key)
+  }
+
+  #tellUnreachable(error: unknown): void {
+    this.tell({ event: 'unreachable', what: 'journal', error })
   }
 
   #tellAnswer({ key, kind, tenant }: EntryAddress, { state, tier }: Answer<unknown>): void {
@@ -549,41 +440,4 @@ function answerOf(
   now: number,
 ): Answer<unknown> {
   return { value, state, tier, ageMs: now - loadedAt, tidemark }
-}
-
-/** A fault that trying again does not mend. */
-const isLasting = (error: unknown): boolean =>
-  error instanceof TidemarkError && error.code !== 'TIDEMARK_DATABASE_UNREACHABLE'
-
-function blind(cause: unknown): TidemarkError {
-  return new TidemarkError({
-    code: 'TIDEMARK_CACHE_UNREACHABLE',
-    what: 'What was invalidated cannot be found out now, so no entry can be made ready.',
-    mend: 'See whether the store and the database answer.',
-    cause,
-  })
-}
-
-function untold(cause: unknown): TidemarkError {
-  return new TidemarkError({
-    code: 'TIDEMARK_CACHE_UNREACHABLE',
-    what: 'The invalidation holds in this process; other nodes could not be told in time.',
-    mend: 'It is tried again in the background. See whether the store and the database answer.',
-    cause,
-  })
-}
-
-const unseen = (ms: number): TidemarkError =>
-  new TidemarkError({
-    code: 'TIDEMARK_CACHE_TIMEOUT',
-    what: `The write of the token could not be seen within ${String(ms)} ms`,
-    mend: 'Commit before the token is used, and give the token of this database.',
-  })
-
-function tooLate({ key, terms }: EntryRequest): TidemarkError {
-  return new TidemarkError({
-    code: 'TIDEMARK_CACHE_TIMEOUT',
-    what: `Nothing came for '${key}' within ${terms.hardMs} ms, and nothing older may be served.`,
-    mend: `Find out why the load takes so long, or raise 'hardTimeout' of this kind.`,
-  })
 }

@@ -9,6 +9,8 @@ export interface Arrival {
   readonly tier: AnswerTier
   /** Whether nothing had invalidated the entry, by any of its tags, when it came. */
   readonly stood: boolean
+  /** Whether memory has it now. */
+  readonly stored: boolean
 }
 
 /** A load under way, which readers of the same key share, its failure too. */
@@ -23,10 +25,16 @@ export interface Flight {
   readonly tags: readonly TagRecord[]
   /** Set when the key itself was invalidated, or another flight of it has landed: nobody joins, and nothing is stored. */
   killed: boolean
-  /** The flight of the same key that was under way when this one began, and could not be joined any more. */
-  readonly overtakes: Course | undefined
+  /**
+   * The landing of an earlier flight of the key, which had been invalidated: what it gave its readers may have been read later than
+   * what this one brings. Null: there was none.
+   */
+  overtakenBy: Landing | null
   readonly arrival: Promise<Arrival>
 }
+
+/** The number of a landing: of two in a process the later one has the greater. */
+export type Landing = number
 
 /** A flight before it has anything to bring. */
 export type Course = Omit<Flight, 'arrival'>
@@ -42,15 +50,22 @@ export interface Joinable {
 /** The flights of a process, at most one a key that can still be joined. */
 export class Flights {
   readonly #ledger: Ledger
-  readonly #flights = new Map<EntryKey, Flight>()
+  /** By key, in the order in which they began. */
+  readonly #underWay = new Map<EntryKey, readonly Flight[]>()
+  #landing: Landing = 0
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger
   }
 
+  /** The last landing. */
+  get landing(): Landing {
+    return this.#landing
+  }
+
   /** The flight of a key, if it is of the kind asked for and nothing has invalidated what it will bring. */
   joinable(key: EntryKey, { since, direct }: Joinable): Flight | undefined {
-    const flight = this.#flights.get(key)
+    const flight = this.#of(key).at(-1)
     if (flight === undefined || flight.startedAt < since || (direct && !flight.direct))
       return undefined
     return this.stands(flight) ? flight : undefined
@@ -62,16 +77,14 @@ export class Flights {
     run: (course: Course) => Promise<Arrival>,
   ): Flight {
     const { key, tags } = setOut
-    const course: Course = {
-      ...setOut,
-      at: this.#ledger.moment,
-      killed: false,
-      overtakes: this.#flights.get(key),
-    }
+    const at = this.#ledger.moment
+    const course: Course = { ...setOut, at, killed: false, overtakenBy: null }
     const flight: Flight = Object.assign(course, { arrival: run(course) })
-    this.#flights.set(key, flight)
+    this.#underWay.set(key, [...this.#of(key), flight])
     const land = (): void => {
-      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+      const others = this.#of(key).filter((other) => other !== flight)
+      if (others.length > 0) this.#underWay.set(key, others)
+      else this.#underWay.delete(key)
       this.#ledger.release(tags)
     }
     flight.arrival.then(land, land)
@@ -79,36 +92,34 @@ export class Flights {
   }
 
   /**
-   * Notes that a flight has landed. What others of its key bring may have been read before, so it is for those who wait for it
-   * already: whoever asks from here on is not given less than somebody was. One that began after an invalidation of this
-   * one is let be: else no entry that is read and invalidated all the time would ever be stored.
+   * Notes that a flight gives its readers what it has brought. What others of its key bring may have been read before, so it is for
+   * those who wait for it already: whoever asks from here on is not given less than somebody was. One that began after an
+   * invalidation of this one is only told that it was overtaken: else no entry that is read and invalidated all the time
+   * would ever be stored.
    */
   landed(course: Course, stood: boolean): void {
-    let isEarlier = false
-    for (const other of this.#underWay(course.key)) {
-      if (other === course) isEarlier = true
+    this.#landing += 1
+    let isEarlier = true
+    for (const other of this.#of(course.key)) {
+      if (other === course) isEarlier = false
       else if (stood || isEarlier) other.killed = true
+      else other.overtakenBy = this.#landing
     }
   }
 
   /** Kills the flights of a key. */
   kill(key: EntryKey): void {
-    for (const flight of this.#underWay(key)) flight.killed = true
-    this.#flights.delete(key)
-  }
-
-  *#underWay(key: EntryKey): Iterable<Course> {
-    for (
-      let flight: Course | undefined = this.#flights.get(key);
-      flight !== undefined;
-      flight = flight.overtakes
-    ) {
-      yield flight
-    }
+    for (const flight of this.#of(key)) flight.killed = true
   }
 
   /** Whether nothing has invalidated what a flight brings. */
   stands({ killed, at, tags }: Pick<Flight, 'killed' | 'at' | 'tags'>): boolean {
     return !killed && this.#ledger.standing(at, tags) === 'valid'
   }
+
+  #of(key: EntryKey): readonly Flight[] {
+    return this.#underWay.get(key) ?? none
+  }
 }
+
+const none: readonly Flight[] = []

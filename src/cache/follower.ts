@@ -26,6 +26,11 @@ export interface FollowListener {
   readonly onNews: (news: News, since: Position) => void
 }
 
+/** After so many looks in a row that had no answer, reads no longer wait for one … */
+const failuresMax = 3
+/** … and so often one is sent, until it has an answer. */
+const awayMs = 1_000
+
 /** Without reads for this long, a node stops looking; the next read looks first. */
 const restAfterMs = 2_000
 
@@ -49,6 +54,9 @@ export class Follower {
   #place: JournalPlace | undefined
   #snapshot: string | null = null
   #failure: unknown
+  /** Looks in a row that had no answer. */
+  #failures = 0
+  #sentAt = -Infinity
   #closed = false
 
   constructor(journal: Journal, ledger: Ledger, options: FollowOptions, listener: FollowListener) {
@@ -76,11 +84,20 @@ export class Follower {
     return this.#failure
   }
 
+  /** Whether the journal has not answered lately: it is looked at in the background, and nobody waits for it. */
+  get isAway(): boolean {
+    return this.#failures >= failuresMax
+  }
+
   /** Makes the ledger good enough for an answer to a question asked now; false when the journal does not answer. */
   async catchUp(): Promise<boolean> {
     const now = this.#options.timing.now()
     this.touch(now)
     if (now < this.#currentUntil) return true
+    if (this.isAway) {
+      if (this.#looking === undefined && now - this.#sentAt >= awayMs) void this.lookAgain()
+      return false
+    }
     if (this.#options.maxLagMs > 0) {
       // A look under way was sent less than `maxLagMs` ago, unless it is a slow one.
       const looked = await (this.#looking ?? this.lookAgain())
@@ -137,6 +154,7 @@ export class Follower {
 
   async #look(): Promise<boolean> {
     const sentAt = this.#options.timing.now()
+    this.#sentAt = sentAt
     const since = this.#place?.position ?? null
     try {
       const news = await within(
@@ -147,10 +165,12 @@ export class Follower {
       this.#take(news, since)
       this.#currentUntil = Math.max(this.#currentUntil, sentAt + this.#options.maxLagMs)
       this.#failure = undefined
+      this.#failures = 0
       return true
     } catch (error) {
       this.#listener.onFailure(error)
       this.#failure = error
+      this.#failures = isAnswer(error) ? 0 : this.#failures + 1
       return false
     }
   }
@@ -179,7 +199,8 @@ export class Follower {
     const { maxLagMs, timing } = this.#options
     const never = maxLagMs === 0 || maxLagMs === Infinity
     if (this.#closed || never || this.#resting()) return
-    this.#cancelTimer = timing.after(maxLagMs / 2, () => void this.lookAgain(), true)
+    const waitMs = this.isAway ? awayMs : maxLagMs / 2
+    this.#cancelTimer = timing.after(waitMs, () => void this.lookAgain(), true)
   }
 
   /** Notes that somebody reads: as long as somebody does, the node goes on looking. */
@@ -190,6 +211,10 @@ export class Follower {
     if (rested && now < this.#currentUntil) this.#schedule()
   }
 }
+
+/** Whether the journal has answered, that it cannot tell everything. */
+const isAnswer = (error: unknown): boolean =>
+  error instanceof TidemarkError && error.code === 'TIDEMARK_CACHE_BLIND'
 
 const withoutDatabase = (): TidemarkError =>
   new TidemarkError({

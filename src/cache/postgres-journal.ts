@@ -96,7 +96,7 @@ export function postgresJournal(
       }
       if (row.problem !== null) throw blind(namespace, row.problem)
       const lacking = wanted().filter((rule) => !isDeclared(rule, declared))
-      if (lacking.length > 0) throw untold(namespace, lacking)
+      if (lacking.length > 0) throw undeclared(namespace, lacking)
       epoch = row.epoch
       return newsOf({ ...row, complete }, invalidations)
     },
@@ -170,7 +170,7 @@ const isDeclared = ({ source, columns }: WantedRule, declared: DeclaredRules): b
   declared[source]?.some((rule) => rule.join() === columns.join()) ?? false
 
 /** What a kind depends on and the configuration does not declare. */
-export function untold(namespace: string, lacking: readonly WantedRule[]): TidemarkError {
+export function undeclared(namespace: string, lacking: readonly WantedRule[]): TidemarkError {
   const lists = new Map<string, string[]>()
   for (const { source, columns } of lacking) {
     const list = `[${columns.map((column) => `'${column}'`).join(', ')}]`

@@ -92,10 +92,11 @@ export class SharedTier {
     const holder = randomUUID()
     // Half of the time is left for a load of one's own: to wait for another node is thrift, and must not be what fails.
     const until = this.#parts.timing.now() + request.terms.hardMs / 2
-    const renewing = renew || this.#ahead.has(request.key)
     for (;;) {
       const askedAt = this.#parts.timing.now()
       if (askedAt >= until) return null
+      // While it waits, this node may have answered with what is not in the store.
+      const renewing = renew || this.#ahead.has(request.key)
       const answer = await this.#read(request, holder, renewing)
       if (answer === null) return null
       if (answer.leased) return this.#lease(request, holder)

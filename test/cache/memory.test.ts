@@ -4,6 +4,7 @@ import { cached, createCache } from '../../src/cache.ts'
 import { systemTiming } from '../../src/base/timing.ts'
 import type { Gate } from '../support/gate.ts'
 import { gate } from '../support/gate.ts'
+import { scriptedJournal } from './scripted-journal.ts'
 
 let open: CacheManager[] = []
 
@@ -171,6 +172,64 @@ describe('law: readers do not go back, with two loads of one key under way', () 
     await renewal
     expect(await joined).toBe(2)
     expect(await last()).toBe(2)
+  })
+
+  test('what began after an invalidation of the earlier one is asked after again, when that one has brought more', async () => {
+    const journal = scriptedJournal()
+    const cache = makeCache({ ...journal.options, maxLag: '1h' })
+    const slow = slowSource()
+    const thing = cache.define('thing', slow.load)
+    const commit = (value: number): void => {
+      slow.write(value)
+      journal.commit('all')
+    }
+    const pass = async (load: number, ...gates: readonly ('read' | 'end')[]): Promise<void> => {
+      for (const name of gates) slow.loads[load]?.[name].open()
+      await turn()
+    }
+    const first = thing.get()
+    await turn()
+    commit(2)
+    journal.hint()
+    await turn()
+    const second = thing.get()
+    await turn()
+    await pass(1, 'read')
+    commit(3)
+    await pass(0, 'read', 'end')
+    expect((await first).value).toBe(3)
+    const third = thing.get()
+    await pass(1, 'end')
+    await turn()
+    await pass(2, 'read', 'end')
+    expect((await third).value).toBe(3)
+    expect((await thing.get()).value).toBe(3)
+    // Who asked before anybody was given more may be given less.
+    expect((await second).value).toBe(2)
+    expect(slow.loads).toHaveLength(3)
+  })
+
+  test('and is stored, without another load, when nothing of it has changed', async () => {
+    const journal = scriptedJournal()
+    const cache = makeCache({ ...journal.options, maxLag: '1h' })
+    const { loads, write, read } = source()
+    const thing = cache.define('thing', read)
+    const first = thing.get()
+    await turn()
+    write(2)
+    journal.commit('all')
+    journal.hint()
+    await turn()
+    const second = thing.get()
+    await turn()
+    loads[0]?.open()
+    expect((await first).value).toBe(1)
+    const looks = journal.looks()
+    loads[1]?.open()
+    expect((await second).value).toBe(2)
+    expect(journal.looks()).toBe(looks + 1)
+    expect(await thing.get()).toMatchObject({ value: 2, state: 'hit' })
+    expect(loads).toHaveLength(2)
   })
 })
 

@@ -68,8 +68,8 @@ export interface HitRateOptions {
   readonly answersMin?: number
 }
 
-/** What a kind of entries is declared with. */
-export interface KindOptions<Args extends readonly unknown[]> {
+/** How long entries live, and how long a reader waits for one. */
+export interface TermOptions {
   /** How long an entry is fresh, if nothing invalidates it. */
   readonly ttl?: DurationText
   /** After that, or after it was expired, it may be served for this long while it is renewed. Default: not at all. */
@@ -78,10 +78,14 @@ export interface KindOptions<Args extends readonly unknown[]> {
   readonly softTimeout?: DurationText
   /** No reader waits longer. Default `'10s'`. */
   readonly hardTimeout?: DurationText
-  /** How long the answer `null` or `undefined` is fresh; 0: it is not kept. Default: as any other. */
-  readonly negativeTtl?: DurationText | 0
   /** Renewal ahead of time (XFetch's β). Default 1; 0: never. */
   readonly eagerness?: number
+}
+
+/** What a kind of entries is declared with. */
+export interface KindOptions<Args extends readonly unknown[]> extends TermOptions {
+  /** How long the answer `null` or `undefined` is fresh; 0: it is not kept. Default: as any other. */
+  readonly negativeTtl?: DurationText | 0
   /** What in the database the entries depend on. */
   readonly dependsOn?: DependsOn<Args>
   /** Names by which entries can be invalidated together. */

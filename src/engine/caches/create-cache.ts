@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { systemClock } from '../../base/clock.ts'
 import { systemTiming } from '../../base/timing.ts'
+import type { CacheParts } from '../../cache/cache.ts'
 import { Cache } from '../../cache/cache.ts'
 import type { CacheEvent } from '../../cache/cache-event.ts'
 import type { Explanation } from '../../cache/explanation.ts'
@@ -157,7 +158,7 @@ export function createCache(options: CacheOptions): CacheManager {
   const writes = new TableWrites({ cache, declared, kinds, rules, journalTells })
   const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
   const foreigners = new Foreigners(options, listener)
-  const queries = new Queries({ namespace, cache, url: options.database, ttlMs, rules })
+  const queries = new Queries({ namespace, cache, url: options.database, ttlMs, timing, rules })
   if (options.database !== undefined) kinds.set(queryKind, { kind: queryKind, tenantForm: null })
   const invalidate = (verb: Verb, of: InvalidationOf): Promise<void> =>
     cache.invalidate(requestOf(verb, of, [...kinds.values()]))
@@ -233,7 +234,7 @@ function partsOf(
   options: CacheOptions,
   rules: readonly SourceRule[],
   listener: (event: CacheEvent) => void,
-): ConstructorParameters<typeof Cache>[0] {
+): CacheParts {
   const { namespace, store, database, timing = systemTiming, random = Math.random } = options
   const link = store === undefined || store.kind === 'postgres' ? null : linkOf(store)
   const isAlone = link === null && database === undefined

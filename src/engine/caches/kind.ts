@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Cache } from '../../cache/cache.ts'
 import type { Explanation } from '../../cache/explanation.ts'
-import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
+import type { EntryAddress, EntryRequest, Loaded } from '../../cache/entry-request.ts'
 import { entryKey } from '../../invalidate/entry-key.ts'
 import type { Dependencies, SourceRule } from '../../invalidate/dependency.ts'
 import { dependencies } from '../../invalidate/dependency.ts'
@@ -12,7 +12,7 @@ import type { EntryKey, Tag, Verb } from '../../model/invalidation.ts'
 import { parseToken } from '../../model/write-token.ts'
 import type { Cached, KindOptions } from './cache-options.ts'
 import { isCached } from './cache-options.ts'
-import { durationMs } from './settings.ts'
+import { durationMs, termsOf } from './settings.ts'
 import type { WarmKind } from './warmer.ts'
 import { warmKind } from './warm-kind.ts'
 
@@ -82,7 +82,8 @@ export function defineKind<Args extends readonly unknown[], Value>(
   { name, load, options }: { name: string; load: Load<Args, Value>; options: KindOptions<Args> },
 ): DefinedKind<Args, Value> {
   const depends = dependencies<Args>(options.dependsOn ?? [])
-  const terms = termsOf(name, options, surroundings.ttlMs)
+  const { ttlMs } = surroundings
+  const terms = termsOf(options, { ttlMs, place: `define('${name}')` })
   const tenantIsFirst = options.tenant === undefined && depends.byFirst
   const tenantOf = tenantIsFirst ? firstOf : options.tenant === false ? undefined : options.tenant
   const [beforeTenant = '', afterTenant = ''] = surroundings.tenantForm.split('{}')
@@ -169,21 +170,6 @@ function entryTags<Args extends readonly unknown[]>(
 
 /** Whose first argument is the tenant: it is a text or number, or the dependencies would have refused it. */
 const firstOf = (...args: readonly unknown[]): string => String(args[0])
-
-function termsOf<Args extends readonly unknown[]>(
-  name: string,
-  options: KindOptions<Args>,
-  ttlMs: number,
-): EntryTerms {
-  const at = (field: string): string => `define('${name}').${field}`
-  return {
-    ttlMs: options.ttl === undefined ? ttlMs : durationMs(options.ttl, at('ttl')),
-    staleMs: durationMs(options.stale ?? 0, at('stale')),
-    softMs: durationMs(options.softTimeout ?? 0, at('softTimeout')),
-    hardMs: durationMs(options.hardTimeout ?? '10s', at('hardTimeout')),
-    eagerness: options.eagerness ?? 1,
-  }
-}
 
 function loadedOf<Args extends readonly unknown[], Value>(
   result: Value | Cached<Value>,

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
+import type { Timing } from '../../base/timing.ts'
+import { LateError, within } from '../../base/timing.ts'
 import type { Cache } from '../../cache/cache.ts'
-import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
-import { untold } from '../../cache/postgres-journal.ts'
+import { tooLate } from '../../cache/cache-errors.ts'
+import type { EntryAddress, EntryRequest, Loaded } from '../../cache/entry-request.ts'
+import { undeclared } from '../../cache/postgres-journal.ts'
 import { queryReads } from '../../compile/query-reads.ts'
 import { selectText } from '../../compile/parse.ts'
-import type { DurationText } from '../../define/config/tidemark-config.ts'
 import type { QueryMeaning } from '../../define/understand-query.ts'
 import { readVersions, understandQuery } from '../../define/understand-query.ts'
 import type { SourceRule } from '../../invalidate/dependency.ts'
@@ -23,16 +25,11 @@ import { TidemarkError } from '../../model/errors.ts'
 import type { Database } from '../../postgres/connection.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import { parseToken } from '../../model/write-token.ts'
-import { durationMs } from './settings.ts'
+import type { TermOptions } from './cache-options.ts'
+import { termsOf } from './settings.ts'
 
-/** How the result of a query is kept. */
-export interface QueryOptions {
-  /** How long it is fresh, if nothing invalidates it. A query that asks the clock has to say so. */
-  readonly ttl?: DurationText
-  readonly stale?: DurationText
-  readonly softTimeout?: DurationText
-  readonly hardTimeout?: DurationText
-  readonly eagerness?: number
+/** How the result of a query is kept. One that asks the clock has to say its `ttl`. */
+export interface QueryOptions extends TermOptions {
   /** Names by which results can be invalidated together. */
   readonly tags?: readonly string[]
   /** A token of a write that the result has to have; see `Kind.after`. */
@@ -73,6 +70,7 @@ export interface QueriesParts {
   /** The database of the cache; undefined: there is none to ask. */
   readonly url: string | undefined
   readonly ttlMs: number
+  readonly timing: Timing
   /** Gets the rules that results rely on. */
   readonly rules: SourceRule[]
 }
@@ -98,14 +96,11 @@ export class Queries {
     values: readonly unknown[],
     options: QueryOptions,
   ): Promise<Answer<readonly Row[]>> {
-    const { cache } = this.#parts
     const address = this.#address(sql, values)
-    if (options.after !== undefined) {
-      await cache.reach(parseToken(options.after), this.#terms(options).hardMs)
-    }
+    const hit = options.after === undefined ? this.#parts.cache.hit(address) : undefined
+    const answer = hit ?? (await this.#ask(address, { sql, values, options }))
     // The rows of a query are what the database gave for it.
-    const hit = cache.hit(address) ?? (await this.#find(address, { sql, values, options }))
-    return hit as Answer<readonly Row[]>
+    return answer as Answer<readonly Row[]>
   }
 
   /** What the result depends on. */
@@ -138,25 +133,39 @@ export class Queries {
     return (this.#opened ??= openDatabase(url))
   }
 
-  async #find(address: EntryAddress, { sql, values, options }: Question): Promise<Answer<unknown>> {
-    const plan = await this.#plan(sql)
-    const { meaning, dependences } = plan
+  async #ask(address: EntryAddress, question: Question): Promise<Answer<unknown>> {
+    const { cache, ttlMs, timing } = this.#parts
+    const { sql, options } = question
+    const terms = termsOf(options, { ttlMs, place: 'query()' })
+    const until = timing.now() + terms.hardMs
+    if (options.after !== undefined) await cache.reach(parseToken(options.after), terms.hardMs)
+    const plan = await within(timing, this.#plan(sql), until - timing.now()).catch(
+      (error: unknown) => {
+        if (!(error instanceof LateError)) throw error
+        // The database that was asked may never answer.
+        this.#plans.delete(sql)
+        throw tooLate(address.key, terms.hardMs)
+      },
+    )
+    const request = this.#requestOf(address, question, plan)
+    const left = { ...terms, hardMs: until - timing.now() }
+    return cache.read(address, () => ({ ...request, terms: left }))
+  }
+
+  #requestOf(
+    address: EntryAddress,
+    { sql, values, options }: Question,
+    { meaning, dependences }: QueryPlan,
+  ): Omit<EntryRequest, 'terms'> {
     if (meaning.clock.length > 0 && options.ttl === undefined) throw clockRefused(meaning.clock)
     const { parameters } = meaning.query
     const depends = dependences.on.flatMap((on) => tagsOfDependence(on, { values, parameters }))
-    const request: EntryRequest = {
+    const named = (options.tags ?? []).map(namedTag)
+    return {
       ...address,
-      terms: this.#terms(options),
-      tags: [
-        ...new Set([
-          ...tagsOfKey(queryKind, null),
-          ...(options.tags ?? []).map(namedTag),
-          ...depends,
-        ]),
-      ],
+      tags: [...new Set([...tagsOfKey(queryKind, null), ...named, ...depends])],
       load: () => this.#load(sql, values, meaning),
     }
-    return this.#parts.cache.read(address, () => request)
   }
 
   async #load(sql: string, values: readonly unknown[], meaning: QueryMeaning): Promise<Loaded> {
@@ -193,7 +202,7 @@ export class Queries {
     const told = row?.rules ?? {}
     const meaning = await understandQuery(database, text, Object.keys(told))
     const dependences = dependencesOf(await queryReads(meaning.query), told)
-    if (dependences.lacking.length > 0) throw untold(namespace, dependences.lacking)
+    if (dependences.lacking.length > 0) throw undeclared(namespace, dependences.lacking)
     for (const rule of dependences.on.map(ruleOf)) {
       const same = (other: SourceRule): boolean =>
         other.source === rule.source && other.columns.join() === rule.columns.join()
@@ -212,17 +221,6 @@ export class Queries {
       digest: digestOf(sql),
     }
     return { kind: queryKind, tenant: null, key: entryKey(parts, digestOf) }
-  }
-
-  #terms({ ttl, stale, softTimeout, hardTimeout, eagerness }: QueryOptions): EntryTerms {
-    const at = (field: string): string => `query().${field}`
-    return {
-      ttlMs: ttl === undefined ? this.#parts.ttlMs : durationMs(ttl, at('ttl')),
-      staleMs: durationMs(stale ?? 0, at('stale')),
-      softMs: durationMs(softTimeout ?? 0, at('softTimeout')),
-      hardMs: durationMs(hardTimeout ?? '10s', at('hardTimeout')),
-      eagerness: eagerness ?? 1,
-    }
   }
 }
 

@@ -1,0 +1,41 @@
+import { TidemarkError } from '../model/errors.ts'
+import type { EntryKey } from '../model/invalidation.ts'
+
+/** No entry can be made ready while the journal does not answer. */
+export const blind = (cause: unknown): TidemarkError =>
+  unreachable('What was invalidated cannot be found out now, so no entry can be made ready.', {
+    mend: 'See whether the store and the database answer.',
+    cause,
+  })
+
+/** An invalidation holds here, and nobody else was told in time. */
+export const untold = (cause: unknown): TidemarkError =>
+  unreachable('The invalidation holds in this process; other nodes could not be told in time.', {
+    mend: 'It is tried again in the background. See whether the store and the database answer.',
+    cause,
+  })
+
+function unreachable(
+  what: string,
+  because: { readonly mend: string; readonly cause: unknown },
+): TidemarkError {
+  return new TidemarkError({ code: 'TIDEMARK_CACHE_UNREACHABLE', what, ...because })
+}
+
+/** The write of a token was not seen in time. */
+export const unseen = (ms: number): TidemarkError =>
+  late(
+    `The write of the token could not be seen within ${Math.round(ms)} ms`,
+    'Commit before the token is used, and give the token of this database.',
+  )
+
+/** Nothing came for an entry within the hard limit, and there is nothing older that may be served. */
+export const tooLate = (key: EntryKey, hardMs: number): TidemarkError =>
+  late(
+    `Nothing came for '${key}' within ${Math.round(hardMs)} ms, and nothing older may be served.`,
+    `Find out why the load takes so long, or raise 'hardTimeout' of this kind.`,
+  )
+
+function late(what: string, mend: string): TidemarkError {
+  return new TidemarkError({ code: 'TIDEMARK_CACHE_TIMEOUT', what, mend })
+}

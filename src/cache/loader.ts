@@ -1,0 +1,182 @@
+import type { Timing } from '../base/timing.ts'
+import { within } from '../base/timing.ts'
+import type { AnswerTier } from '../model/answer.ts'
+import type { EntryKey } from '../model/invalidation.ts'
+import type { CacheListener } from './cache-event.ts'
+import type { EntryRequest } from './entry-request.ts'
+import type { Arrival, Course, Flight, Joinable, Landing } from './flight.ts'
+import { Flights } from './flight.ts'
+import type { Follower } from './follower.ts'
+import type { Journal } from './journal.ts'
+import type { Ledger } from './ledger.ts'
+import type { MemoryEntry, MemoryTier } from './memory-tier.ts'
+import { frozen, longAgo, renewalTime } from './memory-tier.ts'
+import type { Outbox } from './outbox.ts'
+import type { Lease, SharedFind, SharedTier } from './shared-tier.ts'
+
+/** What a {@link Loader} is made of. */
+export interface LoaderParts {
+  readonly journal: Journal
+  readonly follower: Follower
+  readonly ledger: Ledger
+  readonly memory: MemoryTier
+  readonly shared: SharedTier | null
+  readonly outbox: Outbox
+  readonly node: string
+  readonly lookMs: number
+  readonly timing: Timing
+  readonly random: () => number
+  readonly tell: CacheListener
+}
+
+/**
+ * Brings entries that memory does not have, from the shared tier or from the source, and stores them: one load a key at a
+ * time, as long as nothing outdates it.
+ *
+ * Laws: what is stored was read after everything that had invalidated its tags. Readers do not go back: what is stored, or given
+ * to who asks after an answer, was not read before what that answer held; where two loads of a key overlap and one was
+ * invalidated, a look at the journal that is sent after its answer vouches for the other (decision 70).
+ */
+export class Loader {
+  readonly #parts: LoaderParts
+  readonly #flights: Flights
+
+  constructor(parts: LoaderParts) {
+    this.#parts = parts
+    this.#flights = new Flights(parts.ledger)
+  }
+
+  /** The flight of an entry, one under way if it may be joined. `renew`: it is loaded though the shared tier has it. */
+  flight(request: EntryRequest, joinable: Joinable, renew: boolean): Flight {
+    const { ledger, timing } = this.#parts
+    const { key } = request
+    const flight = this.#flights.joinable(key, joinable)
+    if (flight !== undefined) return flight
+    const tags = ledger.hold(request.tags)
+    const setOut = { key, tags, startedAt: timing.now(), direct: joinable.direct }
+    return this.#flights.begin(setOut, (course) => this.#fly(course, request, renew))
+  }
+
+  /** The last landing: a question that is asked now comes after it. */
+  get landing(): Landing {
+    return this.#flights.landing
+  }
+
+  /** Lets nobody join the flights of a key any more; what they bring is for those who wait for it. */
+  kill(key: EntryKey): void {
+    this.#flights.kill(key)
+  }
+
+  async #fly(course: Course, request: EntryRequest, renew: boolean): Promise<Arrival> {
+    const shared = course.direct ? null : this.#parts.shared
+    const found = (await shared?.find(request, renew)) ?? null
+    if (found?.kind !== 'entry') return this.#load(course, request, found)
+    const { outbox } = this.#parts
+    if (outbox.holds(request.key, found.entry.tags)) return this.#load(course, request, null)
+    if (course.overtakenBy !== null) await this.#vouch(course)
+    return this.#land(course, this.#entryFound(course, request, found.entry), {
+      tier: 'shared',
+      may: true,
+    })
+  }
+
+  #entryFound(
+    { at }: Course,
+    { terms }: EntryRequest,
+    { value, tags, ageMs, ttlMs, loadMs, fresh, tidemark, node }: SharedFind,
+  ): MemoryEntry {
+    const { ledger, timing } = this.#parts
+    const loadedAt = Math.floor(timing.now() - ageMs)
+    const freshUntil = fresh ? Math.floor(loadedAt + ttlMs) : longAgo
+    return {
+      value: frozen(value),
+      at,
+      tags: ledger.hold(tags),
+      loadedAt,
+      freshUntil,
+      renewAt: renewalTime({ freshUntil, loadMs }, terms, this.#parts),
+      staleUntil: Math.floor(loadedAt + ttlMs + terms.staleMs),
+      tidemark,
+      node,
+    }
+  }
+
+  async #load(course: Course, request: EntryRequest, lease: Lease | null): Promise<Arrival> {
+    const { ledger, timing, node, shared, tell } = this.#parts
+    const { key, kind, tenant, terms, tags } = request
+    const beganAt = timing.now()
+    const snapshot = await this.#snapshot()
+    try {
+      const loaded = await request.load()
+      const endedAt = timing.now()
+      if (course.overtakenBy !== null) await this.#vouch(course)
+      const loadMs = endedAt - beganAt
+      const loadedAt = Math.floor(endedAt)
+      const ttlMs = loaded.ttlMs ?? terms.ttlMs
+      const freshUntil = Math.floor(loadedAt + ttlMs)
+      const entry = {
+        value: frozen(loaded.value),
+        at: course.at,
+        tags: ledger.hold(loaded.tags.length === 0 ? tags : [...tags, ...loaded.tags]),
+        loadedAt,
+        freshUntil,
+        renewAt: renewalTime({ freshUntil, loadMs }, terms, this.#parts),
+        staleUntil: Math.floor(freshUntil + terms.staleMs),
+        tidemark: snapshot ?? null,
+        node,
+      }
+      const may = loaded.store && snapshot !== undefined
+      const arrival = this.#land(course, entry, { tier: 'source', may })
+      shared?.loaded(key)
+      tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored: arrival.stored, ttlMs })
+      if (arrival.stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
+      else lease?.release()
+      return arrival
+    } catch (error) {
+      lease?.release()
+      tell({ event: 'load_failed', kind, tenant, key, ms: timing.now() - beganAt, error })
+      throw error
+    }
+  }
+
+  /**
+   * Stores what a flight has brought if it may be and nothing has invalidated it; else gives its tags back, and lets what memory
+   * has, which may be older, be over: readers are not given less than they were.
+   */
+  #land(
+    course: Course,
+    entry: MemoryEntry,
+    { tier, may }: { readonly tier: AnswerTier; readonly may: boolean },
+  ): Arrival {
+    const { ledger, memory } = this.#parts
+    const stood = this.#flights.stands({ ...course, tags: entry.tags })
+    this.#flights.landed(course, stood)
+    const stored = stood && may
+    if (stored) memory.set(course.key, entry)
+    else {
+      ledger.release(entry.tags)
+      if (stood) memory.expire(course.key)
+      else memory.delete(course.key)
+    }
+    return { entry, tier, stood, stored }
+  }
+
+  /**
+   * What overtook a flight may have been read later than what this one brings. Whatever it had read was committed before a look
+   * that is sent now, which tells what of it this one lacks.
+   */
+  async #vouch(course: Course): Promise<void> {
+    let vouched: Landing | null = null
+    while (vouched !== course.overtakenBy) {
+      vouched = course.overtakenBy
+      if (!(await this.#parts.follower.lookAgain())) course.killed = true
+    }
+  }
+
+  /** Undefined: there is a database, and it does not answer; what is loaded now cannot be dated and is not kept. */
+  async #snapshot(): Promise<string | null | undefined> {
+    const { timing, journal, follower, lookMs } = this.#parts
+    if (follower.isAway) return undefined
+    return within(timing, journal.snapshot(), lookMs).catch(() => undefined)
+  }
+}

@@ -1,0 +1,108 @@
+import type { Backoff } from '../base/backoff.ts'
+import { backoffMs } from '../base/backoff.ts'
+import type { Timing } from '../base/timing.ts'
+import { passing, within } from '../base/timing.ts'
+import { TidemarkError } from '../model/errors.ts'
+import type { EntryKey, InvalidationRequest, Position, Tag } from '../model/invalidation.ts'
+import type { Follower } from './follower.ts'
+import type { Journal } from './journal.ts'
+import type { SharedTier } from './shared-tier.ts'
+
+/** What an {@link Outbox} is made of. */
+export interface OutboxParts {
+  readonly journal: Journal
+  readonly follower: Follower
+  readonly shared: SharedTier | null
+  readonly lookMs: number
+  readonly timing: Timing
+  readonly random: () => number
+  /** The journal did not take something; it is tried again. */
+  readonly onUnreachable: (error: unknown) => void
+}
+
+/** An invalidation that was not taken is tried again. */
+const retry: Backoff = { baseMs: 50, maxMs: 2_000 }
+
+/**
+ * What this process has invalidated and others have not heard of yet. Each invalidation is tried until the journal has it, or
+ * until the process ends; meanwhile the shared tier is not believed about it.
+ */
+export class Outbox {
+  readonly #parts: OutboxParts
+  readonly #pending = new Set<InvalidationRequest>()
+  #closed = false
+
+  constructor(parts: OutboxParts) {
+    this.#parts = parts
+  }
+
+  /** Tells the journal; resolves when no node can answer with what was before. */
+  async spread(request: InvalidationRequest): Promise<void> {
+    const { journal } = this.#parts
+    await this.#hold(request, async () => {
+      const position = await this.#append(request)
+      await this.#seen(position)
+      await journal.settled(position)
+    })
+  }
+
+  /**
+   * Tells the journal of `tags`, and waits for it to tell the others of the request, which it knows by itself. Resolves when
+   * this process cannot answer with what was before, from whichever tier.
+   */
+  async announce(request: InvalidationRequest, tags: readonly Tag[]): Promise<void> {
+    const { follower, shared } = this.#parts
+    await this.#hold(request, async () => {
+      if (tags.length > 0) await this.#seen(await this.#append({ ...request, tags }))
+      else if (await follower.lookAgain()) await shared?.caughtUp()
+    })
+  }
+
+  /** Whether the shared tier may still have what this process has invalidated: then it is as good as gone. */
+  holds(key: EntryKey, tags: readonly Tag[]): boolean {
+    for (const pending of this.#pending) {
+      if (pending.keys.includes(key) || pending.tags.some((tag) => tags.includes(tag))) return true
+    }
+    return false
+  }
+
+  /** Tries nothing again. */
+  close(): void {
+    this.#closed = true
+  }
+
+  async #hold(request: InvalidationRequest, reach: () => Promise<void>): Promise<void> {
+    this.#pending.add(request)
+    try {
+      await reach()
+    } finally {
+      this.#pending.delete(request)
+    }
+  }
+
+  async #append(request: InvalidationRequest): Promise<Position> {
+    const { journal, random, lookMs, timing, onUnreachable } = this.#parts
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await within(timing, journal.append(request), lookMs)
+      } catch (error) {
+        if (this.#closed || isLasting(error)) throw error
+        onUnreachable(error)
+        await passing(timing, backoffMs(retry, attempt, random))
+      }
+    }
+  }
+
+  async #seen(position: Position): Promise<void> {
+    const { follower, shared } = this.#parts
+    // The look tells this process what it knows already; what it is for is to take the shared tier along.
+    while ((follower.place?.position ?? -1) < position) {
+      if (!(await follower.lookAgain())) return
+    }
+    await shared?.caughtUp()
+  }
+}
+
+/** A fault that trying again does not mend. */
+const isLasting = (error: unknown): boolean =>
+  error instanceof TidemarkError && error.code !== 'TIDEMARK_DATABASE_UNREACHABLE'
