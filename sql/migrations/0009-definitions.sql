@@ -7,7 +7,9 @@ create table tidemark.definition (
   view text primary key,
   digest text not null,
   -- the live view as printed: another text with the same digest means that names moved
-  printed text not null
+  printed text not null,
+  -- the tables and views of which whole rows are values, whose columns are part of what the query means
+  row_types oid[] not null default '{}'
 );
 
 -- What the live view of a view reads, through whatever lies between it and tables: relations and functions.
@@ -41,7 +43,13 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     union all
     select concat_ws(':', 'function', p.oid, p.xmin)
     from reads r join pg_proc p on r.kind = 'pg_proc'::regclass and p.oid = r.oid
-    where p.pronamespace <> 'pg_catalog'::regnamespace) parts
+    where p.pronamespace <> 'pg_catalog'::regnamespace
+    union all
+    select concat_ws(':', 'row', c.oid::regclass,
+             (select string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod), ',' order by a.attnum)
+                from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped))
+    from tidemark.definition d join pg_class c on c.oid = any (d.row_types)
+    where d.view = view_name) parts
 $$;
 
 create function tidemark.definition_printed(view_name text) returns text
@@ -50,18 +58,21 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where c.relnamespace = 'tidemark_state'::regnamespace and c.relname = tidemark.object_name('source of ' || view_name)
 $$;
 
--- Takes the definition for right; called by apply when it has made the live view.
-create function tidemark.note_definition(view_name text) returns void
+-- Takes the definition for right; called by apply when it has made the live view. `row_types` are the tables and views of
+-- which whole rows are values: the columns of others may be added to and renamed.
+create function tidemark.note_definition(view_name text, variadic row_types text[] default '{}') returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
-declare fresh_digest text := tidemark.definition_digest(view_name);
+declare
+  before text := (select d.digest from tidemark.definition d where d.view = view_name);
 begin
-  if exists (select from tidemark.definition d where d.view = view_name and d.digest <> fresh_digest) then
-    update tidemark.view_state s set let_go_reason = 'not_refreshed: not since a view or function that it reads was replaced'
+  insert into tidemark.definition (view, digest, printed, row_types)
+  values (view_name, '', tidemark.definition_printed(view_name), row_types::regclass[]::oid[])
+  on conflict (view) do update set printed = excluded.printed, row_types = excluded.row_types;
+  update tidemark.definition d set digest = tidemark.definition_digest(view_name) where d.view = view_name;
+  if before <> tidemark.definition_digest(view_name) then
+    update tidemark.view_state s set let_go_reason = 'not_refreshed: not since what it reads was replaced'
      where s.view = view_name;
   end if;
-  insert into tidemark.definition (view, digest, printed)
-  values (view_name, fresh_digest, tidemark.definition_printed(view_name))
-  on conflict (view) do update set digest = excluded.digest, printed = excluded.printed;
 end $$;
 
 -- True when apply would bind the query anew: names moved, or something between it and the captured tables was replaced.
@@ -222,7 +233,7 @@ end $$;
 create function tidemark.definition_problem(view_name text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(
-    (select format('definition_changed: a view or function that %s reads was replaced; run tidemark apply', view_name)
+    (select format('definition_changed: a view or function that %s reads was replaced, or the columns of a table that it shows whole rows of; run tidemark apply', view_name)
      from tidemark.definition d
      where d.view = view_name and d.digest is distinct from tidemark.definition_digest(view_name)),
     (select format('parts_changed: somebody altered or dropped what refreshes of %s rely on (%s); run tidemark apply', view_name, p[1])

@@ -1,10 +1,11 @@
 import type { FuncCall, Node, SelectStmt } from 'libpg-query'
+import { aliasOf } from './bind-names.ts'
 import type { BindFacts, Binding, Scope } from './bind-scope.ts'
-import { NoRule, resolved } from './bind-scope.ts'
+import { NoRule, fieldsOf, resolved } from './bind-scope.ts'
 import type { Expressed } from './bind-subquery.ts'
 import { joinSubqueries } from './bind-subquery.ts'
 import type { ColumnId, Expression } from './expression.ts'
-import { columnOf, columnsIn, conjuncts, replaced } from './expression.ts'
+import { columnOf, columnsIn, conjuncts, replaced, replacedDeep } from './expression.ts'
 import { functionName } from './functions.ts'
 import { productOf } from './product.ts'
 import type { Output, Relation } from './relation.ts'
@@ -29,7 +30,8 @@ export function bindAggregates<State extends Grouped>(binding: Binding, state: S
   const having = conjuncts(
     select.havingClause === undefined ? undefined : resolved(select.havingClause, scope),
   )
-  const all = [...expressions, ...having]
+  const asked = outerCalls(binding, [...expressions, ...having], scope)
+  const all = [...asked.expressions, ...asked.calls]
   const calls = all.some((tree) => hasAggregate(binding, tree))
   if (select.groupClause === undefined && having.length === 0 && !calls) return state
   const every = groupingSets((select.groupClause ?? []).map((node) => resolved(node, scope)))
@@ -37,7 +39,7 @@ export function bindAggregates<State extends Grouped>(binding: Binding, state: S
   const width = expressions.length
   const lifted = liftKeys(binding, { ...state, expressions: all }, written)
   const sets = lifted.sets
-  const prepared = prepare(binding, { ...state, ...lifted })
+  const prepared = { ...prepare(binding, { ...state, ...lifted }), asked }
   const [only, another] = sets
   if (only !== undefined && another === undefined && !isGroupingSets(select)) {
     const grouped = groupBy(binding, { ...prepared, keys: only, all: only, scope })
@@ -104,10 +106,12 @@ interface Keyed extends Expressed {
   readonly keys: readonly Expression[]
   /** Those of all groupings: where one is not a key, it is NULL. */
   readonly all: readonly Expression[]
+  readonly asked: Asked
 }
 
 /** One grouping: expressions over the input become expressions over keys and calls. */
-function groupBy(binding: Binding, { relation, expressions, keys, all, scope }: Keyed): GroupedBy {
+function groupBy(binding: Binding, keyed: Keyed): GroupedBy {
+  const { relation, expressions, keys, all, asked, scope } = keyed
   for (const key of keys) if (hasSubquery(key)) throw new NoRule('a subquery in GROUP BY')
   const outputs = new Map<string, Output>()
   const keyOf = (expression: Expression, hint: string): Output => {
@@ -159,7 +163,55 @@ function groupBy(binding: Binding, { relation, expressions, keys, all, scope }: 
     keys: [...outputs.values()],
     calls: [...calls.values()],
   }
-  return { relation: aggregate, expressions: over, scope: groupedScope(scope, outputs) }
+  const own = over.length - asked.calls.length
+  const above = groupedScope(scope, outputs)
+  const columns = over.slice(own).map((is, at) => ({ name: String(at), is }))
+  above.tables.set(asked.alias, { columns })
+  return { relation: aggregate, expressions: over.slice(0, own), scope: above }
+}
+
+/** Calls of the query that subqueries within it ask for, by an alias and their number. They stand last among its expressions. */
+interface Asked {
+  readonly alias: string
+  readonly calls: readonly Expression[]
+}
+
+/**
+ * An aggregate within a subquery whose arguments are columns of the query around it is one of that query: its value for
+ * the group, `(select count(*) from p where p.id < max(o.id))`. Such calls, over the columns of the query, beside
+ * the expressions, in which subqueries ask for them by name.
+ */
+function outerCalls(
+  binding: Binding,
+  expressions: readonly Expression[],
+  scope: Scope,
+): Asked & { readonly expressions: readonly Expression[] } {
+  const alias = `calls of ${binding.fresh('groups')}`
+  const calls = new Map<string, Expression>()
+  const lift = (link: Node): Node => {
+    const within = new Set(nodesOf(link).flatMap((each) => aliasOf(each)))
+    return replacedDeep(link, (node) => {
+      if (!isAggregateCall(binding, node) || !isOfScope(node, scope, within)) return undefined
+      const text = treeText(node)
+      const at = [...calls.keys()].indexOf(text)
+      if (at < 0) calls.set(text, resolved(node, scope))
+      const name = String(at < 0 ? calls.size - 1 : at)
+      return { ColumnRef: { fields: [{ String: { sval: alias } }, { String: { sval: name } }] } }
+    })
+  }
+  const lifted = expressions.map((expression) =>
+    replacedDeep(expression, (node) => ('SubLink' in node ? lift(node) : undefined)),
+  )
+  return { alias, expressions: lifted, calls: [...calls.values()] }
+}
+
+/** Whether all columns that a call names are those of one query, and of none within it. */
+function isOfScope(call: Node, scope: Scope, within: ReadonlySet<string>): boolean {
+  const names = nodesOf(call).flatMap(({ kind, node }) => {
+    const [alias, column] = kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node }) ?? []) : []
+    return alias === undefined ? [] : [column === undefined ? '' : alias]
+  })
+  return names.length > 0 && names.every((name) => scope.tables.has(name) && !within.has(name))
 }
 
 const rowCount: Expression = {
@@ -247,6 +299,7 @@ function withHaving(binding: Binding, grouped: GroupedBy, width: number): Expres
 
 interface Sets extends Expressed {
   readonly scope: Scope
+  readonly asked: Asked
   readonly width: number
   readonly sets: readonly (readonly Expression[])[]
 }
@@ -254,12 +307,12 @@ interface Sets extends Expressed {
 /** GROUPING SETS: a grouping for each set, one after the other. */
 function unionOfSets(
   binding: Binding,
-  { relation, expressions, sets, scope, width }: Sets,
+  { relation, expressions, sets, scope, asked, width }: Sets,
 ): Expressed {
   const all = [...new Map(sets.flat().map((key) => [treeText(key), key])).values()]
   const branches = sets.map(
     (keys): { readonly relation: Relation; readonly ids: readonly ColumnId[] } => {
-      const grouped = groupBy(binding, { relation, expressions, keys, all, scope })
+      const grouped = groupBy(binding, { relation, expressions, keys, all, asked, scope })
       const joined = joinSubqueries(binding, {
         ...withHaving(binding, grouped, width),
         scope: grouped.scope,

@@ -21,6 +21,7 @@ import { both, columnOf, conjuncts, operation } from './expression.ts'
 import { productOf } from './product.ts'
 import type { Relation } from './relation.ts'
 import { columnsOf } from './relation.ts'
+import type { RowType } from './whole-row.ts'
 import { hasSubquery, nodesOf } from './walk.ts'
 
 /** Binds FROM: every item named in the scope, the items a product. */
@@ -67,14 +68,14 @@ interface Standing {
   readonly alias: string
   readonly relation: Relation
   readonly columns: Named['columns']
-  /** Its columns are called as the query says, whatever a table is called. */
-  readonly named: boolean
+  /** The table or ordinary view whose type its rows are of; null where its columns are called as the query says. */
+  readonly type: RowType | null
 }
 
 /** Names a relation in the scope; where its whole row is asked for, with a column that says that there is one. */
 function named(
   binding: Binding,
-  { alias, relation, columns, named: isNamed }: Standing,
+  { alias, relation, columns, type }: Standing,
   scope: Scope,
 ): Relation {
   if (scope.tables.has(alias)) throw new NoRule(`${alias} stands twice in FROM`)
@@ -83,7 +84,7 @@ function named(
     return relation
   }
   const present = binding.fresh('present')
-  scope.tables.set(alias, { columns, row: { present: columnOf(present), named: isNamed } })
+  scope.tables.set(alias, { columns, row: { present: columnOf(present), type } })
   return {
     kind: 'project',
     input: relation,
@@ -102,8 +103,9 @@ function bindTable(binding: Binding, table: RangeVar, scope: Scope): Relation {
   if (bound === undefined) return bindScan(binding, table, scope)
   const wanted = bound.names.map((name, at) => renamed[at] ?? name)
   const { relation, named: copied } = renamedCopy(binding, bound, wanted)
-  const isNamed = table.schemaname === undefined
-  return named(binding, { alias: called, relation, columns: copied.columns, named: isNamed }, scope)
+  const { schemaname: schema } = table
+  const type = schema === undefined ? null : { schema, name: relname }
+  return named(binding, { alias: called, relation, columns: copied.columns, type }, scope)
 }
 
 /** The query that a name stands for: one of WITH, or an ordinary view; undefined for a table. */
@@ -141,7 +143,9 @@ function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
     name: renamed[found.allColumns.indexOf(name)] ?? name,
     is: columnOf(id),
   }))
-  return named(binding, { alias: called, relation: scan, columns: visible, named: false }, scope)
+  // A maintained view has the columns that its query names, and is made anew by apply.
+  const type = found.target.kind === 'source' ? { schema: schemaname ?? '', name: relname } : null
+  return named(binding, { alias: called, relation: scan, columns: visible, type }, scope)
 }
 
 const withNames = (bound: BoundQuery, names: readonly string[] | undefined): BoundQuery => ({
@@ -165,7 +169,7 @@ function subselectOf(binding: Binding, item: RangeSubselect, scope: Scope): Rela
     is: columnOf(id),
   }))
   const { relation } = bound
-  return named(binding, { alias: alias?.aliasname ?? '', relation, columns, named: true }, scope)
+  return named(binding, { alias: alias?.aliasname ?? '', relation, columns, type: null }, scope)
 }
 
 /** A relation in FROM beside what it may refer to. */
@@ -212,7 +216,7 @@ function bindFunction(binding: Binding, item: RangeFunction, { scope, left }: Pl
     ordinality: ordinality === true,
   }
   const relation = productOf([before, rows], [])
-  const standing = { alias: alias?.aliasname ?? '', relation, columns: visible, named: true }
+  const standing = { alias: alias?.aliasname ?? '', relation, columns: visible, type: null }
   return lateralItem(binding, named(binding, standing, scope), left)
 }
 

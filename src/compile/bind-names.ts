@@ -1,5 +1,6 @@
 import type { Node, SelectStmt } from 'libpg-query'
 import { functionName } from './functions.ts'
+import type { TreeNode } from './walk.ts'
 
 /** The text of a String node. */
 export const stringOf = (node: Node | undefined): string | undefined =>
@@ -28,4 +29,11 @@ export function impliedNames(select: SelectStmt): readonly string[] {
     const { name, val } = node.ResTarget
     return name ?? (val === undefined ? undefined : impliedName(val)) ?? `column${String(at + 1)}`
   })
+}
+
+/** The name that an item of FROM goes by. */
+export function aliasOf({ kind, node }: TreeNode): readonly string[] {
+  const alias = (node['alias'] as { aliasname?: string } | undefined)?.aliasname
+  if (alias !== undefined) return [alias]
+  return kind === 'RangeVar' ? [String(node['relname'])] : []
 }

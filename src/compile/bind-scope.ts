@@ -1,11 +1,12 @@
-import type { CommonTableExpr, Node, SelectStmt } from 'libpg-query'
+import type { CommonTableExpr, FuncCall, Node, SelectStmt } from 'libpg-query'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnOf, columnsIn, replaced } from './expression.ts'
 import { functionName } from './functions.ts'
 import type { Relation, ScanTarget } from './relation.ts'
 import { columnsOf, isKeyed, relationsIn } from './relation.ts'
 import { nodesOf } from './walk.ts'
-import { rowValue } from './whole-row.ts'
+import type { RowType } from './whole-row.ts'
+import { rowTypesIn, rowValue, typedRow } from './whole-row.ts'
 
 /** A table, or a maintained view, that a query may read. */
 export interface ReadableTable {
@@ -60,8 +61,8 @@ export interface Named {
 export interface WholeRow {
   /** A column that is true; NULL where an outer join found no row. */
   readonly present: Expression
-  /** Its columns are called as the query says. Those of tables and views may be renamed, which no commit tells. */
-  readonly named: boolean
+  /** The table or ordinary view whose type the row is of; null where its columns are called as the query says. */
+  readonly type: RowType | null
 }
 
 /** A query of WITH, bound once. */
@@ -178,17 +179,15 @@ function bareColumn(scope: Scope | null, name: string): Expression | undefined {
 
 /**
  * Puts ids in place of the names of columns. Subqueries are left as they are: they are bound where they are joined.
- * Throws {@link NoRule} for names that are not found, and for whole rows where they are not counted, asked whether they
- * are NULL, or made JSON.
+ * Throws {@link NoRule} for names that are not found, and for whole rows of subqueries where they are not counted, asked
+ * whether they are NULL, or made JSON.
  */
 export function resolved<Tree>(tree: Tree, scope: Scope): Tree {
   return replaced(tree, (node) => {
     if ('FuncCall' in node && node.FuncCall.args?.some((argument) => isWholeRow(argument))) {
       const { args = [], ...call } = node.FuncCall
       const values = args.map((argument) =>
-        isWholeRow(argument)
-          ? rowArgument(argument, functionName(call), scope)
-          : resolved(argument, scope),
+        isWholeRow(argument) ? rowArgument(argument, call, scope) : resolved(argument, scope),
       )
       return { FuncCall: { ...resolved(call, scope), args: values } }
     }
@@ -204,7 +203,7 @@ export function resolved<Tree>(tree: Tree, scope: Scope): Tree {
     }
     const fields = fieldsOf(node)
     if (fields === null) return undefined
-    return columnNamed(node, fields, scope)
+    return isWholeRow(node) ? rowOf(node, scope) : columnNamed(node, fields, scope)
   })
 }
 
@@ -252,16 +251,21 @@ export const wholeRowsIn = (tree: unknown): readonly string[] =>
 const jsonOfRow =
   /^(row_to_json|to_jsonb?|jsonb?_agg|jsonb?_build_(object|array)|jsonb?_object_agg)$/
 
-function rowArgument(node: Node, name: string, scope: Scope): Expression {
+function rowArgument(node: Node, call: FuncCall, scope: Scope): Expression {
   const { row, columns } = tableOfRow(node, scope)
   if (row === undefined) throw wholeRow(placeOf(node))
-  if (name === 'count') return row.present
-  if (!jsonOfRow.test(name)) throw wholeRow(placeOf(node))
-  if (row.named) return rowValue(row.present, columns)
-  throw new NoRule(
-    'a whole row of a table is used as a value, which has the names of its columns in it: a rename would change every value, and no commit would tell',
-    placeOf(node),
-  )
+  const name = functionName(call)
+  if (name === 'count' && call.agg_distinct !== true) return row.present
+  if (row.type === null && jsonOfRow.test(name)) return rowValue(row.present, columns)
+  return rowOf(node, scope)
+}
+
+/** A whole row where it may be anything; one without a type of its own can stand in few places. */
+function rowOf(node: Node, scope: Scope): Expression {
+  const { row, columns } = tableOfRow(node, scope)
+  if (row === undefined || row.type === null) throw wholeRow(placeOf(node))
+  const values = columns.map(({ is }) => is)
+  return typedRow({ present: row.present, type: row.type }, values)
 }
 
 /**
@@ -319,6 +323,17 @@ export function ownExpressions(relation: Relation): readonly unknown[] {
     case 'partition':
       return []
   }
+}
+
+/** The tables and views, among some by their names, of which a row is a value somewhere in a relation. */
+export function rowTypesAmong<Name extends string>(
+  names: readonly Name[],
+  relation: Relation,
+): readonly Name[] {
+  const used = new Set(
+    [...relationsIn(relation)].flatMap((each) => rowTypesIn(ownExpressions(each))),
+  )
+  return names.filter((name) => used.has(name))
 }
 
 /** A relation under new column ids, so that it can stand twice in one query. */

@@ -1,10 +1,9 @@
 import type { Node, SelectStmt } from 'libpg-query'
 import type { Binding, BoundQuery, ReadableTable, Scope } from './bind-scope.ts'
 import { NoRule, cteNamed, fieldsOf, tableOf } from './bind-scope.ts'
-import { impliedNames } from './bind-names.ts'
+import { aliasOf, impliedNames } from './bind-names.ts'
 import { printableStatement, replacedDeep } from './expression.ts'
 import type { Scan } from './relation.ts'
-import type { TreeNode } from './walk.ts'
 import { nodesOf, treeText } from './walk.ts'
 
 interface Refused {
@@ -155,13 +154,6 @@ function refersOutside(select: SelectStmt, parent: Scope | null): boolean {
     const [first, second] = kind === 'ColumnRef' ? (fieldsOf({ ColumnRef: node }) ?? []) : []
     return first !== undefined && second !== undefined && !aliases.has(first)
   })
-}
-
-/** The name that an item of FROM goes by. */
-function aliasOf({ kind, node }: TreeNode): readonly string[] {
-  const alias = (node['alias'] as { aliasname?: string } | undefined)?.aliasname
-  if (alias !== undefined) return [alias]
-  return kind === 'RangeVar' ? [String(node['relname'])] : []
 }
 
 /** Ordinary views written out, so that nothing but tables is named. */

@@ -4,6 +4,7 @@ import { impliedName, stringOf } from './bind-names.ts'
 import { bindAggregates } from './bind-aggregate.ts'
 import { withClocks } from './bind-clock.ts'
 import { bindFrom } from './bind-from.ts'
+import { numberedTop } from './bind-limit.ts'
 import { withOperators } from './bind-operators.ts'
 import { bindRecursive, isRecursive } from './bind-recursive.ts'
 import type { BindFacts, Binding, BoundQuery, Scope } from './bind-scope.ts'
@@ -134,7 +135,7 @@ function bindSetOperation(binding: Binding, select: SelectStmt, scope: Scope): B
     }
   }
   const bound = { relation, names: left.names }
-  return limited(bound, select, (item) => byPosition(item, relation))
+  return limited(binding, bound, { select, scope, item: (item) => byPosition(item, relation) })
 }
 
 /** Items of ORDER BY after a set operation are positions, as the server prints them. */
@@ -165,9 +166,7 @@ function bindValues(binding: Binding, select: SelectStmt, scope: Scope): BoundQu
     },
   }
   const relation: Relation = { kind: 'rows', item, columns, ordinality: false }
-  return limited({ relation, names }, select, (node) =>
-    resolved(node, { ...innerScope(scope), tables: new Map([['', named(names, columns)]]) }),
-  )
+  return limitedValues(binding, { relation, names }, { select, scope })
 }
 
 /** VALUES with subqueries among them: a row each, one after the other; the server has written their types out. */
@@ -189,9 +188,20 @@ function bindRows(binding: Binding, select: SelectStmt, scope: Scope): BoundQuer
   const [first] = inputs
   const names = columnsOf(must(first, 'VALUES has a row')).map((_, at) => `column${String(at + 1)}`)
   const columns = names.map((name) => binding.fresh(name))
-  return limited({ relation: { kind: 'union', inputs, columns }, names }, select, (node) =>
-    resolved(node, { ...innerScope(scope), tables: new Map([['', named(names, columns)]]) }),
-  )
+  const relation: Relation = { kind: 'union', inputs, columns }
+  return limitedValues(binding, { relation, names }, { select, scope })
+}
+
+/** ORDER BY after VALUES names the columns of it. */
+function limitedValues(
+  binding: Binding,
+  bound: BoundQuery,
+  { select, scope }: Pick<Limited, 'select' | 'scope'>,
+): BoundQuery {
+  const table = named(bound.names, columnsOf(bound.relation))
+  const item = (node: Node): Expression =>
+    resolved(node, { ...innerScope(scope), tables: new Map([['', table]]) })
+  return limited(binding, bound, { select, scope, item })
 }
 
 const named = (
@@ -242,7 +252,8 @@ function bindPlain(binding: Binding, written: SelectStmt, scope: Scope): BoundQu
   let relation: Relation = { kind: 'project', input: state.relation, columns }
   if (plainDistinct) {
     relation = distinct(binding, { ...relation, columns: shown }, names)
-    return limitedDistinct({ relation, names }, { select, sort, columns, shown: shown.length })
+    const parts = { select, scope, sort, columns, shown: shown.length }
+    return limitedDistinct(binding, { relation, names }, parts)
   }
   if (!isOrdered(select)) return { relation: { ...relation, columns: shown }, names }
   const ids = columns.slice(targets.length).map(({ id }) => columnOf(id))
@@ -254,7 +265,7 @@ function bindPlain(binding: Binding, written: SelectStmt, scope: Scope): BoundQu
   if (per.length > 0) {
     relation = { kind: 'top', input: relation, per, order, limit: one, offset: null, ties: false }
   }
-  relation = topOf(relation, select, order)
+  relation = topOf(binding, relation, { select, scope, order })
   return { relation: { kind: 'project', input: relation, columns: outputs(shown) }, names }
 }
 
@@ -303,9 +314,11 @@ function distinct(binding: Binding, input: Relation, names: readonly string[]): 
 
 /** After DISTINCT, ORDER BY can only name what is selected. */
 function limitedDistinct(
+  binding: Binding,
   bound: BoundQuery,
   parts: {
     readonly select: SelectStmt
+    readonly scope: Scope
     readonly sort: readonly SortBy[]
     readonly columns: readonly Output[]
     readonly shown: number
@@ -322,36 +335,45 @@ function limitedDistinct(
     if (id === undefined) throw new NoRule('ORDER BY after DISTINCT of what is not selected')
     return { ...item, node: columnOf(id) }
   })
-  return { ...bound, relation: topOf(bound.relation, parts.select, order) }
+  return { ...bound, relation: topOf(binding, bound.relation, { ...parts, order }) }
+}
+
+interface Limited {
+  readonly select: SelectStmt
+  readonly scope: Scope
+  /** What an item of ORDER BY stands for. */
+  readonly item: (node: Node) => Expression
 }
 
 function limited(
+  binding: Binding,
   bound: BoundQuery,
-  select: SelectStmt,
-  item: (node: Node) => Expression,
+  { select, scope, item }: Limited,
 ): BoundQuery {
   if (!isLimited(select)) return bound
   const order = sortsOf(select.sortClause ?? []).map((sort): SortBy => ({
     ...sort,
     node: item(must(sort.node, 'an item of ORDER BY')),
   }))
-  return { ...bound, relation: topOf(bound.relation, select, order) }
+  return { ...bound, relation: topOf(binding, bound.relation, { select, scope, order }) }
 }
 
-function topOf(input: Relation, select: SelectStmt, order: readonly SortBy[]): Relation {
+interface Ordered {
+  readonly select: SelectStmt
+  readonly scope: Scope
+  readonly order: readonly SortBy[]
+}
+
+function topOf(binding: Binding, input: Relation, { select, scope, order }: Ordered): Relation {
   if (!isLimited(select)) return input
   const { limitCount, limitOffset, limitOption } = select
-  for (const part of [limitCount, limitOffset]) {
-    if (part !== undefined && columnsIn(part).size > 0) throw new NoRule('LIMIT of a column')
-    refuseSubqueries(part)
+  const limit = limitCount === undefined || isNullConstant(limitCount) ? null : limitCount
+  const offset = limitOffset ?? null
+  const ties = limitOption === 'LIMIT_OPTION_WITH_TIES'
+  const bounds = [limit, offset].filter((bound) => bound !== null)
+  if (bounds.some((bound) => hasSubquery(bound))) {
+    return numberedTop(binding, { input, scope, order, limit, offset, ties })
   }
-  return {
-    kind: 'top',
-    input,
-    per: [],
-    order,
-    limit: limitCount === undefined || isNullConstant(limitCount) ? null : limitCount,
-    offset: limitOffset ?? null,
-    ties: limitOption === 'LIMIT_OPTION_WITH_TIES',
-  }
+  if (columnsIn(bounds).size > 0) throw new NoRule('LIMIT of a column')
+  return { kind: 'top', input, per: [], order, limit, offset, ties }
 }

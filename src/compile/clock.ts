@@ -82,21 +82,49 @@ export const asItWas = <Tree>(tree: Tree): Tree =>
 
 /** SQL that is true when the clock, as far as an expression asks it, shows something else than it did. */
 export function movedText(tree: unknown): string {
-  const calls = new Map<string, Node>()
-  for (const { kind, node } of nodesOf(tree)) {
-    if (!isClock(kind, node)) continue
-    const call = { [kind]: node } as unknown as Node
-    calls.set(sqlOf(call), call)
-  }
+  const calls = new Map(askedOf(tree).map((call) => [sqlOf(call), call]))
   return [...calls].map(([text, call]) => `${text} <> ${sqlOf(asItWas(call))}`).join(' or ')
+}
+
+/** What an expression asks the clock: calls, or the date or part of a date that is all it takes of one. */
+function askedOf(tree: unknown): readonly Expression[] {
+  const found: Expression[] = []
+  replacedDeep(tree, (node) => {
+    const [kind = ''] = Object.keys(node)
+    const isAsked =
+      isCoarse(node) || isClock(kind, Object.values(node)[0] as Readonly<Record<string, unknown>>)
+    if (!isAsked) return undefined
+    found.push(node)
+    return node
+  })
+  return found
+}
+
+/** Parts of a time that stay the same for a day at least. */
+const coarseParts =
+  /^(day|week|month|quarter|year|decade|century|millennium|dow|isodow|doy|isoyear)$/i
+
+/** Whether an expression asks nothing but the clock and is the same value for a day at least. */
+function isCoarse(expression: Expression): boolean {
+  if ('SQLValueFunction' in expression) {
+    return expression.SQLValueFunction.op === 'SVFOP_CURRENT_DATE'
+  }
+  const isDate = 'TypeCast' in expression && lastOf(expression.TypeCast.typeName?.names) === 'date'
+  const isPart = 'FuncCall' in expression && isPartOfTime(expression.FuncCall)
+  return (isDate || isPart) && columnsIn(expression).size === 0 && asksClock(expression)
+}
+
+function isPartOfTime(call: FuncCall): boolean {
+  const name = functionName(call).replace(/^pg_catalog\./, '')
+  if (!['date_trunc', 'date_part', 'extract'].includes(name)) return false
+  const [first] = call.args ?? []
+  const part = first !== undefined && 'TypeCast' in first ? first.TypeCast.arg : first
+  return part !== undefined && 'A_Const' in part && coarseParts.test(part.A_Const.sval?.sval ?? '')
 }
 
 /** Whether an expression is another value at every moment, and not just now and then. */
 export const movesAlways = (expression: Expression): boolean =>
-  sidesOf(expression) === null &&
-  nodesOf(expression).some(
-    ({ kind, node }) => isClock(kind, node) && node['op'] !== 'SVFOP_CURRENT_DATE',
-  )
+  sidesOf(expression) === null && askedOf(expression).some((call) => !isCoarse(call))
 
 const comparisons: readonly string[] = ['<', '<=', '>', '>=', '=', '<>']
 

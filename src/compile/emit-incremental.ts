@@ -75,6 +75,8 @@ export interface IncrementalProgram {
   readonly exactSql: string
   /** It publishes what changes in it, for the views that read it. */
   readonly publishes: boolean
+  /** The tables and ordinary views of which whole rows are values: with other columns the values are others. */
+  readonly rowTypes: readonly RelationName[]
 }
 
 const inState = (text: string): string => `tidemark_state.${sqlName(objectName(text))}`
@@ -162,7 +164,9 @@ export function inlineNames(
 }
 
 /** Writes everything that maintains a view incrementally. */
-export function emitIncremental(parts: IncrementalParts): Omit<IncrementalProgram, 'sources'> {
+export function emitIncremental(
+  parts: IncrementalParts,
+): Omit<IncrementalProgram, 'sources' | 'rowTypes'> {
   const { view, stages } = parts
   const context: StageContext = { names: programNames(parts), facts: parts.facts }
   const root = stages.at(-1)

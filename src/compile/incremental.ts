@@ -4,7 +4,7 @@ import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
 import type { BindFacts, ReadableTable } from './bind-scope.ts'
 import { accumulationOf } from './accumulate.ts'
-import { NoRule, ownExpressions } from './bind-scope.ts'
+import { NoRule, ownExpressions, rowTypesAmong } from './bind-scope.ts'
 import type { Bound } from './bind.ts'
 import { bindQuery } from './bind.ts'
 import { movesAlways } from './clock.ts'
@@ -386,7 +386,11 @@ export function finishIncremental(
     columns: wish.query.columns,
     key: wish.key,
   })
-  return { ...program, sources: wish.query.sources }
+  const named = [
+    ...wish.query.sources.map(({ relation }) => relation),
+    ...wish.query.views.map(({ name }) => name),
+  ]
+  return { ...program, sources: wish.query.sources, rowTypes: rowTypesAmong(named, draft.relation) }
 }
 
 /** The type of a column in a change log; the log itself compares nothing and has no collations. */

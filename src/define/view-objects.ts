@@ -287,9 +287,15 @@ export function createLiveView(desired: DesiredView, owner: string, role: string
       name: qualifiedName(fallback),
       digest: compiled.digest,
     }),
-    `select tidemark.note_definition(${literal(compiled.name)})`,
+    noteDefinition(compiled),
     ...createExact(desired, owner, role),
   ]
+}
+
+/** Takes what the query means for right. */
+function noteDefinition({ name, incremental }: CompiledView): string {
+  const rows = incremental?.rowTypes.map((type) => literal(qualifiedName(type))) ?? []
+  return `select tidemark.note_definition(${[literal(name), ...rows].join(', ')})`
 }
 
 /** Takes the live view and the exact view away. */

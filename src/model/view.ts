@@ -114,4 +114,6 @@ export interface IncrementalObjects {
   readonly exactSql: string
   /** It publishes what changes in it, for the views that read it. */
   readonly publishes: boolean
+  /** The tables and ordinary views of which whole rows are values: with other columns the values are others. */
+  readonly rowTypes: readonly RelationName[]
 }

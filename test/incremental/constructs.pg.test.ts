@@ -23,8 +23,6 @@ afterAll(async () => {
 
 /** Constructs without a rule: computed as a whole, exactly, or not at all; docs/incremental.md names them. */
 const withoutRule: Readonly<Record<string, string>> = {
-  'subquery with outer agg': 'a subquery refers to what no row of the query around it has',
-  'subquery in limit': 'a subquery stands where it cannot be joined',
   'recursive correlated': 'WITH RECURSIVE that refers to the query around it',
 }
 

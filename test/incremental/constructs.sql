@@ -508,3 +508,45 @@ with recursive n as (select customer_id, count(*) as k from orders group by cust
 with recursive t as (select id, parent, array[id] as path from customers where parent is null union all select c.id, c.parent, path || c.id from customers c join t on c.parent = t.id) select id, cardinality(path) as depth from t order by depth desc, id limit 5
 --- literals of several lines
 select id, note || E'\n' = E'x1\n' as c, E'p\n  q\\ ''r' as t, (select count(*) from orders p where p.note <> E'x1\n  ' and p.id <= o.id) as n from orders o
+--- rows of tables
+select p.id, to_jsonb(p) as j, p as whole, p is null as none, p::text as t from parts p
+--- rows of tables by an outer join
+select c.id, jsonb_agg(o order by o.id) as j, count(o) as n, count(distinct o.shape) as d from customers c left join orders o on o.customer_id = c.id and o.total > 3 group by c.id
+--- rows of tables as keys
+select b, count(*) as n, count(distinct b) as one from bag b group by b
+--- distinct rows of tables
+select count(distinct b) as n, array_agg(distinct b order by b) as a from bag b
+--- rows of tables compared
+select a.id, b.id as other from parts a join parts b on a = b where a.* is not distinct from b.*
+--- rows of views
+select o.id, row_to_json(o)::text as j from open_orders o
+--- rows of tables renamed by an alias
+select to_jsonb(t) as j, t.x from parts t (x, y)
+--- rows of partitioned tables
+select e.kind, json_agg(e order by e.id) as j from events e group by e.kind
+--- row of a table in a subquery
+select id, (select to_jsonb(c) from customers c where c.id = o.customer_id) as customer, (select jsonb_agg(i order by i.line) from items i where i.order_id = o.id) as items from orders o
+--- counted rows of a subquery, each once
+select count(distinct b.a) as n, count(t) as m from bag b left join (select a, b from bag where a > 0) t on t.a = b.a
+--- limit and offset of subqueries
+select id, total from orders order by total desc, id limit (select count(*) / 3 from orders) offset (select count(*) / 10 from customers)
+--- limit of a subquery that is null
+select id from orders order by id limit (select nullif(count(*), 5) from parts where id < 10)
+--- offset of a subquery alone
+select id, status from orders order by status nulls first, id desc offset (select max(id) from parts)
+--- ties up to a subquery
+select id, total from orders order by total fetch first (select count(*) / 5 from customers) rows with ties
+--- limit of a subquery after distinct
+select distinct total from orders order by total desc limit (select count(*) / 6 from customers)
+--- limit of a subquery after a union
+select id from orders union select id from customers order by 1 desc limit (select count(*) / 2 from parts)
+--- limit of a subquery per row
+select c.id, x.id as o from customers c cross join lateral (select o.id from orders o where o.customer_id = c.id order by o.id limit (select count(*) / 10 from customers)) x
+--- aggregates of the query around a subquery
+select status, exists (select from items i where i.qty = max(o.id % 5)) as e, (select sum(i.qty) from items i where i.line < count(o.id) and i.line > min(o.id)) as s from orders o group by status having max(o.id) > (select count(*) from customers c where c.id < min(o.id))
+--- aggregates of the query around a subquery by sets
+select status, customer_id, (select count(*) from parts p where p.id <= count(o.total)) as n from orders o group by rollup (status, customer_id)
+--- an aggregate two queries further out
+select status, (select max((select count(*) from items i where i.line = c.id and i.qty < max(o.total))) from customers c) as n from orders o group by status
+--- parts of the clock in an output
+select id, extract(year from now()) - extract(year from placed_at) as years, date_trunc('month', now()) > placed_at as past from orders

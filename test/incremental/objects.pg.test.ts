@@ -295,3 +295,30 @@ describe('owners who are not the installer', () => {
     })
   })
 })
+
+test('a view that shows whole rows of a table is unknown when the columns of it are others, and right after apply', async () => {
+  const wanted: TidemarkConfig = {
+    views: {
+      rows: { sql: 'select o.id, to_jsonb(o) as row from orders o', maintain: 'incremental' },
+      counted: {
+        sql: 'select o.customer_id, count(o) as n from orders o group by o.customer_id',
+        maintain: 'incremental',
+      },
+    },
+  }
+  await put(wanted)
+  for (const statement of [
+    'alter table orders add column more int default 3',
+    'alter table orders rename column note to remark',
+  ]) {
+    await db.sql(statement)
+    expect([statement, await state('rows')]).toEqual([statement, 'unknown definition_changed'])
+    expect([statement, await state('counted')]).toEqual([statement, 'fresh'])
+    await put(wanted)
+    await expectWhole(wanted)
+  }
+  await db.sql('update orders set total = 0 where id = 3')
+  await db.sql(`call tidemark.run('public.rows')`)
+  expect(await methodOf('rows')).toBe('incremental')
+  await expectWhole(wanted)
+})

@@ -2,8 +2,9 @@ import type { Table } from './generate-schema.ts'
 import type { Kind } from './kinds.ts'
 import { kinds } from './kinds.ts'
 import { aggregate, aggregateShapes, takenBy } from './query-aggregates.ts'
-import type { SubqueryPredicate } from './query-predicates.ts'
+import type { Predicate, SubqueryPredicate } from './query-predicates.ts'
 import {
+  allOfArray,
   correlation,
   inner,
   plainPredicate,
@@ -319,6 +320,19 @@ const filtering =
       items: valueItems(writer, from.refs, writer.random.between(1, 3)),
       from: from.sql,
       where: `${subqueryPredicates[name](writer, from.refs, 1)}${writer.random.chance(0.25) ? ` and ${predicate(writer, from.refs, 0)}` : ''}`,
+      rows: from.rows / 2,
+    })
+  }
+
+const asking =
+  (condition: Predicate): Feature =>
+  (writer, depth) => {
+    const from = ground(writer, depth)
+    writer.mark('where')
+    return select(writer, {
+      items: valueItems(writer, from.refs, writer.random.between(1, 3)),
+      from: from.sql,
+      where: condition(writer, from.refs, 0),
       rows: from.rows / 2,
     })
   }
@@ -661,6 +675,20 @@ function shaped(writer: QueryWriter, wanted: readonly Kind[], depth: number, tab
   })
 }
 
+/** Two queries that show the same of one table, each of some of its rows: most have rows in common. */
+function alike(writer: QueryWriter, wanted: readonly Kind[], table: Table): [Query, Query] {
+  const from = writer.table(table)
+  const items = wanted.map((kind): Item => ({ kind, sql: valueOfKind(writer, from.refs, kind, 1) }))
+  const arm = (): Query =>
+    select(writer, {
+      items,
+      from: from.sql,
+      where: maybeWhere(writer, from.refs, 0),
+      rows: from.rows,
+    })
+  return [arm(), arm()]
+}
+
 const setOperation =
   (word: string): Feature =>
   (writer, depth) => {
@@ -678,8 +706,13 @@ const setOperation =
       writer.pending === null && writer.random.chance(0.5)
         ? writer.random.pick(writer.schema.tables)
         : undefined
-    const left = shaped(writer, wanted, depth, common)
-    const right = shaped(writer, wanted, Math.max(0, depth - 1), common)
+    const [left, right] =
+      common !== undefined && writer.random.chance(word.startsWith('intersect') ? 0.8 : 0.2)
+        ? alike(writer, wanted, common)
+        : [
+            shaped(writer, wanted, depth, common),
+            shaped(writer, wanted, Math.max(0, depth - 1), common),
+          ]
     writer.mark(word)
     if (!word.endsWith('all')) writer.picks()
     let sql = `(${left.sql}) ${word} (${right.sql})`
@@ -1056,15 +1089,19 @@ const functionScan: Feature = (writer, depth) => {
 const nowInOutput: Feature = (writer, depth) => {
   const from = ground(writer, depth)
   const column = writer.column(from.refs, ['date'])
+  const instant = writer.column(from.refs, ['timestamptz'])
   writer.mark('now in an output')
-  const sql =
-    column === undefined
-      ? `date_trunc('year', now())`
-      : writer.random.pick([
-          `(current_date - ${writer.use(column)})`,
-          `(${writer.use(column)} < current_date)`,
-          'current_date',
-        ])
+  const sql = writer.random.pick([
+    `date_trunc('year', now())`,
+    'current_date',
+    `extract(year from now())`,
+    ...(column === undefined
+      ? []
+      : [`(current_date - ${writer.use(column)})`, `(${writer.use(column)} < current_date)`]),
+    ...(instant === undefined
+      ? []
+      : [`(${writer.use(instant)} < now())`, `age(${writer.use(instant)})`]),
+  ])
   return select(writer, {
     items: [...valueItems(writer, from.refs, 2), { sql, kind: 'opaque' }],
     from: from.sql,
@@ -1236,10 +1273,11 @@ const wholeRow: Feature = (writer, depth) => {
   if (writer.random.chance(0.5)) {
     const [key] = writer.chosen(writer.equatable(left.refs), 1)
     if (key !== undefined) {
+      const sql = writer.random.pick([`count(${alias}.*)`, `jsonb_agg(${alias}.*)`])
       return select(writer, {
         items: [
           { sql: writer.use(key), kind: key.kind },
-          { sql: `count(${alias}.*)`, kind: 'bigint' },
+          { sql, kind: 'opaque' },
         ],
         from: from.sql,
         tail: ` group by ${key.sql}`,
@@ -1247,11 +1285,77 @@ const wholeRow: Feature = (writer, depth) => {
       })
     }
   }
+  const sql = writer.random.pick([
+    `to_jsonb(${alias})`,
+    `row_to_json(${alias})::text`,
+    `(${alias} is null)`,
+  ])
   return select(writer, {
-    items: [...valueItems(writer, left.refs, 1), { sql: `to_jsonb(${alias})`, kind: 'jsonb' }],
+    items: [...valueItems(writer, left.refs, 1), { sql, kind: 'opaque' }],
     from: from.sql,
-    where: maybeWhere(writer, from.refs, 0),
+    where: maybeWhere(writer, from.refs, depth),
     rows: from.rows,
+  })
+}
+
+/** LIMIT and OFFSET by what a table holds. */
+const limitOfSubquery: Feature = (writer, depth) => {
+  const from = ground(writer, depth)
+  const made = valueItems(
+    writer,
+    from.refs.filter(({ kind }) => kinds[kind].ordered),
+    writer.random.between(1, 3),
+  )
+  const held = writer.source(0)
+  writer.mark('limit of a subquery')
+  const bound = `(select ${writer.random.pick(['count(*)', 'count(*) / 2', 'nullif(count(*), 3)'])} from ${held.sql} where ${plainPredicate(writer, held.refs)})`
+  const order = topOf(writer, made, 'order by and limit').replace(/ limit \d+$/, '')
+  const tail = writer.random.pick([
+    `${order} limit ${bound}`,
+    `${order} offset ${bound}`,
+    `${order} limit 3 offset ${bound}`,
+    ...(order === '' ? [] : [`${order} fetch first ${bound} rows with ties`]),
+  ])
+  return select(writer, {
+    items: made,
+    from: from.sql,
+    where: maybeWhere(writer, from.refs, depth),
+    tail,
+    rows: 8,
+  })
+}
+
+/** An aggregate of the query around a subquery, within it. */
+const aggregateOfOuter: Feature = (writer, depth) => {
+  const from = ground(writer, depth)
+  const [key, other] = writer.chosen(
+    writer.equatable(from.refs).filter(({ kind }) => kinds[kind].ordered),
+    2,
+  )
+  if (key === undefined || other === undefined) return groupBy({ keys: 1 })(writer, depth)
+  const held = writer.source(0)
+  const partner = held.refs.find(({ kind }) => kind === other.kind)
+  if (partner === undefined) return groupBy({ keys: 1 })(writer, depth)
+  const call = `${writer.random.pick(['max', 'min'])}(${writer.use(other)})`
+  const operator = writer.random.pick(['=', '<', '>='])
+  writer.mark('aggregate of the query around', 'group by')
+  if (kinds[other.kind].blurred) writer.picks()
+  const condition = `from ${held.sql} where ${writer.use(partner)} ${operator} ${call}`
+  const form = writer.random.below(3)
+  const shown =
+    form === 0
+      ? `(select count(*) ${condition})`
+      : form === 1
+        ? `exists (select ${condition})`
+        : 'count(*)'
+  return select(writer, {
+    items: [
+      { sql: writer.use(key), kind: key.kind },
+      { sql: shown, kind: 'opaque' },
+    ],
+    from: from.sql,
+    tail: ` group by ${key.sql}${form === 2 ? ` having exists (select ${condition})` : ''}`,
+    rows: 8,
   })
 }
 
@@ -1515,6 +1619,8 @@ const features: Readonly<Record<string, Feature>> = {
   'row-level security': ofTable(({ secured }) => secured),
   'group by primary key': groupByKey,
   'whole row': wholeRow,
+  'limit of a subquery': limitOfSubquery,
+  'aggregate of the query around': aggregateOfOuter,
   'natural join': naturalJoin,
   'subquery in having': subqueryIn('having'),
   'subquery in join condition': subqueryIn('join condition'),
@@ -1536,6 +1642,7 @@ const features: Readonly<Record<string, Feature>> = {
   'array column': onKind(['ints', 'texts']),
   'json column': onKind(['jsonb', 'json']),
   float: onKind(['float8']),
+  'all of array': asking(allOfArray),
   'now in an output': nowInOutput,
   'now in a predicate': nowInPredicate,
 }

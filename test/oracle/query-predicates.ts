@@ -3,7 +3,8 @@ import { kinds } from './kinds.ts'
 import type { FromItem, QueryWriter, Scope } from './query-writer.ts'
 import { anyValue, simplePredicate, valueOfKind } from './query-values.ts'
 
-type Predicate = (writer: QueryWriter, scope: Scope, depth: number) => string
+/** Writes a condition on what is in scope; an empty text where it finds nothing to ask. */
+export type Predicate = (writer: QueryWriter, scope: Scope, depth: number) => string
 
 const comparisons = ['=', '<>', '<', '<=', '>', '>='] as const
 const equatable = (kind: Kind): boolean => kinds[kind].equatable
@@ -56,6 +57,19 @@ const on =
     return write(writer.use(column), writer)
   }
 
+/** A comparison with every element of an array. */
+export const allOfArray: Predicate = (writer, scope) => {
+  const value = anyValue(
+    writer,
+    scope,
+    0,
+    (kind) => equatable(kind) && kind !== 'ints' && kind !== 'texts',
+  )
+  writer.mark('all of array')
+  const operator = writer.random.pick(['<>', '<>', '>', '<='])
+  return `${value.sql} ${operator} all (array[${writer.literal(value.kind)}, ${writer.literal(value.kind)}])`
+}
+
 const plainPredicates: readonly Predicate[] = [
   simplePredicate,
   simplePredicate,
@@ -93,6 +107,7 @@ const plainPredicates: readonly Predicate[] = [
     writer.mark('any of array')
     return `${value.sql} = any (array[${writer.literal(value.kind)}, ${writer.literal(value.kind)}])`
   },
+  allOfArray,
   on(
     'text',
     (x, w) =>
