@@ -7,6 +7,8 @@ import type { Kind } from '../engine/caches/kind.ts'
 import type { TableWrite } from '../invalidate/table-write.ts'
 import { TidemarkError } from '../model/errors.ts'
 import { tablesIn } from './writes/drizzle-tables.ts'
+import type { DrizzleDialect } from './writes/drizzle-writes.ts'
+import { DrizzleStatements, nameOf } from './writes/drizzle-writes.ts'
 import { committed, HeldWrites } from './writes/held-writes.ts'
 
 /** Which queries of Drizzle are kept. */
@@ -64,6 +66,7 @@ type Transact = (
 ) => Promise<unknown>
 
 interface Session {
+  readonly dialect: DrizzleDialect
   prepareQuery: (...args: PrepareArguments) => Prepared
   transaction: Transact
 }
@@ -105,6 +108,7 @@ export class DrizzleCache {
   /** By session, while it is in a transaction. */
   readonly #held = new WeakMap<Session, HeldWrites>()
   readonly #watched = new WeakSet<Session>()
+  readonly #statements = new WeakMap<DrizzleDialect, DrizzleStatements>()
   #isWatching = false
   #savepoints = 0
 
@@ -207,6 +211,7 @@ export class DrizzleCache {
   #watchSession(session: Session): void {
     if (this.#watched.has(session)) return
     this.#watched.add(session)
+    const statements = this.#statementsOf(session.dialect)
     const prepare = session.prepareQuery.bind(session)
     session.prepareQuery = (...args) => {
       const [query, fields, name, mode, mapper, metadata, ...rest] = args
@@ -219,14 +224,24 @@ export class DrizzleCache {
           : metadata.tables
       const prepared = prepare(query, fields, name, mode, mapper, { type, tables }, ...rest)
       const execute = prepared.execute.bind(prepared)
+      const writesOf = (result: unknown): TableWrite[] => {
+        const writes = statements.writesOf(query, result)
+        return type === 'select' || writes.length > 0 ? writes : tables.map(writeTo)
+      }
       prepared.execute =
-        type === 'select'
+        type === 'select' && writesOf(null).length === 0
           ? (...given) => this.#ask(session, () => execute(...given))
-          : (...given) => this.#write(session, tables, () => execute(...given))
+          : (...given) => this.#write(session, writesOf, () => execute(...given))
       return prepared
     }
     const transact = session.transaction.bind(session)
     session.transaction = (body, ...rest) => this.#transact(transact, body, rest)
+  }
+
+  #statementsOf(dialect: DrizzleDialect): DrizzleStatements {
+    const statements = this.#statements.get(dialect) ?? new DrizzleStatements(dialect)
+    this.#statements.set(dialect, statements)
+    return statements
   }
 
   #ask(session: Session, execute: () => Promise<unknown>): Promise<unknown> {
@@ -243,14 +258,13 @@ export class DrizzleCache {
 
   async #write(
     session: Session,
-    tables: readonly string[],
+    writesOf: (result: unknown) => readonly TableWrite[],
     execute: () => Promise<unknown>,
   ): Promise<unknown> {
-    const writes = tables.map(writeTo)
     const held = this.#held.get(session)
-    if (held === undefined) return committed(this.#cache, execute, () => writes)
+    if (held === undefined) return committed(this.#cache, execute, writesOf)
     const result = await execute()
-    held.add(writes)
+    held.add(writesOf(result))
     return result
   }
 
@@ -321,16 +335,6 @@ function later<Value>(): Later<Value> {
 }
 
 const writeTo = (table: string): TableWrite => ({ table, rows: null, columns: null })
-
-/** The name of a table, or of a table as Drizzle declares it. */
-function nameOf(table: unknown): string {
-  if (typeof table === 'string') return table
-  const [schema, name] = ['drizzle:Schema', 'drizzle:BaseName'].map((mark) => {
-    const named: unknown = Reflect.get(Object(table) as object, Symbol.for(mark))
-    return typeof named === 'string' ? named : ''
-  })
-  return schema ? `${schema}.${name ?? ''}` : (name ?? '')
-}
 
 /** A table as a word of a kind: letters, digits and underscores, a letter first. */
 const wordOf = (table: string): string => table.replaceAll(/\W/g, '_').replace(/^(?![A-Za-z])/, 't')

@@ -1,4 +1,4 @@
-import { eq, gt, sql } from 'drizzle-orm'
+import { and, eq, gt, inArray, or, sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { integer, pgTable, text } from 'drizzle-orm/pg-core'
@@ -28,8 +28,9 @@ function ormOf(db: Db, close: () => Promise<void>): Orm {
   const within = (work: (tx: Orm) => Promise<void>): Promise<void> =>
     db.transaction((tx) => work(ormOf(tx, close)))
   return {
-    create: (nuevo) => db.insert(productos).values(nuevo),
-    setPrecio: (id, precio) => db.update(productos).set({ precio }).where(eq(productos.id, id)),
+    create: (nuevo) => db.insert(productos).values(nuevo).returning({ id: productos.id }),
+    setPrecio: (id, precio) =>
+      db.update(productos).set({ precio }).where(eq(productos.id, id)).returning(),
     setTienda: (id, tienda) => db.update(productos).set({ tienda }).where(eq(productos.id, id)),
     upsert: (nuevo) =>
       db
@@ -37,7 +38,7 @@ function ormOf(db: Db, close: () => Promise<void>): Orm {
         .values(nuevo)
         .onConflictDoUpdate({ target: productos.nombre, set: { precio: nuevo.precio } })
         .returning(),
-    remove: (id) => db.delete(productos).where(eq(productos.id, id)),
+    remove: (id) => db.delete(productos).where(eq(productos.id, id)).returning(),
     setAllPrecios: (precio) => db.update(productos).set({ precio }),
     async removeAllOf(tienda) {
       await db.delete(lineas)
@@ -60,7 +61,83 @@ function connect(url: string, cache: CacheManager, options: DrizzleCacheOptions 
 const open = (url: string, cache: CacheManager): Promise<Orm> =>
   Promise.resolve(connect(url, cache).orm)
 
-promisesOf('Drizzle', open, { one: false, before: false, upsert: false })
+promisesOf('Drizzle', open, { one: true, before: false, upsert: false })
+
+describe('what Drizzle writes in other ways', () => {
+  let bench: Bench
+  let db: ReturnType<typeof connect>['db']
+  const outdatedBy = (work: () => Promise<unknown>): Promise<string[]> => bench.outdatedBy(work)
+  const whole = ['lista', 'producto 1', 'producto 2', 'tienda 7', 'tienda 8']
+  const of1 = ['lista', 'producto 1', 'tienda 7']
+
+  beforeEach(async () => {
+    bench = await openBench((url, cache) => {
+      const opened = connect(url, cache)
+      db = opened.db
+      return Promise.resolve(opened.orm)
+    })
+  })
+  afterEach(() => closeBench(bench))
+
+  const cheaper = () => db.update(productos).set({ precio: 1 })
+
+  test('is told by row where its conditions say which', async () => {
+    const { id, tienda, precio } = productos
+    const conditions = [
+      and(eq(id, 1), eq(tienda, 7)),
+      and(eq(id, 1), and(gt(precio, 0), eq(tienda, 7)), inArray(id, [1, 2])),
+      and(or(gt(precio, 0), eq(id, 2)), eq(id, 1), eq(tienda, 7)),
+      sql`${and(eq(id, 1), eq(tienda, 7))}`,
+    ]
+    for (const [at, condition] of conditions.entries()) {
+      expect(await outdatedBy(() => cheaper().where(condition)), String(at)).toEqual(of1)
+    }
+    expect(await outdatedBy(() => cheaper().where(eq(id, 99)))).toEqual([])
+    expect(await outdatedBy(() => db.delete(productos).where(eq(id, 99)))).toEqual([])
+  })
+
+  test('law: is not told by row where they may say something else', async () => {
+    const { id, tienda, precio } = productos
+    const one = [eq(id, 1), eq(tienda, 7)]
+    const conditions = [
+      or(and(...one), gt(precio, 0)),
+      and(sql`${precio} > 0 or false`, ...one),
+      and(eq(precio, sql`1 or true`), ...one),
+      sql`${and(...one)} or true`,
+      sql`not ${and(...one)}`,
+    ]
+    for (const [at, condition] of conditions.entries()) {
+      expect(await outdatedBy(() => cheaper().where(condition)), String(at)).toEqual(whole)
+    }
+  })
+
+  test('by what it returns, by the values of rows that come, and by a value that is set', async () => {
+    const { id, nombre, tienda } = productos
+    const named = () => cheaper().where(eq(nombre, 'foco'))
+    expect(await outdatedBy(named)).toEqual(whole)
+    expect(await outdatedBy(() => named().returning({ uno: id, dos: tienda }))).toEqual(of1)
+    expect(await outdatedBy(() => named().returning({ tienda: id, id: tienda }))).toEqual(of1)
+    const rows = ['a', 'b'].map((each) => ({ nombre: each, tienda: 8, precio: 1 }))
+    expect(await outdatedBy(() => db.insert(productos).values(rows).returning())).toEqual([
+      'lista',
+      'tienda 8',
+    ])
+    const known = { id: 1, tienda: 7, nombre: 'foco', precio: 1 }
+    const skipped = () => db.insert(productos).values(known).onConflictDoNothing()
+    expect(await outdatedBy(skipped)).toEqual([])
+  })
+
+  test('within WITH, and by a statement that was prepared', async () => {
+    const menos = db.$with('menos').as(cheaper().where(eq(productos.id, 1)).returning())
+    expect(await outdatedBy(() => db.with(menos).select().from(menos))).toEqual(whole)
+    const { id, tienda, precio } = productos
+    const dearer = gt(precio, sql.placeholder('precio'))
+    const prepared = cheaper()
+      .where(and(eq(id, 1), eq(tienda, 7), dearer))
+      .prepare('cheaper')
+    expect(await outdatedBy(() => prepared.execute({ precio: 0 }))).toEqual(of1)
+  })
+})
 
 describe('queries that Drizzle keeps', () => {
   let bench: Bench

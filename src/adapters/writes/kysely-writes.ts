@@ -1,4 +1,5 @@
 import type { RowPart, TableWrite } from '../../invalidate/table-write.ts'
+import { columnsOf, known, updatedRows } from './row-parts.ts'
 
 /** A node of Kysely's syntax tree, as far as it is read here. */
 export interface KyselyNode {
@@ -99,25 +100,21 @@ function insertWrites(node: Insert, result: KyselyResult | null): TableWrite[] {
   }
   // What a row was that was there already is known by what it collided in, and by nothing else.
   const columns = (onConflict.columns ?? []).map(({ column }) => column.name)
-  return writeOf(
-    node.into,
-    given?.map((row) => picked(row, (column) => columns.includes(column))) ?? null,
-  )
+  return writeOf(node.into, given?.map((row) => columnsOf(row, columns)) ?? null)
 }
 
 function updateWrites(node: Update, result: KyselyResult | null): TableWrite[] {
   const updates = node.updates ?? []
   const set = updates.map(({ column }) => columnOf(column) ?? '')
-  const isKept = (column: string): boolean => !set.includes(column)
   const isJoined = node.from !== undefined || (node.joins?.length ?? 0) > 0
-  const before = isJoined ? {} : equalities(node.where)
   const values = updates.map(({ value }, at) => [set[at] ?? '', valueOf(value)] as const)
-  const after = { ...picked(before, isKept), ...known(values) }
-  const rows = returnedBy(node.returning, result)?.flatMap((row) => [
-    { ...picked(row, isKept), ...before },
-    row,
-  ])
-  return writeOf(node.table, rows ?? [before, after], set)
+  const rows = updatedRows({
+    set,
+    before: isJoined ? {} : equalities(node.where),
+    given: known(values),
+    returned: returnedBy(node.returning, result),
+  })
+  return writeOf(node.table, rows, set)
 }
 
 function deleteWrites(node: Delete, result: KyselyResult | null): TableWrite[] {
@@ -212,9 +209,3 @@ const isAll = (node: KyselyNode): boolean =>
 
 const valueOf = (node: KyselyNode): unknown =>
   node.kind === 'ValueNode' ? (node as unknown as { value: unknown }).value : undefined
-
-const known = (fields: readonly (readonly [string, unknown])[]): RowPart =>
-  Object.fromEntries(fields.filter(([, value]) => value !== undefined))
-
-const picked = (row: RowPart, isPicked: (column: string) => boolean): RowPart =>
-  Object.fromEntries(Object.entries(row).filter(([column]) => isPicked(column)))

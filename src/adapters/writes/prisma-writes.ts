@@ -1,4 +1,5 @@
 import type { RowPart, TableWrite } from '../../invalidate/table-write.ts'
+import { known, updatedRows } from './row-parts.ts'
 
 /** A model of Prisma, as its client knows it. */
 export interface PrismaModel {
@@ -64,11 +65,11 @@ function rowsOf(
       return { rows: listed(result)?.map((row) => columnsOf(model, row)) ?? null, columns: null }
     case 'update':
     case 'updateMany':
-      return updated(model, { where, data, results: isCount(result) ? [null] : [result] })
+      return updated(model, { where, data, result: isCount(result) ? null : [result] })
     case 'updateManyAndReturn':
-      return updated(model, { where, data, results: listed(result) ?? [null] })
+      return updated(model, { where, data, result: listed(result) })
     case 'upsert':
-      return { ...updated(model, { where, data: update, results: [result] }), columns: null }
+      return { ...updated(model, { where, data: update, result: [result] }), columns: null }
     case 'delete':
     case 'deleteMany':
       return { rows: [{ ...given(model, where), ...columnsOf(model, result) }], columns: null }
@@ -80,28 +81,18 @@ function rowsOf(
 interface Update {
   readonly where: unknown
   readonly data: unknown
-  /** The rows as they are, as far as the call returns them. */
-  readonly results: readonly unknown[]
+  /** The rows as they are; null: the call does not return them. */
+  readonly result: readonly unknown[] | null
 }
 
 function updated(
   model: PrismaModel,
-  { where, data, results }: Update,
+  { where, data, result }: Update,
 ): { readonly rows: readonly RowPart[]; readonly columns: readonly string[] | null } {
   const set = setBy(model, data)
-  const isKept = (column: string): boolean => set?.includes(column) === false
-  const before = given(model, where)
-  const after = { ...picked(before, isKept), ...given(model, data) }
-  return {
-    rows: results.flatMap((result) => {
-      const row = columnsOf(model, result)
-      return [
-        { ...picked(row, isKept), ...before },
-        { ...after, ...row },
-      ]
-    }),
-    columns: set,
-  }
+  const returned = result?.map((row) => columnsOf(model, row)) ?? null
+  const [before, after] = [given(model, where), given(model, data)]
+  return { rows: updatedRows({ set, before, given: after, returned }), columns: set }
 }
 
 /** The columns that an update sets; null where it sets relations, for which ones these are kept in is not said. */
@@ -121,14 +112,13 @@ function given({ fields }: PrismaModel, args: unknown): RowPart {
     const isKey = isFields(value) && !['AND', 'OR', 'NOT'].includes(name)
     return isKey ? Object.entries(given({ fields }, value)) : []
   })
-  return Object.fromEntries(found.filter(([, value]) => value !== undefined))
+  return known(found)
 }
 
 /** What a call has returned of a row. */
 function columnsOf({ fields }: PrismaModel, row: unknown): RowPart {
   if (!isFields(row)) return {}
-  const present = fields.filter((field) => isPlain(field) && row[field.name] !== undefined)
-  return Object.fromEntries(present.map((field) => [columnOf(field), row[field.name]]))
+  return known(fields.filter(isPlain).map((field) => [columnOf(field), row[field.name]]))
 }
 
 function single(value: unknown): unknown {
@@ -172,6 +162,3 @@ const isCount = (value: unknown): boolean =>
 const listed = (value: unknown): readonly unknown[] | null => (Array.isArray(value) ? value : null)
 
 const argumentsOf = (args: unknown): WriteArguments => (isFields(args) ? args : {})
-
-const picked = (row: RowPart, isPicked: (column: string) => boolean): RowPart =>
-  Object.fromEntries(Object.entries(row).filter(([column]) => isPicked(column)))
