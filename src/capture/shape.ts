@@ -1,3 +1,4 @@
+import { must } from '../base/assert.ts'
 import type { ColumnShape, SourceShape } from '../model/capture.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
@@ -15,36 +16,65 @@ export async function readSourceShape(
   queryable: Queryable,
   relation: RelationName,
 ): Promise<SourceShape> {
+  const { shapes, refused } = await readSourceShapes(queryable, [relation])
+  const fault = refused.get(relation)
+  if (fault !== undefined) throw fault
+  return must(shapes.get(relation), 'a table has a shape, or a reason why it has none')
+}
+
+/** What capture has to know of tables. */
+export interface SourceShapes {
+  readonly shapes: ReadonlyMap<RelationName, SourceShape>
+  /** Why the others cannot be captured: `TIDEMARK_RELATION_UNSUPPORTED`. */
+  readonly refused: ReadonlyMap<RelationName, TidemarkError>
+}
+
+/**
+ * Reads the same of many tables at once, under the same conditions as {@link readSourceShape}.
+ * Throws `TIDEMARK_RELATION_UNKNOWN`.
+ */
+export async function readSourceShapes(
+  queryable: Queryable,
+  relations: readonly RelationName[],
+): Promise<SourceShapes> {
   await queryable.query(`select set_config('search_path', '', true)`)
-  const tree = await readTree(queryable, relation)
-  const [root] = tree
-  if (root === undefined) {
-    throw new TidemarkError({
-      code: 'TIDEMARK_RELATION_UNKNOWN',
-      what: `There is no table ${relation}`,
-      mend: 'Check the schema and the name, with the same capital letters as in the database.',
-    })
+  const parts = relations.map((relation) => partsOf(relation))
+  const rows = await queryable.query<ShapeRow>(shapesQuery, [
+    relations,
+    parts.map(({ schema }) => schema),
+    parts.map(({ name }) => name),
+  ])
+  const found = new Map(rows.map((row) => [row.relation, row]))
+  const shapes = new Map<RelationName, SourceShape>()
+  const refused = new Map<RelationName, TidemarkError>()
+  for (const name of relations) {
+    const row = found.get(name)
+    if (row === undefined) throw unknown(name)
+    const [fault] = row.tree.flatMap((table) => faultOf(table) ?? [])
+    if (fault === undefined) shapes.set(name, shapeOf(row))
+    else refused.set(name, fault)
   }
-  for (const table of tree) refuseUncapturable(table)
-  const oids = tree.map(({ oid }) => oid)
-  const [facts] = await queryable.query<{ child: boolean; subscribed: boolean }>(
-    `select exists (select from pg_inherits i
-                    where i.inhrelid = any ($1) and not i.inhparent = any ($1)) as child,
-            exists (select from pg_subscription_rel s where s.srrelid = any ($1)) as subscribed`,
-    [oids],
-  )
+  return { shapes, refused }
+}
+
+const unknown = (name: RelationName): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_RELATION_UNKNOWN',
+    what: `There is no table ${name}`,
+    mend: 'Check the schema and the name, with the same capital letters as in the database.',
+  })
+
+function shapeOf({ relation, tree, columns }: ShapeRow): SourceShape {
+  const [root, ...members] = tree
   return {
     name: relation,
     oid: root.oid,
-    kind: root.kind === 'p' ? 'partitioned' : tree.length > 1 ? 'inherited' : 'plain',
-    subscribed: facts?.subscribed === true,
-    child: facts?.child === true,
+    kind: root.kind === 'p' ? 'partitioned' : members.length > 0 ? 'inherited' : 'plain',
+    subscribed: tree.some(({ subscribed }) => subscribed),
+    child: tree.some(({ child }) => child),
     owner: root.owner,
-    columns: await queryable.query<ColumnShape>(columnsQuery, [root.oid]),
-    members: tree
-      .slice(1)
-      .map(({ schema, name }) => relationName(schema, name))
-      .sort(),
+    columns,
+    members: members.map(({ schema, name }) => relationName(schema, name)).sort(),
   }
 }
 
@@ -57,62 +87,81 @@ interface TableFacts {
   /** `pg_class.relpersistence`. */
   readonly persistence: string
   readonly owner: string
+  /** It inherits from a table that is not of this tree. */
+  readonly child: boolean
+  readonly subscribed: boolean
 }
 
-/** The table first, then all below it. */
-function readTree(queryable: Queryable, relation: RelationName): Promise<TableFacts[]> {
-  const { schema, name } = partsOf(relation)
-  return queryable.query<TableFacts>(
-    `with recursive tree (oid, depth) as (
-       select c.oid, 0
-       from pg_class c join pg_namespace n on n.oid = c.relnamespace
-       where n.nspname = $1 and c.relname = $2
-       union
-       select i.inhrelid, t.depth + 1 from pg_inherits i join tree t on t.oid = i.inhparent
-     )
-     select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
-            c.relpersistence as persistence, pg_get_userbyid(c.relowner) as owner
-     from (select oid, min(depth) as depth from tree group by oid) t
-     join pg_class c on c.oid = t.oid
-     join pg_namespace n on n.oid = c.relnamespace
-     order by t.depth, n.nspname, c.relname`,
-    [schema, name],
-  )
+interface ShapeRow {
+  readonly relation: RelationName
+  /** The table first, then all below it. */
+  readonly tree: readonly [TableFacts, ...TableFacts[]]
+  readonly columns: readonly ColumnShape[]
 }
 
-/** Columns of a table; a domain is followed down to the type that it restricts. */
-const columnsQuery = `
-  with recursive base (attnum, type, typmod) as (
-    select a.attnum, a.atttypid, a.atttypmod
-    from pg_attribute a where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+/** Tables with all below them, and their columns; a domain is followed down to the type that it restricts. */
+const shapesQuery = `
+  with recursive tree (root, oid, depth) as (
+    select c.oid, c.oid, 0
+    from unnest($2::text[], $3::text[]) w (schema, name)
+    join pg_namespace n on n.nspname = w.schema
+    join pg_class c on c.relnamespace = n.oid and c.relname = w.name
+    union
+    select t.root, i.inhrelid, t.depth + 1 from pg_inherits i join tree t on t.oid = i.inhparent
+  ),
+  member as materialized (select root, oid, min(depth) as depth from tree group by root, oid),
+  base (relid, attnum, type, typmod) as (
+    select a.attrelid, a.attnum, a.atttypid, a.atttypmod
+    from pg_attribute a join member m on m.root = a.attrelid and m.oid = a.attrelid
+    where a.attnum > 0 and not a.attisdropped
     union all
-    select b.attnum, t.typbasetype, t.typtypmod
+    select b.relid, b.attnum, t.typbasetype, t.typtypmod
     from base b join pg_type t on t.oid = b.type and t.typtype = 'd'
+  ),
+  bottom as materialized (
+    select b.relid, b.attnum, b.type, b.typmod, t.typcollation
+    from base b join pg_type t on t.oid = b.type and t.typtype <> 'd'
   )
-  select a.attname as name, a.attnum::int as attnum,
-         format_type(a.atttypid, a.atttypmod) as type,
-         (select format_type(b.type, b.typmod)
-          from base b join pg_type t on t.oid = b.type and t.typtype <> 'd'
-          where b.attnum = a.attnum) as "baseType",
-         (select format('%I.%I', n.nspname, k.collname)
-          from base b join pg_type t on t.oid = b.type and t.typtype <> 'd'
-          join pg_collation k on k.oid = a.attcollation and k.oid <> t.typcollation
-          join pg_namespace n on n.oid = k.collnamespace
-          where b.attnum = a.attnum) as collation,
-         a.attnotnull as "notNull",
-         a.attgenerated = 'v' as "generatedVirtual",
-         case when a.attgenerated <> 'v' then array[]::text[] else array(
-           select r.attname::text
-           from pg_attrdef f
-           join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = f.oid
-                           and d.refclassid = 'pg_class'::regclass and d.refobjid = a.attrelid
-           join pg_attribute r on r.attrelid = a.attrelid and r.attnum = d.refobjsubid
-           where f.adrelid = a.attrelid and f.adnum = a.attnum and r.attnum <> a.attnum
-           order by r.attnum)
-         end as "generatedFrom"
-  from pg_attribute a
-  where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
-  order by a.attnum`
+  select w.relation,
+    (select json_agg(json_build_object(
+       'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
+       'persistence', c.relpersistence, 'owner', pg_get_userbyid(c.relowner),
+       'child', exists (
+         select from pg_inherits i
+         where i.inhrelid = c.oid
+           and not exists (select from member o where o.root = m.root and o.oid = i.inhparent)),
+       'subscribed', exists (select from pg_subscription_rel s where s.srrelid = c.oid))
+       order by m.depth, n.nspname, c.relname)
+     from member m
+     join pg_class c on c.oid = m.oid
+     join pg_namespace n on n.oid = c.relnamespace
+     where m.root = r.oid) as tree,
+    (select coalesce(json_agg(json_build_object(
+       'name', a.attname, 'attnum', a.attnum,
+       'type', format_type(a.atttypid, a.atttypmod),
+       'baseType', format_type(b.type, b.typmod),
+       'collation', (
+         select format('%I.%I', n.nspname, k.collname)
+         from pg_collation k
+         join pg_namespace n on n.oid = k.collnamespace
+         where k.oid = a.attcollation and k.oid <> b.typcollation),
+       'notNull', a.attnotnull,
+       'generatedVirtual', a.attgenerated = 'v',
+       'generatedFrom', case when a.attgenerated <> 'v' then array[]::text[] else array(
+         select r.attname::text
+         from pg_attrdef f
+         join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = f.oid
+                         and d.refclassid = 'pg_class'::regclass and d.refobjid = a.attrelid
+         join pg_attribute r on r.attrelid = a.attrelid and r.attnum = d.refobjsubid
+         where f.adrelid = a.attrelid and f.adnum = a.attnum and r.attnum <> a.attnum
+         order by r.attnum) end)
+       order by a.attnum), '[]')
+     from pg_attribute a
+     join bottom b on b.relid = a.attrelid and b.attnum = a.attnum
+     where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped) as columns
+  from unnest($1::text[], $2::text[], $3::text[]) w (relation, schema, name)
+  join pg_namespace n on n.nspname = w.schema
+  join pg_class r on r.relnamespace = n.oid and r.relname = w.name`
 
 const systemSchemas: readonly string[] = [
   'pg_catalog',
@@ -138,19 +187,19 @@ const kinds: Readonly<Record<string, { readonly what: string; readonly mend: str
   I: { what: 'is an index', mend: 'Name a table.' },
 }
 
-/** Throws unless triggers on this table see every change of it. */
-function refuseUncapturable(table: TableFacts): void {
+/** Why triggers on a table do not see every change of it; null where they do. */
+function faultOf(table: TableFacts): TidemarkError | null {
   const name = relationName(table.schema, table.name)
-  const fault = faultOf(table, name)
-  if (fault === null) return
-  throw new TidemarkError({
+  const lack = lackOf(table, name)
+  if (lack === null) return null
+  return new TidemarkError({
     code: 'TIDEMARK_RELATION_UNSUPPORTED',
-    what: `${name} ${fault.what} and cannot be captured`,
-    mend: fault.mend,
+    what: `${name} ${lack.what} and cannot be captured`,
+    mend: lack.mend,
   })
 }
 
-function faultOf(
+function lackOf(
   table: TableFacts,
   name: RelationName,
 ): { readonly what: string; readonly mend: string } | null {

@@ -143,40 +143,78 @@ async function readDrafts(
   written: readonly WrittenQuery[],
   declared: readonly RelationName[],
 ): Promise<ReadonlyMap<WrittenQuery, CanonicalQuery | Error>> {
-  const results = new Map<WrittenQuery, CanonicalQuery | Error>()
-  const oids = new Map<WrittenQuery, number>()
-  for (const [at, query] of written.entries()) {
+  const faults = await createDrafts(transaction, written)
+  const drafts = await transaction.query<{ oid: number; name: string }>(
+    `select c.oid::int8 as oid, c.relname as name from pg_class c
+     where c.relnamespace = pg_my_temp_schema() and c.relkind = 'v' and c.relname like 'tidemark draft %'`,
+  )
+  const queries = await readViews(
+    transaction,
+    drafts.map(({ oid }) => oid),
+    declared,
+  )
+  const understood = new Map(drafts.map(({ oid, name }) => [name, queries.get(oid)]))
+  return new Map(
+    written.map((query, at) => [
+      query,
+      faults.get(query) ??
+        must(understood.get(draftName(at)), 'a draft is there until it is rolled back'),
+    ]),
+  )
+}
+
+const draftName = (at: number): string => `tidemark draft ${at}`
+
+const beginOf = (at: number): string => `create temporary view ${identifier(draftName(at))} as\n`
+
+/** Makes a view of each query; returns the faults of those that read what is missing. */
+async function createDrafts(
+  transaction: Queryable,
+  written: readonly WrittenQuery[],
+): Promise<ReadonlyMap<WrittenQuery, Error>> {
+  const faults = new Map<WrittenQuery, Error>()
+  const drafts = written.map((query, at) => ({ query, begin: beginOf(at) }))
+  if (await createdTogether(transaction, drafts)) return faults
+  // Mostly for want of a view that another of them will be.
+  const readers = drafts.filter(({ query }) =>
+    written.some((other) => other !== query && mentions(query, other)),
+  )
+  const others = drafts.filter((draft) => !readers.includes(draft))
+  const rest = (await createdTogether(transaction, others)) ? readers : drafts
+  for (const { query, begin } of rest) {
     await transaction.query('savepoint draft')
     try {
-      oids.set(query, await createDraft(transaction, `tidemark draft ${at}`, query))
+      await transaction.query(begin + query.sql)
     } catch (error) {
-      results.set(query, ifMissing(error))
+      faults.set(query, ifMissing(sqlFault(error, query.sql, begin.length)))
       await transaction.query('rollback to savepoint draft')
     }
   }
-  const queries = await readViews(transaction, [...oids.values()], declared)
-  for (const [query, oid] of oids) {
-    results.set(query, must(queries.get(oid), 'a draft is there until it is rolled back'))
-  }
-  return results
+  return faults
 }
 
-async function createDraft(
-  transaction: Queryable,
-  name: string,
-  { sql }: WrittenQuery,
-): Promise<number> {
-  const begin = `create temporary view ${identifier(name)} as\n`
-  try {
-    await transaction.query(`${begin}${sql}`)
-  } catch (error) {
-    throw sqlFault(error, sql, begin.length)
-  }
-  const [draft] = await transaction.query<{ oid: number }>('select $1::regclass::oid as oid', [
-    `pg_temp.${identifier(name)}`,
-  ])
-  return draft?.oid ?? 0
+interface Draft {
+  readonly query: WrittenQuery
+  /** What stands before its SQL. */
+  readonly begin: string
 }
+
+/** Whether the server took them all, in one message; if not, none of them is there. */
+async function createdTogether(transaction: Queryable, drafts: readonly Draft[]): Promise<boolean> {
+  await transaction.query('savepoint draft')
+  try {
+    // A query may end in a comment.
+    await transaction.query(drafts.map(({ query, begin }) => begin + query.sql).join('\n;\n'))
+    return true
+  } catch {
+    await transaction.query('rollback to savepoint draft')
+    return false
+  }
+}
+
+/** Whether a query may read a view; true for some that do not. */
+const mentions = ({ sql }: WrittenQuery, { name }: WrittenQuery): boolean =>
+  sql.toLowerCase().includes(partsOf(name).name.toLowerCase())
 
 interface RelationRow {
   readonly name: RelationName
@@ -272,13 +310,16 @@ async function standIn(
   views: readonly WrittenQuery[],
   done: ReadonlyMap<RelationName, CanonicalQuery>,
 ): Promise<readonly RelationName[]> {
-  const others: (WrittenQuery & Pick<Standing, 'kind'>)[] = []
-  for (const view of views) {
-    const standing = await undone(transaction, () => standingColumns(transaction, view.name))
-    if (standing === null) await transaction.query(createOf(view))
-    else if (!sameColumns(standing, done.get(view.name)))
-      others.push({ ...view, kind: standing.kind })
-  }
+  if (views.length === 0) return []
+  const standing = await undone(transaction, () => standingColumns(transaction, views))
+  const absent = views.filter(({ name }) => !standing.has(name))
+  if (absent.length > 0) await transaction.query(absent.map(createOf).join('\n;\n'))
+  const others = views.flatMap((view) => {
+    const found = standing.get(view.name)
+    return found === undefined || sameColumns(found, done.get(view.name))
+      ? []
+      : [{ ...view, kind: found.kind }]
+  })
   const replaced: RelationName[] = []
   for (const view of others) {
     if (await replace(transaction, view, view.kind)) replaced.push(view.name)
@@ -305,18 +346,20 @@ async function replace(transaction: Queryable, view: WrittenQuery, kind: string)
 
 async function standingColumns(
   transaction: Queryable,
-  name: RelationName,
-): Promise<Standing | null> {
+  views: readonly WrittenQuery[],
+): Promise<ReadonlyMap<RelationName, Standing>> {
   await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
-  const [found] = await transaction.query<Standing>(
-    `select case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
+  const names = views.map(({ name }) => name)
+  const rows = await transaction.query<Standing & { readonly name: RelationName }>(
+    `select w.name, case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
        (select coalesce(json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod))
                                  order by a.attnum), '[]')
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
-     from pg_class c where c.oid = to_regclass($1)`,
-    [qualifiedName(name)],
+     from unnest($1::text[], $2::text[]) w (name, qualified)
+     join pg_class c on c.oid = to_regclass(w.qualified)`,
+    [names, names.map(qualifiedName)],
   )
-  return found ?? null
+  return new Map(rows.map((row) => [row.name, row]))
 }
 
 interface Standing {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { relationName } from '../model/ids.ts'
 import type { GroupedView } from './groups.ts'
-import { placeViews } from './groups.ts'
+import { inLayers, placeViews } from './groups.ts'
 
 const view = (name: string, inputs: string[] = [], group: string | null = null): GroupedView => ({
   name: relationName('public', name),
@@ -76,4 +76,14 @@ describe('placeViews', () => {
       }),
     )
   })
+})
+
+test('views are laid in layers, each after the inputs of its views, however many there are between', () => {
+  const views = [view('d', ['a', 'c']), view('c', ['b']), view('b', ['a']), view('a'), view('e')]
+  expect(inLayers(views).map((layer) => layer.map(({ name }) => name))).toEqual([
+    ['public.a', 'public.e'],
+    ['public.b'],
+    ['public.c'],
+    ['public.d'],
+  ])
 })

@@ -57,6 +57,22 @@ export function inOrder<View extends Pick<GroupedView, 'name' | 'inputs'>>(
   return order
 }
 
+/** The same in layers: the inputs of a view are in layers before its own. */
+export function inLayers<View extends Pick<GroupedView, 'name' | 'inputs'>>(
+  views: readonly View[],
+): readonly (readonly View[])[] {
+  const layers: View[][] = []
+  const depths = new Map<RelationName, number>()
+  for (const view of inOrder(views)) {
+    const depth = 1 + Math.max(-1, ...view.inputs.map((input) => depths.get(input) ?? -1))
+    depths.set(view.name, depth)
+    const layer = layers[depth]
+    if (layer === undefined) layers.push([view])
+    else layer.push(view)
+  }
+  return layers
+}
+
 /** Follows inputs from any view that is left until one comes again. */
 function circleIn(left: ReadonlyMap<string, { readonly inputs: readonly string[] }>): string[] {
   const path: string[] = []

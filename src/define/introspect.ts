@@ -47,12 +47,13 @@ async function qualified<Result>(
   queryable: Queryable,
   step: () => Promise<Result>,
 ): Promise<Result> {
-  const [path] = await queryable.query<{ path: string }>(
-    `select current_setting('search_path') as path`,
+  // Asked before it is set: a subquery that is not flattened runs first.
+  const [before] = await queryable.query<{ path: string }>(
+    `select b.path, set_config('search_path', '', true)
+     from (select current_setting('search_path') as path offset 0) b`,
   )
-  await queryable.query(`select set_config('search_path', '', true)`)
   const result = await step()
-  await queryable.query(`select set_config('search_path', $1, true)`, [path?.path ?? ''])
+  await queryable.query(`select set_config('search_path', $1, true)`, [before?.path ?? ''])
   return result
 }
 
@@ -119,21 +120,32 @@ export async function measure(queryable: Queryable, actual: Actual): Promise<Mea
   }
 }
 
-/** What a refresh by this query should take, by the planner's own cost; null when it cannot be planned yet. */
-export async function estimateMs(queryable: Queryable, query: string): Promise<number | null> {
+/**
+ * What refreshes by queries should take, by the planner's own cost; null for one that cannot be planned yet.
+ * Takes back whatever planning them did.
+ */
+export async function estimateMs(
+  queryable: Queryable,
+  queries: readonly string[],
+): Promise<readonly (number | null)[]> {
+  if (queries.length === 0) return []
+  const estimates: (number | null)[] = []
   await queryable.query('savepoint estimate')
-  try {
-    const [row] = await queryable.query<{
-      'QUERY PLAN': readonly { Plan: { 'Total Cost': number } }[]
-    }>(`explain (format json) ${query}`)
-    const cost = row?.['QUERY PLAN'][0]?.Plan['Total Cost']
-    // A page read in order costs 1 and takes about 10 µs on the machines that this was compared on.
-    return cost === undefined ? null : Math.max(1, Math.round(cost / 100))
-  } catch {
-    return null
-  } finally {
-    await queryable.query('rollback to savepoint estimate')
+  for (const query of queries) {
+    try {
+      const [row] = await queryable.query<{
+        'QUERY PLAN': readonly { Plan: { 'Total Cost': number } }[]
+      }>(`explain (format json) ${query}`)
+      const cost = row?.['QUERY PLAN'][0]?.Plan['Total Cost']
+      // A page read in order costs 1 and takes about 10 µs on the machines that this was compared on.
+      estimates.push(cost === undefined ? null : Math.max(1, Math.round(cost / 100)))
+    } catch {
+      estimates.push(null)
+      await queryable.query('rollback to savepoint estimate')
+    }
   }
+  await queryable.query('rollback to savepoint estimate; release savepoint estimate')
+  return estimates
 }
 
 const nameOf = (row: CatalogueRow): RelationName => String(row['name']) as RelationName

@@ -47,15 +47,12 @@ export async function pendingMigrations(
   queryable: Queryable,
 ): Promise<readonly PendingMigration[]> {
   await serverVersion(queryable)
-  const [found] = await queryable.query<{ table: boolean }>(
-    `select to_regclass('tidemark.migration') is not null as table`,
-  )
-  const applied =
-    found?.table === true
-      ? await queryable.query<AppliedMigration>(
-          'select number, name, checksum from tidemark.migration order by number',
-        )
-      : []
+  const installed = await isInstalled(queryable)
+  const applied = installed
+    ? await queryable.query<AppliedMigration>(
+        'select number, name, checksum from tidemark.migration order by number',
+      )
+    : []
   const shipped = shippedMigrations()
   refuseForeign(shipped, applied)
   const done = new Set(applied.map((migration) => migration.number))
@@ -64,10 +61,16 @@ export async function pendingMigrations(
     .map((migration, i) => ({
       number: migration.number,
       name: migration.name,
-      sql: [...(i === 0 && found?.table !== true ? [bootstrap] : []), programOf(migration)].join(
-        '\n',
-      ),
+      sql: [...(i === 0 && !installed ? [bootstrap] : []), programOf(migration)].join('\n'),
     }))
+}
+
+/** Whether a database has Tidemark's schemas, in whatever version. */
+export async function isInstalled(queryable: Queryable): Promise<boolean> {
+  const [found] = await queryable.query<{ there: boolean }>(
+    `select to_regclass('tidemark.migration') is not null as there`,
+  )
+  return found?.there === true
 }
 
 /**

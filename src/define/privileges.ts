@@ -273,30 +273,41 @@ export async function refuseMissingPrivileges(
   })
 }
 
+/** Who would read what of which tables. */
+export interface SourceReader {
+  readonly role: string
+  readonly sources: readonly SourceUse[]
+}
+
 /**
- * Tables of which a role may not read the columns: a program that learns what changed from a change log would show it what
- * it may not see, even where a view between them shows it a part.
+ * Tables of which readers may not read the columns, by reader: a program that learns what changed from a change log would
+ * show them what they may not see, even where a view between them shows them a part.
  */
 export async function unreadableSources(
   queryable: Queryable,
-  role: string,
-  sources: readonly SourceUse[],
-): Promise<readonly RelationName[]> {
-  const uses = sources.map(({ relation, columns }) => ({
-    name: relation,
-    relation: qualifiedName(relation),
-    columns,
-  }))
-  const rows = await queryable.query<{ name: RelationName }>(
-    `select u.name
-     from json_to_recordset($2) u (name text, relation text, columns text[])
-     where not has_table_privilege($1, u.relation, 'select')
-       and (not has_any_column_privilege($1, u.relation, 'select')
-            or exists (select from unnest(u.columns) c where not has_column_privilege($1, u.relation, c, 'select')))
-     order by u.name`,
-    [role, JSON.stringify(uses)],
+  readers: readonly SourceReader[],
+): Promise<readonly (readonly RelationName[])[]> {
+  const uses = readers.flatMap(({ role, sources }, reader) =>
+    sources.map(({ relation, columns }) => ({
+      reader,
+      role,
+      name: relation,
+      relation: qualifiedName(relation),
+      columns,
+    })),
   )
-  return rows.map(({ name }) => name)
+  if (uses.length === 0) return readers.map(() => [])
+  const rows = await queryable.query<{ reader: number; name: RelationName }>(
+    `select u.reader, u.name
+     from json_to_recordset($1) u (reader int, role text, name text, relation text, columns text[])
+     where not has_table_privilege(u.role, u.relation, 'select')
+       and (not has_any_column_privilege(u.role, u.relation, 'select')
+            or exists (select from unnest(u.columns) c
+                        where not has_column_privilege(u.role, u.relation, c, 'select')))
+     order by u.name`,
+    [JSON.stringify(uses)],
+  )
+  return readers.map((_, at) => rows.flatMap(({ reader, name }) => (reader === at ? [name] : [])))
 }
 
 /** One row for each thing that is missing, with the statement that mends it. */

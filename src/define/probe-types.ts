@@ -10,6 +10,9 @@ interface TypeRow {
   readonly equality: string | null
 }
 
+/** Each is a view for a moment, on which the server holds a lock; of locks it has some thousands. */
+const probesMax = 500
+
 /**
  * The types of the columns of queries, as the server finds them.
  *
@@ -20,23 +23,32 @@ export async function probeTypes(
   transaction: Queryable,
   queries: readonly string[],
 ): Promise<readonly (readonly ColumnType[])[]> {
-  const back = 'rollback to savepoint probe_types; release savepoint probe_types'
+  const types: (readonly ColumnType[])[] = []
+  for (let at = 0; at < queries.length; at += probesMax) {
+    types.push(...(await probeSome(transaction, queries.slice(at, at + probesMax))))
+  }
+  return types
+}
+
+async function probeSome(
+  transaction: Queryable,
+  queries: readonly string[],
+): Promise<readonly (readonly ColumnType[])[]> {
   await transaction.query('savepoint probe_types')
   try {
-    await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
-    await transaction.query(standIns)
     const created = queries.map(
       (sql, at) =>
         `create temporary view "tidemark probe ${String(at)}" as ${sql.replaceAll(/\btidemark\.(first|only)\(/g, 'pg_temp.$1(')}`,
     )
-    await transaction.query(created.join(';\n'))
-    const rows = await transaction.query<TypeRow & { probe: string }>(typesQuery)
+    const statements = [`set local search_path = pg_catalog`, standIns, ...created, typesQuery]
+    const rows = await transaction.query<TypeRow & { probe: string }>(statements.join(';\n'))
     return queries.map((_, at) =>
       rows
         .filter(({ probe }) => probe === `tidemark probe ${String(at)}`)
         .map((row) => typeOf(row)),
     )
   } finally {
+    const back = 'rollback to savepoint probe_types; release savepoint probe_types'
     await transaction.query(back).catch(() => [])
   }
 }

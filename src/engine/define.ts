@@ -1,11 +1,7 @@
 import { captureProgram } from '../capture/program.ts'
-import { readSourceShape } from '../capture/shape.ts'
-import { compileView, textsOf } from '../compile/compile-view.ts'
-import type { ReadView } from '../compile/emit-inputs.ts'
+import { readSourceShapes } from '../capture/shape.ts'
 import { bindEventCondition } from '../compile/event-condition.ts'
-import type { IncrementalWish } from '../compile/incremental.ts'
 import { parseQuery } from '../compile/parse.ts'
-import { placedReason } from '../compile/written-place.ts'
 import type { Actual, Measures } from '../define/actual.ts'
 import { catalogDigest } from '../define/actual.ts'
 import type { ApplyOptions } from '../define/apply.ts'
@@ -15,32 +11,30 @@ import { canonicalise, canonicaliseAll, canonicaliseExisting } from '../define/c
 import type { Desired, DesiredEvent, DesiredSource, DesiredView } from '../define/desired.ts'
 import { destroyPlan } from '../define/destroy.ts'
 import { diff } from '../define/diff.ts'
-import { inOrder, placeViews } from '../define/groups.ts'
+import { placeViews } from '../define/groups.ts'
 import type { Scope } from '../define/introspect.ts'
 import { estimateMs, introspect, introspectAlso, measure } from '../define/introspect.ts'
-import { pendingMigrations } from '../define/migrate.ts'
+import { isInstalled, pendingMigrations } from '../define/migrate.ts'
 import type { Populated, PopulateOptions } from '../define/populate.ts'
 import { populate } from '../define/populate.ts'
-import { probeTypes } from '../define/probe-types.ts'
 import { refuseMissingPrivileges } from '../define/privileges.ts'
 import { settingsOf, sourcesOf } from '../define/view-catalogue.ts'
 import type { BoundEvent, SourceShape } from '../model/capture.ts'
-import type { Configuration, EventDeclaration, ViewDeclaration } from '../model/declaration.ts'
+import type { Configuration, EventDeclaration } from '../model/declaration.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { Feasibility, Plan } from '../model/plan.ts'
 import type { CanonicalQuery } from '../model/view.ts'
 import type { Database, Queryable } from '../postgres/connection.ts'
-import { identifier } from '../postgres/identifier.ts'
 import { checkCron } from '../schedule/cron-slots.ts'
 import { feasibilityOf } from '../schedule/feasibility.ts'
 import { scheduleDigest } from '../schedule/slot-ledger.ts'
-import { cachedTables, isCached, journalsOf } from './journals.ts'
+import type { ViewInMaking } from './compile-views.ts'
+import { compileViews } from './compile-views.ts'
+import { cachedTables, journalsOf } from './journals.ts'
 import { extendSlots } from './extend-slots.ts'
 import { tableCachesOf } from './table-caches.ts'
-import { partitionWish } from './partition.ts'
-import type { MadeProgram } from './program.ts'
-import { noProgram, programOf } from './program.ts'
+import { placed } from './placed.ts'
 
 /**
  * Plans a configuration: config → what is there → canonical queries → compiled views → captured
@@ -86,11 +80,6 @@ export async function planConfiguration(
   )
 }
 
-/** A view compiled, with what led there. */
-export interface ViewInMaking extends DesiredView {
-  readonly made: MadeProgram
-}
-
 /** Compiles every view of a configuration, as at this moment. Leaves nothing in the database. */
 export async function compileConfiguration(
   transaction: Queryable,
@@ -105,8 +94,7 @@ export async function compileConfiguration(
   const before = await introspect(transaction, declaredRelations(configuration))
   const queries = await canonicalQueries(transaction, configuration, before)
   const { shapes, refused } = await shapesOf(transaction, configuration, queries)
-  const understood = { queries, before, shapes, refused }
-  const views = await compiledViews(transaction, configuration, understood)
+  const views = await compileViews(transaction, configuration, { queries, before, shapes, refused })
   return { before, shapes, refused, views }
 }
 
@@ -139,10 +127,7 @@ export async function apply(
   const catalogNow = (): Promise<string> =>
     lookAt(database, plan.relations, (_, actual) => Promise.resolve(catalogDigest(actual)))
   await applyPlan(database, plan, { ...options, catalogNow })
-  const installed = await lookAt(database, [], (_, actual) =>
-    Promise.resolve(actual.version !== null),
-  )
-  if (!installed) return []
+  if (!(await isInstalled(database))) return []
   await extendSlots(database, new Date())
   if (options.populate === false) return []
   return populate(database, {
@@ -271,18 +256,6 @@ async function blame(
   throw error
 }
 
-/** Says in which view a fault is. */
-async function placed<Result>(view: RelationName, step: () => Promise<Result>): Promise<Result> {
-  try {
-    return await step()
-  } catch (error) {
-    if (!(error instanceof TidemarkError)) throw error
-    const { code, what, mend, place } = error
-    const at = place === undefined ? `views.${view}` : `views.${view}, ${place}`
-    throw new TidemarkError({ code, what, mend, place: at, cause: error })
-  }
-}
-
 interface Shapes {
   readonly shapes: ReadonlyMap<RelationName, SourceShape>
   /** Tables in queries whose changes triggers cannot see, with the reason and the mend. */
@@ -302,157 +275,12 @@ async function shapesOf(
     ...cachedTables(configuration).keys(),
   ])
   const read = [...queries.values()].flatMap(({ sources }) => sources.map((use) => use.relation))
-  const shapes = new Map<RelationName, SourceShape>()
-  const refused = new Map<RelationName, string>()
-  for (const name of [...new Set([...named, ...read])].sort()) {
-    try {
-      shapes.set(name, await readSourceShape(transaction, name))
-    } catch (error) {
-      const unsupported =
-        error instanceof TidemarkError && error.code === 'TIDEMARK_RELATION_UNSUPPORTED'
-      if (!unsupported || named.has(name)) throw error
-      refused.set(name, `${error.what}. ${error.mend}`)
-    }
-  }
-  return { shapes, refused }
-}
-
-interface Understood {
-  readonly queries: ReadonlyMap<RelationName, CanonicalQuery>
-  readonly before: Actual
-  readonly shapes: ReadonlyMap<RelationName, SourceShape>
-  readonly refused: ReadonlyMap<RelationName, string>
-}
-
-async function compiledViews(
-  transaction: Queryable,
-  configuration: Configuration,
-  { queries, before, shapes, refused }: Understood,
-): Promise<readonly ViewInMaking[]> {
-  const done = new Map<RelationName, ViewInMaking>()
-  const declared = new Set(configuration.views.map(({ name }) => name))
-  // Whether a view tells what changes in it is known once it is compiled: inputs first.
-  const order = inOrder(
-    configuration.views.map((declaration) => ({
-      name: declaration.name,
-      inputs: queries.get(declaration.name)?.inputs ?? [],
-      declaration,
-    })),
-  )
-  for (const { declaration } of order) {
-    const found = queries.get(declaration.name)
-    if (found === undefined) continue
-    const query = {
-      ...found,
-      sources: found.sources.filter(({ relation }) => !refused.has(relation)),
-      inputs: found.inputs.filter((name) => declared.has(name)),
-      uncaptured: [
-        ...found.uncaptured,
-        ...found.inputs.filter((name) => !declared.has(name)),
-        ...found.sources.map(({ relation }) => relation).filter((name) => refused.has(name)),
-      ].sort(),
-    }
-    const { timeZone } = configuration
-    const uniqueBesidesKey = hasUniqueIndex(declaration, before)
-    const view = await placed(declaration.name, async () => {
-      const made = await incrementalOf(transaction, {
-        declaration,
-        owner: before.relations.get(declaration.name)?.relation.owner ?? before.role,
-        wish: {
-          view: declaration.name,
-          query,
-          shapes,
-          timeZone,
-          uniqueIndexes: uniqueBesidesKey,
-          key: declaration.key,
-          inputs: query.inputs.flatMap((input) => toldBy(done.get(input))),
-          publishes:
-            isCached(configuration, declaration.name) ||
-            configuration.views.some((reader) =>
-              listens(reader, queries.get(reader.name), declaration.name),
-            ),
-        },
-      })
-      const { program, obstacles, indexes } = made
-      const hashable = declaration.as === 'table' ? await hashableColumns(transaction, query) : []
-      const parts = { declaration, query, timeZone, uniqueBesidesKey, hashable }
-      const compiled = await compileView({ ...parts, incremental: program ?? obstacles, obstacles })
-      return { declaration, compiled, indexes, made }
-    })
-    done.set(declaration.name, view)
-  }
-  return configuration.views.flatMap(({ name }) => done.get(name) ?? [])
-}
-
-/** A view as others can read what changes in it; nothing when it does not tell. */
-const toldBy = (input: DesiredView | undefined): readonly ReadView[] =>
-  input === undefined || input.compiled.incremental === null
-    ? []
-    : [{ name: input.compiled.name, columns: input.compiled.query.columns }]
-
-/** Whether a view may want to know what changes in another. */
-const listens = (
-  { as, maintain }: ViewDeclaration,
-  query: CanonicalQuery | undefined,
-  input: RelationName,
-): boolean => as !== 'matview' && maintain !== 'full' && query?.inputs.includes(input) === true
-
-interface MaybeIncremental {
-  readonly declaration: ViewDeclaration
-  readonly wish: IncrementalWish
-  /** Who owns the view, and so its program. */
-  readonly owner: string
-}
-
-/**
- * The program of a view that may be maintained from what changes.
- * Throws `TIDEMARK_NOT_INCREMENTAL` or `TIDEMARK_NOT_PARTITIONED` when it was asked for and cannot be had.
- */
-async function incrementalOf(
-  transaction: Queryable,
-  { declaration, wish, owner }: MaybeIncremental,
-): Promise<MadeProgram> {
-  const { maintain } = declaration
-  if (declaration.as === 'matview' || maintain === 'full') return noProgram([])
-  const partition = await partitionWish(transaction, declaration, wish.inputs ?? [])
-  const made = await programOf(transaction, { wish, owner, maintain, partition })
-  if (maintain === 'auto' || made.program !== null) return made
-  const texts = await textsOf(declaration.definition, wish.query)
-  const reasons = made.obstacles.map((obstacle) => placedReason(obstacle, texts))
-  throw new TidemarkError({
-    ...(maintain === 'incremental'
-      ? {
-          code: 'TIDEMARK_NOT_INCREMENTAL',
-          what: `${declaration.name} cannot be maintained incrementally: ${reasons.join('; ')}`,
-        }
-      : {
-          code: 'TIDEMARK_NOT_PARTITIONED',
-          what: `${declaration.name} cannot be maintained partition by partition: ${reasons.join('; ')}`,
-        }),
-    mend: "Change the query there, or say maintain: 'auto'.",
-  })
-}
-
-/** The columns of a query's result by whose hash rows may be looked up. */
-async function hashableColumns(
-  transaction: Queryable,
-  { columns }: CanonicalQuery,
-): Promise<readonly string[]> {
-  // Of the types alone: what the query reads may be no more than planned.
-  const nulls = columns.map(({ name, type }) => `null::${type} as ${identifier(name)}`)
-  const [types = []] = await probeTypes(transaction, [`select ${nulls.join(', ')}`])
-  return columns.flatMap(({ name }, at) => (types[at]?.hashable === true ? [name] : []))
-}
-
-/** An adopted view may have unique indexes of its own; they come along. */
-function hasUniqueIndex(declaration: ViewDeclaration, actual: Actual): boolean {
-  const row = actual.catalogue.view.find(({ name }) => name === declaration.name)
-  return (
-    declaration.definition.kind === 'adopt' ||
-    row?.['adopted'] === true ||
-    // Those of a table are not on its state.
-    (declaration.as !== 'table' && declaration.indexes.some((index) => /^unique\s/i.test(index)))
-  )
+  const all = [...new Set([...named, ...read])].sort()
+  const { shapes, refused } = await readSourceShapes(transaction, all)
+  const [fault] = [...refused].flatMap(([name, found]) => (named.has(name) ? [found] : []))
+  if (fault !== undefined) throw fault
+  const reasons = [...refused].map(([name, { what, mend }]) => [name, `${what}. ${mend}`] as const)
+  return { shapes, refused: new Map(reasons) }
 }
 
 interface BoundViewEvent extends DesiredEvent {
@@ -538,14 +366,21 @@ async function measuresOf(
   views: readonly DesiredView[],
 ): Promise<Measures> {
   const measures = await measure(transaction, actual)
-  const refreshMs = new Map(measures.refreshMs)
-  for (const { compiled } of views) {
-    if (refreshMs.has(compiled.name)) continue
-    const owner = actual.relations.get(compiled.name)?.relation.owner ?? actual.role
-    // Planning runs immutable functions, and those of another owner are not to run with our rights.
-    const foreign = owner !== actual.role
-    refreshMs.set(compiled.name, foreign ? null : await estimateMs(transaction, compiled.query.sql))
-  }
+  const unknown = views.filter(({ compiled }) => !measures.refreshMs.has(compiled.name))
+  // Planning runs immutable functions, and those of another owner are not to run with our rights.
+  const own = unknown.filter(({ compiled }) => {
+    const owner = actual.relations.get(compiled.name)?.relation.owner
+    return owner === undefined || owner === actual.role
+  })
+  const estimates = await estimateMs(
+    transaction,
+    own.map(({ compiled }) => compiled.query.sql),
+  )
+  const refreshMs = new Map<RelationName, number | null>([
+    ...measures.refreshMs,
+    ...unknown.map(({ compiled }) => [compiled.name, null] as const),
+    ...own.map(({ compiled }, at) => [compiled.name, estimates[at] ?? null] as const),
+  ])
   return { ...measures, refreshMs }
 }
 

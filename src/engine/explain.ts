@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { readSourceShape } from '../capture/shape.ts'
+import { readSourceShapes } from '../capture/shape.ts'
 import { textsOf } from '../compile/compile-view.ts'
 import type { ReadView } from '../compile/emit-inputs.ts'
 import type { StageSummary } from '../compile/explain.ts'
@@ -18,7 +18,6 @@ import { queriesIn } from '../compile/statements.ts'
 import type { QueryTexts } from '../compile/written-place.ts'
 import { placeOfReason, placeText } from '../compile/written-place.ts'
 import { canonicalise } from '../define/canonicalise.ts'
-import type { SourceShape } from '../model/capture.ts'
 import type { Configuration } from '../model/declaration.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
@@ -27,7 +26,7 @@ import type { IndexProposal } from '../model/index-proposal.ts'
 import type { CanonicalQuery } from '../model/view.ts'
 import type { Database, Queryable } from '../postgres/connection.ts'
 import { identifier, qualifiedName } from '../postgres/identifier.ts'
-import type { ViewInMaking } from './define.ts'
+import type { ViewInMaking } from './compile-views.ts'
 import { compileConfiguration } from './define.ts'
 import { viewMeant, viewUnknown } from './named-view.ts'
 import type { MadeProgram } from './program.ts'
@@ -318,11 +317,12 @@ async function outcomeIn(
   await parseQuery(sql)
   const others = known.declared.filter((each) => each !== name)
   const found = await canonicalise(transaction, { name, sql }, others)
-  const { shapes, refused } = await shapesFor(transaction, found)
+  const read = found.sources.map(({ relation }) => relation)
+  const { shapes, refused } = await readSourceShapes(transaction, read)
   const canonical: CanonicalQuery = {
     ...found,
-    sources: found.sources.filter(({ relation }) => !refused.includes(relation)),
-    uncaptured: [...found.uncaptured, ...refused].sort(),
+    sources: found.sources.filter(({ relation }) => !refused.has(relation)),
+    uncaptured: [...found.uncaptured, ...refused.keys()].sort(),
   }
   const wish = {
     view: name,
@@ -343,29 +343,6 @@ async function outcomeIn(
     known.telling.set(name, { name, columns })
   }
   return outcomeOf(made, await textsOf({ kind: 'sql', sql }, canonical))
-}
-
-/** The tables that a query reads, and those of them whose changes triggers cannot see. */
-async function shapesFor(
-  transaction: Queryable,
-  query: CanonicalQuery,
-): Promise<{
-  readonly shapes: ReadonlyMap<RelationName, SourceShape>
-  readonly refused: readonly RelationName[]
-}> {
-  const shapes = new Map<RelationName, SourceShape>()
-  const refused: RelationName[] = []
-  for (const { relation } of query.sources) {
-    try {
-      shapes.set(relation, await readSourceShape(transaction, relation))
-    } catch (error) {
-      const unsupported =
-        error instanceof TidemarkError && error.code === 'TIDEMARK_RELATION_UNSUPPORTED'
-      if (!unsupported) throw error
-      refused.push(relation)
-    }
-  }
-  return { shapes, refused }
 }
 
 /** Makes a view that does not exist, for later statements to read; they are told if it cannot be made. */

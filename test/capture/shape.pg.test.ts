@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readSourceShapes } from '../../src/capture/shape.ts'
 import { relationName } from '../../src/model/ids.ts'
 import { serverVersion } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
@@ -58,6 +59,18 @@ describe('the shape of a source', () => {
     expect((await shape('parted_b')).child).toBe(true)
     expect((await shape('parent')).kind).toBe('inherited')
     expect((await shape('child')).child).toBe(true)
+  })
+
+  test('is the same whether it is asked for alone or with others', async () => {
+    const names = ['parted_b', 'plain', 'child', 'parted', 'parent', 'parted_a', 'mixed', 'view']
+    const relations = names.map((name) => relationName('shop', name))
+    const { shapes, refused } = await db.database.transaction((transaction) =>
+      readSourceShapes(transaction, relations),
+    )
+    for (const name of shapes.keys()) {
+      expect(shapes.get(name)).toEqual(await shapeOf(db.database, name))
+    }
+    expect([shapes.size, [...refused.keys()]]).toEqual([6, ['shop.mixed', 'shop.view']])
   })
 
   test.each([

@@ -3,6 +3,7 @@ import type { TidemarkConfig } from '../../src/define/config/tidemark-config.ts'
 import { planExitCode } from '../../src/define/diff.ts'
 import { applyPlan } from '../../src/define/apply.ts'
 import { apply, applyConfiguration, planConfiguration } from '../../src/engine/define.ts'
+import type { Database, Queryable } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { schemaOf } from '../support/schema-text.ts'
@@ -19,6 +20,25 @@ afterEach(() => db.drop())
 
 const replan = async (wanted: TidemarkConfig): Promise<readonly string[]> =>
   titles(await planConfiguration(db.database, configured(wanted)))
+
+/** The database, and how many statements were sent in its transactions. */
+function counting(database: Database): { database: Database; statements: () => number } {
+  let sent = 0
+  const counted = (transaction: Queryable): Queryable => ({
+    query: (text, values) => {
+      sent += 1
+      return transaction.query(text, values)
+    },
+  })
+  return {
+    database: {
+      ...database,
+      transaction: (body, options) =>
+        database.transaction((transaction) => body(counted(transaction)), options),
+    },
+    statements: () => sent,
+  }
+}
 
 /** A configuration with another by_region. */
 const changed = (view: Partial<TidemarkConfig['views'][string]>): TidemarkConfig => ({
@@ -51,6 +71,25 @@ describe('plan and apply', () => {
     expect(await db.sql('select total from total')).toEqual([{ total: '5050.00' }])
     const [slots] = await db.sql('select count(*)::int as n from tidemark.slot')
     expect(slots?.['n']).toBeGreaterThan(800)
+  })
+
+  test('a plan of many views asks the server no more often than that of few, but for an estimate of each', async () => {
+    const viewsOf = (count: number): TidemarkConfig['views'] =>
+      Object.fromEntries(
+        Array.from({ length: count }, (_, n) => [
+          `view_${String(n)}`,
+          {
+            sql: `select region, sum(amount) as total from orders where id % ${String(count)} = ${String(n)} group by region`,
+            ...(n % 2 === 0 ? { as: 'table' as const } : {}),
+          },
+        ]),
+      )
+    const statements = async (count: number): Promise<number> => {
+      const asked = counting(db.database)
+      await planConfiguration(asked.database, configured({ views: viewsOf(count) }))
+      return asked.statements()
+    }
+    expect((await statements(12)) - (await statements(2))).toBe(10)
   })
 
   test('planning changes nothing', async () => {
