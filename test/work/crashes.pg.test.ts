@@ -109,8 +109,9 @@ describe('a backend that dies', () => {
         await gate.query('begin')
         await gate.query(`select from tidemark.request where status = 'running' for update`)
         await gate.query('select pg_advisory_unlock(4712)')
+        // No longer where it waited before, which it leaves at its own time.
         await until(
-          `exists (select from pg_stat_activity where pid = ${String(worker.pid)} and wait_event_type = 'Lock')`,
+          `exists (select from pg_locks where pid = ${String(worker.pid)} and locktype = 'transactionid' and not granted)`,
         )
         return gate
       },

@@ -75,7 +75,7 @@ afterEach(async () => {
 
 test('law: an engine that sleeps sends no query, and a commit wakes it', async () => {
   await seen('asleep', 1)
-  // Backends of the engine by their last query: those of this test are its own session and its pool.
+  // Backends of the engine by their last query: those of this test are its own session and its pool; the server vacuums.
   const watching = await db.session()
   const mine = new Set([
     watching.pid,
@@ -83,7 +83,8 @@ test('law: an engine that sleeps sends no query, and a commit wakes it', async (
   ])
   const queries = async (): Promise<readonly unknown[]> => {
     const backends = await watching.query<{ pid: number; query_start: Date }>(
-      `select pid, query_start from pg_stat_activity where datname = current_database() order by pid`,
+      `select pid, query_start from pg_stat_activity
+       where datname = current_database() and backend_type = 'client backend' order by pid`,
     )
     return backends.filter(({ pid }) => !mine.has(pid))
   }
