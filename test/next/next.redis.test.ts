@@ -64,8 +64,12 @@ beforeEach(async () => {
 /** Builds the app, unless it was built from what it is. */
 async function build(): Promise<void> {
   const digest = createHash('sha256')
-  const own = readdirSync(`${folder}app`, { recursive: true, encoding: 'utf8' }).sort()
-  for (const name of ['next.config.mjs', 'cache-handler.mjs', ...own.map((one) => `app/${one}`)]) {
+  const names = ['app', 'pages'].flatMap((part) =>
+    readdirSync(folder + part, { recursive: true, encoding: 'utf8' }).map(
+      (one) => `${part}/${one}`,
+    ),
+  )
+  for (const name of ['next.config.mjs', 'cache-handler.mjs', 'isr-handler.mjs', ...names.sort()]) {
     if (/\.m?js$/.test(name)) digest.update(name).update(readFileSync(folder + name))
   }
   const stamp = `${folder}node_modules/.app/built-from`
@@ -104,7 +108,7 @@ const urlOf = (at: number, path: string): string => `${servers[at]?.url ?? ''}/$
 async function read(at: number, path = 'value'): Promise<number> {
   const response = await fetch(urlOf(at, path))
   expect(response.status).toBe(200)
-  return Number(await response.text())
+  return Number(/^(?:.*<p>)?(\d+)/s.exec(await response.text())?.[1])
 }
 
 /** Revalidates through a server; resolves with the status of its answer. Next.js itself answers before it has revalidated. */
@@ -128,18 +132,21 @@ test('law: what is revalidated through one server, no server gives after that', 
   }
 })
 
-test('law: what was read before a revalidation is not kept, though it ends after it', async () => {
-  held = gate()
-  const before = read(0)
-  await expect.poll(() => reads).toBe(1)
-  const old = value
-  value += 1
-  await revalidated(1)
-  held.open()
-  held = null
-  expect(await before).toBe(old)
-  expect([await read(1), await read(0)]).toEqual([value, value])
-})
+test.each(['value', 'page'])(
+  'law: what was read before a revalidation is not kept, though it ends after it: %s',
+  async (path) => {
+    held = gate()
+    const before = read(0, path)
+    await expect.poll(() => reads).toBe(1)
+    const old = value
+    value += 1
+    await revalidated(1)
+    held.open()
+    held = null
+    expect(await before).toBe(old)
+    expect([await read(1, path), await read(0, path)]).toEqual([value, value])
+  },
+)
 
 test('revalidateTag on one server is seen by the other', async () => {
   await Promise.all([read(0), read(1)])
@@ -157,15 +164,18 @@ test('a path that is revalidated gives nothing that was computed before, on any 
   await expect.poll(() => read(1, 'other')).toBe(value)
 })
 
-test('with a profile, what was is given while it is computed anew', async () => {
-  await read(0)
-  const old = value
-  value += 1
-  await revalidated(0, { profile: 'max' })
-  expect(await read(1)).toBe(old)
-  await expect.poll(() => read(1)).toBe(value)
-  await expect.poll(() => read(0)).toBe(value)
-})
+test.each(['value', 'page'])(
+  'with a profile, what was is given while it is computed anew: %s',
+  async (path) => {
+    await read(0, path)
+    const old = value
+    value += 1
+    await revalidated(0, { profile: 'max' })
+    expect(await read(1, path)).toBe(old)
+    await expect.poll(() => read(1, path)).toBe(value)
+    await expect.poll(() => read(0, path)).toBe(value)
+  },
+)
 
 test('a revalidation that Redis has not taken is not acknowledged, and holds as soon as it has', async () => {
   await read(0)
@@ -175,6 +185,44 @@ test('a revalidation that Redis has not taken is not acknowledged, and holds as 
   store.thaw()
   expect(status).toBe(500)
   await expect.poll(() => read(1)).toBe(value)
+})
+
+test('law: a page that is rendered ahead is one for all servers, and what is revalidated through one, none gives', async () => {
+  const both = () => Promise.all([read(0, 'page'), read(1, 'page')])
+  expect(await read(0, 'page')).toBe(value)
+  expect(await both()).toEqual([value, value])
+  expect(reads).toBe(1)
+  const client = await createClient({ url: store.url }).connect()
+  expect(await client.keys('app:next:*/APP_PAGE/*/page')).toHaveLength(1)
+  client.destroy()
+  for (let round = 0; round < 5; round += 1) {
+    value += 1
+    await revalidated(round % 2)
+    expect(await both()).toEqual([value, value])
+  }
+})
+
+test('a page is given to the router of a browser as well, and comes back as it was', async () => {
+  const flight = async (at: number, headers: Record<string, string>) => {
+    const response = await fetch(urlOf(at, 'page'), { headers: { rsc: '1', ...headers } })
+    return [response.status, response.headers.get('content-type'), await response.text()]
+  }
+  const prefetch = { 'next-router-prefetch': '1', 'next-router-segment-prefetch': '/_tree' }
+  for (const headers of [{}, prefetch]) {
+    const [first, second] = [await flight(0, headers), await flight(1, headers)]
+    expect(first).toEqual([200, 'text/x-component', expect.stringMatching(/./)])
+    expect(second).toEqual(first)
+  }
+})
+
+test('a page with getStaticProps that one server makes anew, all give', async () => {
+  const renewed = (at: number) => fetch(urlOf(at, 'api/renew')).then((answer) => answer.status)
+  for (const at of [0, 1]) {
+    value += 1
+    expect(await renewed(at)).toBe(200)
+    expect([await read(0, 'listing'), await read(1, 'listing')]).toEqual([value, value])
+  }
+  expect(reads).toBe(2)
 })
 
 test('while Redis is away the source answers; when it is back nothing old is given', async () => {
