@@ -172,9 +172,9 @@ test('A6: a fill that read the old view is not stored over it, however late it c
   expect(late?.allowed).toBe(false)
 })
 
-test('A6: once a view has the write, the next visit has it too and stays, with an engine at work', async () => {
+/** Keeps the views as eager ones for as long as the work takes. */
+async function withEngine(work: () => Promise<void>): Promise<void> {
   await db.sql(`update tidemark.view set target_ms = 200, very_stale_ms = 400, policy = 'eager'`)
-  await visit(ana)
   const stop = new AbortController()
   const engine = runEngine(
     {
@@ -187,21 +187,56 @@ test('A6: once a view has the write, the next visit has it too and stays, with a
     },
     stop.signal,
   )
-  await db.sql(`insert into polizas (usuario_id, prima) values ('${ana}', 50)`)
-  for (let look = 0; look < 1_000; look += 1) {
-    const [view] = await db.sql<{ polizas: number }>(
-      `select polizas::int from vw_polizas_metricas where usuario_id = '${ana}'`,
-    )
-    const seen = await visit(ana)
-    // The view may be refreshed between the two questions, never the other way round.
-    if (view?.polizas === 2) expect(seen.polizas).toBe(2)
-    if (seen.cached) expect(seen).toMatchObject({ elegible: true, polizas: 2 })
-    if (seen.cached) break
-  }
-  expect(await rowsOf(ana)).toBe(1)
+  await work()
   stop.abort()
   await engine
+}
+
+/** How many policies the view shows. */
+async function polizasInView(): Promise<number> {
+  const [view] = await db.sql<{ polizas: number }>(
+    `select polizas::int from vw_polizas_metricas where usuario_id = '${ana}'`,
+  )
+  return view?.polizas ?? 0
+}
+
+test('A6: once a view has the write, the next visit has it too and stays, with an engine at work', async () => {
+  await visit(ana)
+  await withEngine(async () => {
+    await db.sql(`insert into polizas (usuario_id, prima) values ('${ana}', 50)`)
+    for (let look = 0; look < 1_000; look += 1) {
+      const polizas = await polizasInView()
+      const seen = await visit(ana)
+      // The view may be refreshed between the two questions, never the other way round.
+      if (polizas === 2) expect(seen.polizas).toBe(2)
+      if (seen.cached) expect(seen).toMatchObject({ elegible: true, polizas: 2 })
+      if (seen.cached) break
+    }
+    expect(await rowsOf(ana)).toBe(1)
+  })
 })
+
+test.runIf(process.env['TIDEMARK_LONG'] === '1')(
+  'A6: the row with the write is there within 100 ms of the refresh of its view, fifty times',
+  async () => {
+    const tookMs: number[] = []
+    await withEngine(async () => {
+      for (let polizas = 2; polizas <= 51; polizas += 1) {
+        await visit(ana)
+        await db.sql(`insert into polizas (usuario_id, prima) values ('${ana}', 50)`)
+        expect(await rowsOf(ana)).toBe(0)
+        while ((await polizasInView()) < polizas);
+        const refreshedAt = performance.now()
+        let seen = await visit(ana)
+        while (!seen.cached) seen = await visit(ana)
+        tookMs.push(performance.now() - refreshedAt)
+        expect(seen.polizas).toBe(polizas)
+      }
+    })
+    // Of fifty, two may meet a moment in which the machine does something else.
+    expect(tookMs.toSorted((a, b) => a - b)[47]).toBeLessThan(100)
+  },
+)
 
 test('A1: bursts are one evaluation: the row goes with the first write, and comes with the first visit after the refresh', async () => {
   await visit(ana)
