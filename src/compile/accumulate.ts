@@ -7,6 +7,7 @@ import { scalesOf } from './numeric-scale.ts'
 import type { Aggregate } from './relation.ts'
 import type { Stage } from './stages.ts'
 import { treeText } from './walk.ts'
+import { isPlain } from './determine.ts'
 
 /** A column of the table of groups: what a group is known by without its rows. */
 export interface Accumulator {
@@ -264,7 +265,11 @@ interface Given {
   readonly where: readonly string[]
 }
 
-const present = ({ where, value }: Given): readonly string[] => [...where, `${value} is not null`]
+/** A row with NULLs in it is a value all the same, though IS NOT NULL says otherwise of it. */
+const present = ({ where, value, type }: Given): readonly string[] => [
+  ...where,
+  isPlain(type) ? `${value} is not null` : `${value} is distinct from null`,
+]
 
 function columnIn(
   columns: Map<string, Accumulator>,

@@ -1,7 +1,7 @@
 import type { FuncCall, Node, SelectStmt } from 'libpg-query'
 import { aliasOf } from './bind-names.ts'
-import type { BindFacts, Binding, Scope } from './bind-scope.ts'
-import { NoRule, fieldsOf, resolved } from './bind-scope.ts'
+import type { Binding, Scope } from './bind-scope.ts'
+import { NoRule, fieldsOf, resolved, scannedType } from './bind-scope.ts'
 import type { Expressed } from './bind-subquery.ts'
 import { joinSubqueries } from './bind-subquery.ts'
 import type { ColumnId, Expression } from './expression.ts'
@@ -9,7 +9,7 @@ import { columnOf, columnsIn, conjuncts, replaced, replacedDeep } from './expres
 import { functionName } from './functions.ts'
 import { productOf } from './product.ts'
 import type { Output, Relation } from './relation.ts'
-import { columnsOf, scansIn } from './relation.ts'
+import { columnsOf } from './relation.ts'
 import { hasSubquery, nodesOf, treeText } from './walk.ts'
 
 interface Grouped extends Expressed {
@@ -257,16 +257,6 @@ function refuseNested(binding: Binding, call: FuncCall): void {
 /** Types without equality, or without a hash of it. */
 const cannotBeKey =
   /^(json|xml|point|line|lseg|box|path|polygon|circle|tsvector|tsquery|money|bit|bit varying|txid_snapshot|pg_snapshot)\b/
-
-/** The type of a column that is one of a table's; nothing where it is not. */
-function scannedType(relation: Relation, id: ColumnId, facts: BindFacts): string {
-  for (const { of, columns } of scansIn(relation)) {
-    const name = columns.find((column) => column.id === id)?.name
-    if (name === undefined || of.kind === 'stage') continue
-    return facts.tables.get(of.name)?.columns.find((column) => column.name === name)?.type ?? ''
-  }
-  return ''
-}
 
 const firstOf = (of: Expression): Extract<Expression, { FuncCall: unknown }> => ({
   FuncCall: {

@@ -2,7 +2,7 @@ import type { A_Expr, CaseExpr, Node, TypeCast } from 'libpg-query'
 import type { BindFacts } from './bind-scope.ts'
 import { NoRule, ownExpressions } from './bind-scope.ts'
 import type { ColumnId, Expression } from './expression.ts'
-import { both, columnIn, columnOf, isNull } from './expression.ts'
+import { asksForNull, both, columnIn, columnOf, isNull } from './expression.ts'
 import { functionName } from './functions.ts'
 import type { Output, Relation, Scan } from './relation.ts'
 import { columnsOf, inputsOf, relationsIn } from './relation.ts'
@@ -95,6 +95,8 @@ function compared(expression: Expression, kinds: Kinds): Expression {
   if (!('A_Expr' in expression)) return expression
   const { kind, name = [], lexpr, rexpr } = expression.A_Expr
   if (lexpr === undefined || rexpr === undefined || name.length > 1) return expression
+  // Compared with nothing, whatever it is.
+  if (asksForNull(expression)) return expression
   if (kind === 'AEXPR_OP' && !/^(=|<>)$/.test(signOf(expression.A_Expr))) return expression
   const schema = kinds.schemaOf(lexpr, rexpr)
   if (schema === null) return expression

@@ -3,7 +3,7 @@ import type { ColumnId, Expression } from './expression.ts'
 import { columnOf, columnsIn, replaced } from './expression.ts'
 import { functionName } from './functions.ts'
 import type { Relation, ScanTarget } from './relation.ts'
-import { columnsOf, isKeyed, relationsIn } from './relation.ts'
+import { columnsOf, isKeyed, relationsIn, scansIn } from './relation.ts'
 import { nodesOf } from './walk.ts'
 import type { RowType } from './whole-row.ts'
 import { rowTypesIn, rowValue, typedRow } from './whole-row.ts'
@@ -215,12 +215,20 @@ function columnNamed(node: Node, fields: readonly string[], scope: Scope): Expre
     const found = bareColumn(scope, first)
     if (found !== undefined) return found
     if (tableNamed(scope, first) !== undefined) throw wholeRow(byte)
-    throw new NoRule(`column ${first} was not found`, byte)
+    throw notFound(first, byte)
   }
   const column = tableNamed(scope, first)?.columns.find(({ name }) => name === second)
-  if (column === undefined) throw new NoRule(`column ${first}.${second} was not found`, byte)
+  if (column === undefined) throw notFound(second, byte)
   return column.is
 }
+
+const notFound = (name: string, byte: number | null): NoRule =>
+  new NoRule(
+    name === 'tableoid'
+      ? 'it reads tableoid, and changes do not say in which table of a tree they were'
+      : `column ${name} was not found`,
+    byte,
+  )
 
 const placeOf = (node: Node): number | null =>
   'ColumnRef' in node ? (node.ColumnRef.location ?? null) : null
@@ -323,6 +331,16 @@ export function ownExpressions(relation: Relation): readonly unknown[] {
     case 'partition':
       return []
   }
+}
+
+/** The type of a column that is one of a table's; nothing where it is not. */
+export function scannedType(relation: Relation, id: ColumnId, facts: BindFacts): string {
+  for (const { of, columns } of scansIn(relation)) {
+    const name = columns.find((column) => column.id === id)?.name
+    if (name === undefined || of.kind === 'stage') continue
+    return facts.tables.get(of.name)?.columns.find((column) => column.name === name)?.type ?? ''
+  }
+  return ''
 }
 
 /** The tables and views, among some by their names, of which a row is a value somewhere in a relation. */

@@ -2,8 +2,8 @@ import type { SubLink } from 'libpg-query'
 import { must } from '../base/assert.ts'
 import { arrayAsAggregate } from './bind-array.ts'
 import { decorrelated, pulledLateral } from './bind-lateral.ts'
-import type { Binding, Scope, Where } from './bind-scope.ts'
-import { NoRule, freeIn, isBoundInward, resolved } from './bind-scope.ts'
+import type { BindFacts, Binding, Scope, Where } from './bind-scope.ts'
+import { NoRule, freeIn, isBoundInward, resolved, scannedType } from './bind-scope.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import {
   both,
@@ -12,6 +12,7 @@ import {
   columnsIn,
   conjuncts,
   either,
+  isAbsent,
   isNull,
   operation,
   replaced,
@@ -103,8 +104,23 @@ function notFalse(
   const { lexpr, rexpr } = test.A_Expr
   if (lexpr === undefined || rexpr === undefined || 'RowExpr' in lexpr) return isNot('FALSE', test)
   const known = new Set([...notNullIn(left, facts), ...notNullIn(right, facts)])
-  const nulls = [lexpr, rexpr].filter((side) => !isNotNull(side, known)).map((side) => isNull(side))
+  const nulls = [lexpr, rexpr]
+    .filter((side) => !isNotNull(side, known))
+    .map((side) =>
+      isColumnOfPlainType(side, [left, right], facts) ? isNull(side) : isAbsent(side),
+    )
   return nulls.length === 0 ? test : either([test, ...nulls])
+}
+
+/** Whether an expression is a column of a table, of a type of PostgreSQL's own: not a row, of which IS NULL asks its fields. */
+function isColumnOfPlainType(
+  expression: Expression,
+  relations: readonly Relation[],
+  facts: BindFacts,
+): boolean {
+  const id = columnIn(expression)
+  const types = relations.map((each) => (id === null ? '' : scannedType(each, id, facts)))
+  return types.some((type) => type !== '' && !type.includes('.'))
 }
 
 function bindLink(binding: Binding, { subselect }: SubLink, scope: Scope): Relation {

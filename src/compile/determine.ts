@@ -8,14 +8,25 @@ import { functionName } from './functions.ts'
  * of few rows is the one that a refresh of all would compute.
  */
 
-/*
- * By the text of a value, with nothing appended to it: of a citext that is grouped by, PostgreSQL 16 and later would take the
- * bare cast for the value itself, hold the input for sorted already, and let any of several spellings come first.
+/** Whether a type is one of PostgreSQL's own: no row and no domain. */
+export const isPlain = ({ type }: Pick<ColumnType, 'type'>): boolean => !type.includes('.')
+
+/** Types whose cast to text is what they look like. That of a char, or of a domain over it, drops blanks. */
+const castWhole = /^(numeric|double precision|real|interval|jsonb|(.*\.)?citext)$/
+
+/**
+ * What a value looks like, as a text to order by: another one for each of several equal values that look different. Within
+ * a row nothing is lost of any type.
+ *
+ * Nothing is appended to the cast for its own sake: of a citext that is grouped by, PostgreSQL 16 and later would take
+ * the bare cast for the value itself, hold the input for sorted already, and let any of several spellings come first.
  */
+export const imageText = (sql: string, { type }: ColumnType): string =>
+  castWhole.test(type) ? `((${sql})::text || '')` : `row(${sql})::text`
 
 /** One of equal values that may look different: the one whose text comes first. */
-export const determined = (name: string, { imageEqual }: ColumnType): string =>
-  imageEqual ? name : `tidemark.first(${name} order by (${name}::text || '') collate "C")`
+export const determined = (name: string, type: ColumnType): string =>
+  type.imageEqual ? name : `tidemark.first(${name} order by ${imageText(name, type)} collate "C")`
 
 /** Aggregates whose value does not depend on the order of their input, if their arguments look alike when equal. */
 const orderless =
@@ -39,7 +50,7 @@ export function orderedCall(
   if (sums.test(name) && types.every(({ float }) => !float)) return call
   // Values that look different and are equal, 0 and -0, are added up alike.
   const order = sums.test(name) && types.every(({ type }) => isFloat(type)) ? inOrder : textOrder
-  const more = args.map((argument): Node => ({ SortBy: order(argument) }))
+  const more = args.map((argument, at): Node => ({ SortBy: order(argument, types[at]) }))
   return { FuncCall: { ...call.FuncCall, agg_order: [...agg_order, ...more] } }
 }
 
@@ -55,20 +66,21 @@ const asText = (node: Expression): Expression => ({
   TypeCast: { arg: node, typeName: { names: [{ String: { sval: 'text' } }], typemod: -1 } },
 })
 
-const textOrder = (node: Expression): SortBy => ({
-  node: {
-    CollateClause: {
-      arg: {
+/** As {@link imageText} has it. */
+const imageOf = (node: Expression, type: ColumnType | undefined): Expression =>
+  type !== undefined && castWhole.test(type.type)
+    ? {
         A_Expr: {
           kind: 'AEXPR_OP',
           name: [{ String: { sval: '||' } }],
           lexpr: asText(node),
           rexpr: { A_Const: { sval: { sval: '' } } },
         },
-      },
-      collname: [{ String: { sval: 'C' } }],
-    },
-  },
+      }
+    : asText({ RowExpr: { args: [node], row_format: 'COERCE_EXPLICIT_CALL' } })
+
+const textOrder = (node: Expression, type: ColumnType | undefined): SortBy => ({
+  node: { CollateClause: { arg: imageOf(node, type), collname: [{ String: { sval: 'C' } }] } },
   sortby_dir: 'SORTBY_DEFAULT',
   sortby_nulls: 'SORTBY_NULLS_DEFAULT',
 })

@@ -5,6 +5,7 @@ import { functionName } from './functions.ts'
 import type { Output } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 import { treeText } from './walk.ts'
+import { imageText } from './determine.ts'
 
 /*
  * Under DISTINCT and in WITHIN GROUP equal values are one, and no ORDER BY says which of them is shown, 1.0 or 1.00.
@@ -56,7 +57,7 @@ export function looksOf({ calls, by, typeOf }: Grouping): readonly Look[] {
     looks.set(textOf(looked), {
       name: `look ${String(looks.size + 1)}`,
       text: textOf(looked),
-      sql: `first_value(${sql}) over (partition by ${parts.join(', ')} order by (${sql})::text collate "C")`,
+      sql: `first_value(${sql}) over (partition by ${parts.join(', ')} order by ${imageText(sql, typeOf(value))} collate "C")`,
     })
   }
   return [...looks.values()]

@@ -306,6 +306,24 @@ export const isNull = (arg: Expression): Expression => ({
   NullTest: { arg, nulltesttype: 'IS_NULL' },
 })
 
+/** `expression is not distinct from null`: whether there is no value, where that may be a row, of which `is null` would ask whether its fields are. */
+export const isAbsent = (lexpr: Expression): Expression => ({
+  A_Expr: {
+    kind: 'AEXPR_NOT_DISTINCT',
+    name: [{ String: { sval: '=' } }],
+    lexpr,
+    rexpr: { A_Const: { isnull: true } },
+  },
+})
+
+/** Whether an expression asks {@link isAbsent} or {@link isNull}. */
+export function asksForNull(expression: Expression): boolean {
+  if (!('A_Expr' in expression)) return 'NullTest' in expression
+  const { kind, rexpr } = expression.A_Expr
+  const isNothing = rexpr !== undefined && 'A_Const' in rexpr && rexpr.A_Const.isnull === true
+  return kind === 'AEXPR_NOT_DISTINCT' && isNothing
+}
+
 /** Whether two expressions are the same but for their places in the text. */
 export const sameExpression = (left: Expression, right: Expression): boolean =>
   treeText(left) === treeText(right)

@@ -28,6 +28,7 @@ import type { ColumnId, Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn } from './expression.ts'
 import { functionName } from './functions.ts'
 import type { Recomputing } from './indexes.ts'
+import { lookupsInStages } from './indexes.ts'
 import { scalesOf } from './numeric-scale.ts'
 import { parseQuery } from './parse.ts'
 import type { Output, Relation } from './relation.ts'
@@ -335,11 +336,11 @@ export function storedStages(
   const stored = stages.map((stage) => storedStage(draft, stage, { typeOf, scanned }))
   const recomputing = ({ number }: Stage): Recomputing =>
     recomputingOf(stored.find(({ stage }) => stage.number === number))
+  const lookups = lookupsInStages(stages, recomputing)
   return stored.map((each) => ({
     ...each,
     indexes: stageIndexes(
-      stages,
-      recomputing,
+      lookups.get(each.stage.number) ?? [],
       each.stage,
       each.outputs.map(({ type }) => type),
     ),

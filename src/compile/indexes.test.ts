@@ -5,7 +5,7 @@ import type { LookupTable } from '../model/index-proposal.ts'
 import type { BindFacts } from './bind-scope.ts'
 import { bindQuery } from './bind.ts'
 import type { Recomputing } from './indexes.ts'
-import { lookupsOf, proposedIndexes } from './indexes.ts'
+import { lookupsOf, proposedIndexes, lookupsInStages } from './indexes.ts'
 import { parseQuery } from './parse.ts'
 import { stageIndexes } from './stage-indexes.ts'
 import { stagesOf } from './stages.ts'
@@ -210,5 +210,6 @@ test.each([
     float: false,
     equality: null,
   }))
-  expect(stageIndexes(stages, () => 'always', first, types)).toEqual(expected)
+  const lookups = lookupsInStages(stages, () => 'always').get(first.number) ?? []
+  expect(stageIndexes(lookups, first, types)).toEqual(expected)
 })

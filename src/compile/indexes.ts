@@ -5,7 +5,15 @@ import type { IndexProposal, LookupTable } from '../model/index-proposal.ts'
 import { ownExpressions } from './bind-scope.ts'
 import { timeIn } from './emit-cut.ts'
 import type { ColumnId, Expression } from './expression.ts'
-import { columnIn, columnOf, columnsIn, replacedDeep, sqlOf, substituted } from './expression.ts'
+import {
+  asksForNull,
+  columnIn,
+  columnOf,
+  columnsIn,
+  replacedDeep,
+  sqlOf,
+  substituted,
+} from './expression.ts'
 import type { Output, Relation, Scan, ScanTarget } from './relation.ts'
 import { columnsOf, relationsIn } from './relation.ts'
 import { sqlName, sqlRelation } from './sql-text.ts'
@@ -58,17 +66,18 @@ export const lookupsOf = (
     ),
   }))
 
-/** What a refresh looks up in a stage, each time as the columns by which, or in whose order. */
-export const lookupsInStage = (
+/** What a refresh looks up in each stage, by its number: each time as the columns by which, or in whose order. */
+export function lookupsInStages(
   stages: readonly Stage[],
   recomputing: (stage: Stage) => Recomputing,
-  number: number,
-): readonly (readonly IndexedColumn[])[] =>
-  allLookups(stages, recomputing).flatMap(({ choices }) =>
-    choices.flatMap(({ of, columns }) =>
-      of.kind === 'stage' && of.number === number ? [columns] : [],
-    ),
-  )
+): ReadonlyMap<number, readonly (readonly IndexedColumn[])[]> {
+  const found = new Map<number, (readonly IndexedColumn[])[]>()
+  for (const { of, columns } of allLookups(stages, recomputing).flatMap(({ choices }) => choices)) {
+    if (of.kind !== 'stage') continue
+    found.set(of.number, [...(found.get(of.number) ?? []), columns])
+  }
+  return found
+}
 
 function allLookups(
   stages: readonly Stage[],
@@ -236,7 +245,7 @@ function choiceOf(scan: Scan, columns: readonly Expression[]): AnyLookup['choice
 function equality(condition: Expression): readonly (readonly [Expression, Expression])[] {
   if ('BoolExpr' in condition && condition.BoolExpr.boolop === 'OR_EXPR') {
     const [first, ...rest] = condition.BoolExpr.args ?? []
-    const nulls = rest.every((part) => 'NullTest' in part)
+    const nulls = rest.every(asksForNull)
     return first !== undefined && nulls ? equality(first) : []
   }
   if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return []

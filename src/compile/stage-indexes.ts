@@ -1,7 +1,6 @@
 import type { ColumnType } from '../model/view.ts'
 import { columnIn } from './expression.ts'
-import type { IndexedColumn, Recomputing } from './indexes.ts'
-import { lookupsInStage } from './indexes.ts'
+import type { IndexedColumn } from './indexes.ts'
 import { sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 
@@ -12,16 +11,14 @@ const shortTypes =
 /** Texts of any length are found by their hash. */
 const hashedTypes = /^(text|character varying|bpchar)$/
 
-/** What refreshes look up in a stage that others read, as `using …` of an index on its table. */
+/** What refreshes look up in a stage that others read, by these columns each time, as `using …` of an index on its table. */
 export function stageIndexes(
-  stages: readonly Stage[],
-  recomputing: (stage: Stage) => Recomputing,
-  { number, outputs }: Stage,
+  lookups: readonly (readonly IndexedColumn[])[],
+  { outputs }: Stage,
   types: readonly ColumnType[],
 ): readonly string[] {
   const typeOf = (id: string): string =>
     types[outputs.findIndex((output) => output.id === id)]?.type ?? ''
-  const lookups = lookupsInStage(stages, recomputing, number)
   return [...new Set(lookups.flatMap((columns) => indexOf(columns, typeOf)))]
 }
 

@@ -16,6 +16,7 @@ create table events_rest partition of events default;
 create table parts (id int primary key, label text);
 create table special_parts (grade int) inherits (parts);
 create table bag (a int, b text);
+create table odd (id int primary key, g int, b bpchar, p pair, q pair);
 create function numeric_times(numeric, numeric) returns numeric language sql immutable as 'select coalesce($1,1)*coalesce($2,1)';
 create aggregate product(numeric) (sfunc = numeric_mul, stype = numeric, initcond = 1);
 create aggregate cat(text) (sfunc = textcat, stype = text, initcond = '');
@@ -29,6 +30,7 @@ insert into events select g, '2025-06-01'::date + g * 20, 'k' || g % 3, g % 5 fr
 insert into parts select g, 'p' || g % 3 from generate_series(1, 8) g;
 insert into special_parts select g, 's' || g % 3, g % 2 from generate_series(5, 14) g;
 insert into bag select g % 3, 'b' || g % 2 from generate_series(1, 9) g;
+insert into odd select g, g % 3, (array['a','a ','b',null]::bpchar[])[1 + g % 4], (array[row(null, null), row(1, null), null, row(1, 'x')]::pair[])[1 + g % 4], (array[row(null, null), null, row(1, 'y')]::pair[])[1 + g % 3] from generate_series(1, 20) g;
 -- writes
 update orders set total = total + 1 where id % 7 = 0;
 delete from orders where id % 11 = 0;
@@ -58,6 +60,9 @@ delete from bag where ctid in (select ctid from bag where a = 1 limit 2);
 update orders set customer_id = 3, tags = array['x', 'y'], shape = row(9, null)::pair where id % 5 = 0;
 update orders set customer_id = null where id % 13 = 0;
 delete from orders where status = 'open';
+update odd set p = q, b = b || '  ' where id % 5 = 0;
+insert into odd select g, g % 3, (array['a  ','b '])[1 + g % 2], row(null, null)::pair, (array[row(1, null), row(null, null)]::pair[])[1 + g % 2] from generate_series(30, 36) g;
+delete from odd where id % 7 = 0;
 truncate bag;
 insert into bag values (5, 'e'), (5, 'e'), (6, null);
 delete from customers;
@@ -550,3 +555,11 @@ select status, customer_id, (select count(*) from parts p where p.id <= count(o.
 select status, (select max((select count(*) from items i where i.line = c.id and i.qty < max(o.total))) from customers c) as n from orders o group by status
 --- parts of the clock in an output
 select id, extract(year from now()) - extract(year from placed_at) as years, date_trunc('month', now()) > placed_at as past from orders
+--- rows that are NULL in part or whole are counted
+select g, count(p) as n, count(q) filter (where id > 3) as m, count(distinct p) as d from odd group by g
+--- not in rows that are NULL in part or whole
+select o.id, o.p not in (select y.q from odd y where y.g = 1 and y.q is distinct from null) as mark from odd o where o.p not in (select y.q from odd y where y.g = 2 and y.q is distinct from null)
+--- blanks at the end (leaves a choice)
+select b, count(*) as n, array_agg(distinct b) as a, array_agg(b order by g) as o, mode() within group (order by b) as m, (select max(y.b) from odd y where y.g = min(x.g)) as most from odd x group by b
+--- blanks at the end in a union (leaves a choice)
+select b from odd where g = 1 union select b from odd where id > 9
