@@ -9,6 +9,8 @@ export interface HuntReport {
   readonly acknowledged: number
   /** By seed of the history, which plays it again. */
   readonly violations: readonly (readonly [seed: number, violation: Violation])[]
+  /** The histories on so many nodes, and those of them with a violation. */
+  readonly byNodes: Readonly<Record<number, { readonly histories: number; readonly wrong: number }>>
 }
 
 /** Plays histories from a seed on, over one, two and four nodes, and checks each. */
@@ -18,6 +20,7 @@ export async function raceHunt(
 ): Promise<HuntReport> {
   let [reads, hits, acknowledged] = [0, 0, 0]
   const violations: [number, Violation][] = []
+  const byNodes: Record<number, { histories: number; wrong: number }> = {}
   for (let at = seed; at < seed + histories; at += 1) {
     const dice = diceOf(at)
     const size = { nodes: pick(dice, [1, 2, 4]), keys: 2, operations: 40 }
@@ -25,8 +28,12 @@ export async function raceHunt(
     reads += history.reads.length
     hits += history.reads.filter(({ state }) => state === 'hit').length
     acknowledged += history.invalidations.length
-    for (const violation of checkHistory(history)) violations.push([at, violation])
+    const found = checkHistory(history)
+    for (const violation of found) violations.push([at, violation])
+    const ofNodes = (byNodes[size.nodes] ??= { histories: 0, wrong: 0 })
+    ofNodes.histories += 1
+    if (found.length > 0) ofNodes.wrong += 1
     onHistory?.()
   }
-  return { histories, reads, hits, acknowledged, violations }
+  return { histories, reads, hits, acknowledged, violations, byNodes }
 }
