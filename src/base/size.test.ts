@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseSize } from './size.ts'
+import { formatSize, parseSize } from './size.ts'
 
 test.each([
   ['1GB', 1_073_741_824],
@@ -13,4 +13,13 @@ test.each([
 
 test.each(['', '1', 'GB', '1 XB', '-1GB', '1GiB', '99999999TB'])('refuses %j', (text) => {
   expect(parseSize(text)).toBeNull()
+})
+
+test.each([
+  [512, '512 B'],
+  [1_536, '1.5 kB'],
+  [1_073_741_824, '1 GB'],
+  [20 * 1024 ** 3, '20 GB'],
+])('prints %i bytes for people', (bytes, text) => {
+  expect(formatSize(bytes)).toBe(text)
 })

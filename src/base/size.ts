@@ -20,3 +20,17 @@ export function parseSize(text: string): number | null {
   const bytes = Math.round(Number(found[1]) * unit)
   return Number.isSafeInteger(bytes) ? bytes : null
 }
+
+const units = ['B', 'kB', 'MB', 'GB', 'TB'] as const
+
+/** Bytes as people read them: `640 kB`, `1.2 GB`. */
+export function formatSize(bytes: number): string {
+  let value = bytes
+  let at = 0
+  while (value >= 1024 && at < units.length - 1) {
+    value /= 1024
+    at += 1
+  }
+  const digits = value >= 10 || at === 0 ? value.toFixed(0) : value.toFixed(1).replace(/\.0$/, '')
+  return `${digits} ${units[at] ?? 'TB'}`
+}

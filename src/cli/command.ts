@@ -10,6 +10,7 @@ import {
 import type { Database } from '../engine/connect.ts'
 import { usage } from './option-values.ts'
 import { asJson } from './render/json.ts'
+import { wrap } from './render/table.ts'
 import { styleOf } from './surroundings.ts'
 import type { Style, Surroundings } from './surroundings.ts'
 
@@ -127,7 +128,11 @@ export function makeCommand<Options extends object>(shape: CommandShape<Options>
     const command = new Command(shape.name)
       .description(shape.summary)
       .exitOverride()
-      .configureOutput({ writeOut: surroundings.out, writeErr: () => undefined })
+      .configureOutput({
+        writeOut: surroundings.out,
+        writeErr: () => undefined,
+        getOutHelpWidth: () => helpWidth(surroundings),
+      })
       .showSuggestionAfterError(false)
       .allowExcessArguments(false)
     shape.arrange?.(command)
@@ -144,7 +149,7 @@ export function makeCommand<Options extends object>(shape: CommandShape<Options>
       .addOption(new Option('--json', 'print JSON for programs'))
       .addOption(new Option('--verbose', 'tell more, also the stack of an unexpected error'))
       .helpOption('-h, --help', 'show this')
-      .addHelpText('after', examplesText(shape.examples))
+      .addHelpText('after', examplesText(shape.examples, helpWidth(surroundings)))
       .action(async () => {
         refuseOptionsAsValues(command)
         const words = command.processedArgs
@@ -169,8 +174,21 @@ function refuseOptionsAsValues(command: Command): void {
   }
 }
 
-function examplesText(examples: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...examples.map(([line]) => line.length))
-  const lines = examples.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`)
+/** Longer lines than this tire the eye. */
+const helpWidthMax = 110
+
+/** Characters in a line of help. */
+export const helpWidth = (surroundings: Surroundings): number =>
+  Math.min(surroundings.width() ?? helpWidthMax, helpWidthMax)
+
+/** Lines to type, with what they do beside them, or below them where that is too long. */
+function examplesText(examples: readonly (readonly [string, string])[], width: number): string {
+  const beside = 2 + Math.max(...examples.map(([line]) => line.length)) + 2
+  const fits = examples.every(([, what]) => beside + what.length <= width)
+  const lines = examples.flatMap(([line, what]) =>
+    fits
+      ? [`  ${line.padEnd(beside - 4)}  ${what}`]
+      : [`  ${line}`, ...wrap(what, width - 6).map((part) => `      ${part}`)],
+  )
   return `\nExamples:\n${lines.join('\n')}`
 }

@@ -1,46 +1,52 @@
 import { Command, CommanderError } from 'commander'
-import { createColors } from 'picocolors'
 import { nearest } from '../base/nearest.ts'
 import { TidemarkError } from '../model/errors.ts'
-import type { CommandMaker } from './command.ts'
-import { commandMakers } from './commands/index.ts'
+import { helpWidth } from './command.ts'
+import { commandGroups } from './commands/index.ts'
 import {
   faultBody,
   faultIn,
   renderFault,
+  renderOrigin,
   renderUnexpected,
   withoutPasswords,
 } from './render/fault.ts'
 import { asJson } from './render/json.ts'
-import { wantsColours } from './surroundings.ts'
+import { styleOf } from './surroundings.ts'
 import type { Surroundings } from './surroundings.ts'
 import { programVersion } from './program-version.ts'
 
 /** Everything that `tidemark` can be told, for these surroundings. */
-function makeProgram(
-  makers: readonly CommandMaker[],
-  surroundings: Surroundings,
-  onDone: (status: number) => void,
-): Command {
+function makeProgram(surroundings: Surroundings, onDone: (status: number) => void): Command {
   const program = new Command('tidemark')
     .description('Keeps materialized views never staler than promised.')
     .usage('COMMAND [options]')
     .version(programVersion(), '-V, --version', 'show the version')
     .helpOption('-h, --help', 'show this')
+    .commandsGroup('About:')
     .helpCommand('help [command]', 'show the help of a command')
     .exitOverride()
-    .configureOutput({ writeOut: surroundings.out, writeErr: () => undefined })
+    .configureOutput({
+      writeOut: surroundings.out,
+      writeErr: () => undefined,
+      getOutHelpWidth: () => helpWidth(surroundings),
+    })
+    // What words a command takes is said by its own help.
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .showSuggestionAfterError(false)
     .addHelpText(
       'after',
       `
 Every command knows --json, --database-url, --config and --help with examples.
-First look at a database, changing nothing:  tidemark scan --database-url postgres://user@host/db`,
+First look at a database, changing nothing:
+  tidemark scan --database-url postgres://user@host/db`,
     )
     .action(() => {
       program.help()
     })
-  for (const make of makers) program.addCommand(make(surroundings, onDone))
+  for (const { title, makers } of commandGroups) {
+    for (const make of makers) program.addCommand(make(surroundings, onDone).helpGroup(title))
+  }
   return program
 }
 
@@ -53,7 +59,7 @@ export async function runCli(
   surroundings: Surroundings,
 ): Promise<number> {
   let status = 0
-  const program = makeProgram(commandMakers, surroundings, (done) => {
+  const program = makeProgram(surroundings, (done) => {
     status = done
   })
   try {
@@ -78,15 +84,13 @@ function tell(error: unknown, words: readonly string[], surroundings: Surroundin
     surroundings.out(`${asJson('error', body)}\n`)
     return
   }
-  const colours = createColors(wantsColours(surroundings))
+  const style = styleOf(surroundings)
   const verbose = words.includes('--verbose')
+  const origin = renderOrigin(error, { verbose, colours: style.colours })
   const lines =
     fault === null
-      ? renderUnexpected(error, { verbose, colours })
-      : [
-          ...renderFault(fault, colours),
-          ...(verbose ? renderUnexpected(error, { verbose, colours }).slice(1) : []),
-        ]
+      ? [...renderUnexpected(error, style), ...origin]
+      : [...renderFault(fault, style), ...(verbose ? origin : [])]
   surroundings.err(`${lines.join('\n')}\n`)
 }
 

@@ -1,4 +1,5 @@
 import { must } from '../base/assert.ts'
+import { formatSize } from '../base/size.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { IndexProposal } from '../model/index-proposal.ts'
 import { indexedRowsMin } from '../model/index-proposal.ts'
@@ -123,6 +124,9 @@ function schemaSteps(desired: Desired, actual: Actual): readonly PlanStep[] {
   ]
 }
 
+const settingText = (name: string, value: string): string =>
+  name.endsWith('_bytes') ? formatSize(Number(value)) : value
+
 function settingSteps(desired: Desired, actual: Actual): readonly PlanStep[] {
   return Object.entries(desired.settings).flatMap(([name, value]) => {
     const row = actual.catalogue.setting.find((setting) => setting['name'] === name)
@@ -132,7 +136,10 @@ function settingSteps(desired: Desired, actual: Actual): readonly PlanStep[] {
         kind: row === undefined ? 'create' : 'change',
         noun: 'setting',
         name,
-        detail: row === undefined ? value : `${String(row['value'])} → ${value}`,
+        detail:
+          row === undefined
+            ? settingText(name, value)
+            : `${settingText(name, String(row['value']))} → ${settingText(name, value)}`,
         sql: [upsert('setting', { name, value }, ['name'])],
       }),
     ]

@@ -100,6 +100,9 @@ export function createObjects(
   ]
 }
 
+const indexesText = (count: number): string =>
+  count === 0 ? '' : count === 1 ? '1 index, ' : `${String(count)} indexes, `
+
 /**
  * A materialized view becomes a state table and a view of its name, or a table beside it.
  *
@@ -127,7 +130,7 @@ export function adoptStep(
     kind: 'replace',
     noun: 'view',
     name: matview.name,
-    detail: `materialized view becomes ${asWords[kind]}, ${told(desired, place)}; rows, columns, ${matview.indexes.length} indexes, comments and SELECT grants are carried over${readers.told}`,
+    detail: `materialized view becomes ${asWords[kind]}, ${told(desired, place)}; rows, columns, ${indexesText(matview.indexes.length)}comments and SELECT grants are carried over${readers.told}`,
     lock: `ACCESS EXCLUSIVE on ${matview.name}`,
     expectedMs: copyMs(kind === 'table' ? 2 * pages : pages),
     ownTransaction: true,

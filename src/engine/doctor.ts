@@ -1,4 +1,5 @@
 import { formatDuration } from '../base/duration.ts'
+import { formatSize } from '../base/size.ts'
 import { TidemarkError } from '../model/errors.ts'
 import { readFreshness } from '../observe/freshness.ts'
 import type { Queryable } from '../postgres/connection.ts'
@@ -233,7 +234,7 @@ async function logCheck(database: Queryable): Promise<readonly Check[]> {
   )
   const bytes = row?.bytes ?? 0
   const bound = row?.bound ?? 1
-  const told = `${megabytes(bytes)} of change logs, ${megabytes(bound)} allowed for each`
+  const told = `${formatSize(bytes)} of change logs, ${formatSize(bound)} allowed for each`
   if (bytes < bound / 2) return [check('change logs', 'ok', told)]
   return [
     check(
@@ -244,8 +245,6 @@ async function logCheck(database: Queryable): Promise<readonly Check[]> {
     ),
   ]
 }
-
-const megabytes = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(1)} MB`
 
 const longMs = 60_000
 

@@ -368,7 +368,7 @@ describe('init', () => {
 
 test('every command shows an example under --help', async () => {
   const { out } = await shell.run(['--help'])
-  const names = [...out.matchAll(/^ {2}([a-z]+) (?:\[|<)/gm)].map(([, name]) => name ?? '')
+  const names = [...out.matchAll(/^ {2}([a-z]+) {2,}\S/gm)].map(([, name]) => name ?? '')
   expect(names.length).toBeGreaterThan(15)
   for (const name of names.filter((one) => one !== 'help')) {
     const help = await shell.run([name, '--help'])

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { commandMakers } from '../../src/cli/commands/index.ts'
+import { runCli } from '../../src/cli/program.ts'
 import type { Surroundings } from '../../src/cli/surroundings.ts'
 
 const surroundings: Surroundings = {
@@ -45,3 +46,17 @@ test.each(commands.map((command) => [command.name(), command] as const))(
     expect(options).toEqual(expect.arrayContaining(common))
   },
 )
+
+test.each([80, 100, 120])('help fits into %i characters', async (width) => {
+  let out = ''
+  const terminal: Surroundings = {
+    ...surroundings,
+    width: () => width,
+    out: (text) => {
+      out += text
+    },
+  }
+  await runCli(['--help'], terminal)
+  for (const command of commands) await runCli([command.name(), '--help'], terminal)
+  expect(out.split('\n').filter((line) => line.length > width)).toEqual([])
+})

@@ -31,7 +31,7 @@ export const historyCommand: CommandMaker = makeCommand<HistoryOptions>({
   },
   run: (call) => {
     const { failed, limit, since } = call.options
-    const sinceMs = duration('--since', since, { minMs: 1_000, maxMs: 36 * dayMs, example: '24h' })
+    const sinceMs = duration('--since', since, { minMs: 1_000, maxMs: 35 * dayMs, example: '24h' })
     const runsMax = wholeNumber('--limit', limit, { min: 1, max: 10_000 })
     return call.installed(async (database) => {
       const [text] = call.words

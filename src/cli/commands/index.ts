@@ -22,29 +22,28 @@ import { verifyCommand } from './verify.ts'
 import { versionCommand } from './version.ts'
 import { whyCommand } from './why.ts'
 
+/** Commands that serve one purpose, as help lists them. */
+export interface CommandGroup {
+  readonly title: string
+  readonly makers: readonly CommandMaker[]
+}
+
 /** Every command, in the order in which help lists them. */
-export const commandMakers: readonly CommandMaker[] = [
-  initCommand,
-  scanCommand,
-  doctorCommand,
-  explainCommand,
-  planCommand,
-  applyCommand,
-  destroyCommand,
-  upCommand,
-  tickCommand,
-  statusCommand,
-  showCommand,
-  whyCommand,
-  historyCommand,
-  nextCommand,
-  verifyCommand,
-  refreshCommand,
-  cancelCommand,
-  pauseCommand,
-  resumeCommand,
-  cacheCommand,
-  keysCommand,
-  demoCommand,
-  versionCommand,
+export const commandGroups: readonly CommandGroup[] = [
+  {
+    title: 'Begin:',
+    makers: [demoCommand, initCommand, scanCommand, doctorCommand, explainCommand],
+  },
+  { title: 'Set up a database:', makers: [planCommand, applyCommand, destroyCommand] },
+  { title: 'Keep views fresh:', makers: [upCommand, tickCommand] },
+  {
+    title: 'Look:',
+    makers: [statusCommand, showCommand, whyCommand, historyCommand, nextCommand, verifyCommand],
+  },
+  { title: 'By hand:', makers: [refreshCommand, cancelCommand, pauseCommand, resumeCommand] },
+  { title: 'Caches:', makers: [cacheCommand, keysCommand] },
+  { title: 'About:', makers: [versionCommand] },
 ]
+
+/** Every command. */
+export const commandMakers: readonly CommandMaker[] = commandGroups.flatMap(({ makers }) => makers)

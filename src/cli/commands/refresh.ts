@@ -82,7 +82,7 @@ async function refreshAll(call: Call<RefreshOptions>, database: Database): Promi
       const fault = faultIn(error)
       if (fault === null) throw error
       failed.push({ view, ...faultBody(fault) })
-      call.say(renderFault(fault, call.style.colours))
+      call.say(renderFault(fault, call.style))
     }
   }
   call.answer('refresh', { refreshed, failed }, () =>

@@ -8,7 +8,7 @@ import type { Call, CommandMaker } from '../command.ts'
 import type { Terminal } from '../demo/terminal.ts'
 import { faultIn } from '../render/fault.ts'
 import { oneLine } from '../render/figures.ts'
-import { renderStatus, statusBody } from '../render/status.ts'
+import { fitted, renderStatus, statusBody } from '../render/status.ts'
 
 interface StatusOptions {
   readonly watch?: boolean
@@ -111,5 +111,5 @@ function show(
   const { colours } = call.style
   const hint = terminal.hasKeys ? colours.dim('q quits') : ''
   const told = problem === null ? '' : colours.red(`✗ ${oneLine(problem)}; trying again`)
-  terminal.draw([...renderStatus(status, call.style), told, hint])
+  terminal.draw(fitted([...renderStatus(status, call.style), told, hint], terminal.height))
 }

@@ -39,6 +39,11 @@ export class Terminal {
     return this.#output.columns
   }
 
+  /** Lines that are shown. */
+  get height(): number {
+    return this.#output.rows
+  }
+
   /** Whether keys are heard. */
   get hasKeys(): boolean {
     return this.#input !== null

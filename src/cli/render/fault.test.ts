@@ -1,11 +1,21 @@
 import { createColors } from 'picocolors'
 import { describe, expect, test } from 'vitest'
 import { TidemarkError } from '../../model/errors.ts'
-import { faultBody, faultIn, renderFault, renderUnexpected, withoutPasswords } from './fault.ts'
+import {
+  faultBody,
+  faultIn,
+  renderFault,
+  renderOrigin,
+  renderUnexpected,
+  withoutPasswords,
+} from './fault.ts'
+import type { Style } from '../surroundings.ts'
 import { asJson } from './json.ts'
 import { renderLogLine } from './log-line.ts'
+import { lengthOf } from './table.ts'
 
 const colours = createColors(false)
+const style = (width: number): Style => ({ width, colours, now: new Date(0) })
 
 describe('a fault', () => {
   const fault = {
@@ -17,13 +27,27 @@ describe('a fault', () => {
   } as const
 
   test('is told with its code, its place and its mend, and so is every other of the same look', () => {
-    expect(renderFault(fault, colours)).toEqual([
+    expect(renderFault(fault, style(Infinity))).toEqual([
       'error: taget is no key of a view (TIDEMARK_CONFIG_INVALID)',
       '  at views.sales',
       '  → Did you mean target?',
       'error: x is no cron (TIDEMARK_CRON_INVALID)',
       '  → Write 5 fields.',
     ])
+  })
+
+  test('breaks lines between words in a terminal, and not in a pipe', () => {
+    const long = {
+      ...fault,
+      what: 'word '.repeat(30).trim(),
+      mend: 'select 1;\n  select 2;',
+      also: [],
+    }
+    const lines = renderFault(long, style(40))
+    for (const line of lines) expect(lengthOf(line)).toBeLessThanOrEqual(40)
+    expect(lines.slice(-3)).toEqual(['  at views.sales', '  → select 1;', '      select 2;'])
+    expect(lines[1]).toMatch(/^ {4}word/)
+    expect(renderFault(long, style(Infinity))).toHaveLength(4)
   })
 
   test('has the same for programs', () => {
@@ -58,11 +82,11 @@ describe('a fault', () => {
 
 test('an unexpected error is short unless more is asked for', () => {
   const error = new Error('boom', { cause: new Error('fuse') })
-  expect(renderUnexpected(error, { verbose: false, colours })).toEqual([
-    'error: boom',
+  expect(renderUnexpected(error, style(80))).toEqual(['error: boom'])
+  expect(renderOrigin(error, { verbose: false, colours })).toEqual([
     '  → Add --verbose to see where it comes from.',
   ])
-  const long = renderUnexpected(error, { verbose: true, colours }).join('\n')
+  const long = renderOrigin(error, { verbose: true, colours }).join('\n')
   expect(long).toContain('caused by Error: fuse')
 })
 

@@ -1,6 +1,9 @@
 import { faultIn as faultOfError, TidemarkError } from '../../model/errors.ts'
 import type { Fault } from '../../model/errors.ts'
-import type { Colours } from '../surroundings.ts'
+import type { Colours, Style } from '../surroundings.ts'
+import { wrap } from './table.ts'
+
+const indent = '    '
 
 /** Hides the password of every URL in a text. */
 export const withoutPasswords = (text: string): string =>
@@ -22,16 +25,25 @@ const commandInstead = (mend: string): string =>
     .replace('See tidemark.refresh_log.', "'tidemark history --failed' tells more.")
 
 /** A fault for people: what is so, where, the mend; further ones of the same look below it. */
-export function renderFault(fault: Fault, colours: Colours): readonly string[] {
-  return [fault, ...(fault.also ?? [])].flatMap((one) => oneFault(one, colours))
+export function renderFault(fault: Fault, style: Style): readonly string[] {
+  return [fault, ...(fault.also ?? [])].flatMap((one) => oneFault(one, style))
 }
 
-function oneFault(fault: Fault, colours: Colours): readonly string[] {
+function oneFault({ what, code, place, mend }: Fault, style: Style): readonly string[] {
+  const { colours } = style
   return [
-    `${colours.red('error:')} ${withoutPasswords(fault.what)} ${colours.dim(`(${fault.code})`)}`,
-    ...(fault.place === undefined ? [] : [`  at ${fault.place}`]),
-    `  ${colours.cyan('→')} ${withoutPasswords(fault.mend).replaceAll('\n', '\n    ')}`,
+    ...paragraph(`${withoutPasswords(what)} (${code})`, colours.red('error:'), style).map((line) =>
+      line.replace(`(${code})`, colours.dim(`(${code})`)),
+    ),
+    ...(place === undefined ? [] : [`  at ${place}`]),
+    ...paragraph(withoutPasswords(mend), `  ${colours.cyan('→')}`, style),
   ]
+}
+
+/** A text behind a sign, in lines that keep clear of it; SQL in it stays as it is written. */
+function paragraph(text: string, sign: string, { width }: Style): readonly string[] {
+  const lines = text.split('\n').flatMap((line) => wrap(line, width - 'error: '.length))
+  return lines.map((line, at) => (at === 0 ? `${sign} ${line}` : `${indent}${line}`))
 }
 
 /** A fault as the body of a JSON answer. */
@@ -45,17 +57,20 @@ export function faultBody(fault: Fault): object {
   }
 }
 
-/** An error that nobody expected, in short; its stack as well when more was asked for. */
-export function renderUnexpected(
-  error: unknown,
-  options: { readonly verbose: boolean; readonly colours: Colours },
-): readonly string[] {
-  const { verbose, colours } = options
+/** An error that nobody expected, in short. */
+export function renderUnexpected(error: unknown, style: Style): readonly string[] {
   const text = error instanceof Error ? error.message : String(error)
-  const short = `${colours.red('error:')} ${withoutPasswords(text)}`
-  if (!verbose) return [short, `  ${colours.cyan('→')} Add --verbose to see where it comes from.`]
-  return [short, ...stacksOf(error).map(withoutPasswords)]
+  return paragraph(withoutPasswords(text), style.colours.red('error:'), style)
 }
+
+/** Where an error comes from; where that was not asked for, how to ask. */
+export const renderOrigin = (
+  error: unknown,
+  { verbose, colours }: { readonly verbose: boolean; readonly colours: Colours },
+): readonly string[] =>
+  verbose
+    ? stacksOf(error).map(withoutPasswords)
+    : [`  ${colours.cyan('→')} Add --verbose to see where it comes from.`]
 
 function stacksOf(error: unknown): readonly string[] {
   const stacks: string[] = []

@@ -37,18 +37,6 @@ export const grouped = (value: number): string =>
 export const counted = (count: number, one: string, many = `${one}s`): string =>
   `${grouped(count)} ${count === 1 ? one : many}`
 
-/** Bytes as people read them: `640 kB`, `1.2 GB`. */
-export function bytesText(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'] as const
-  let value = bytes
-  let at = 0
-  while (value >= 1024 && at < units.length - 1) {
-    value /= 1024
-    at += 1
-  }
-  return `${value >= 10 || at === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[at] ?? 'TB'}`
-}
-
 const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const
 
 /** A share as a bar of `cells` characters; a share above 1 fills it. */

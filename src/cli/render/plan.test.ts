@@ -78,6 +78,22 @@ test('a target that cannot be held is said with its advice', () => {
   )
 })
 
+test('a warning about several views is given once, with their names', () => {
+  const warning = { kind: 'warn', detail: 'will be an ordinary view' } as const
+  const text = renderPlan(
+    plan(
+      step({ ...warning }),
+      step({}),
+      step({ ...warning, name: 'public.costs' }),
+      step({ ...warning, name: 'public.odd', detail: 'is odd' }),
+    ),
+    style(120),
+  ).join('\n')
+  expect(text.match(/will be an ordinary view/g)).toHaveLength(1)
+  expect(text).toContain('!  view public.sales, public.costs: will be an ordinary view')
+  expect(text).toContain('!  view public.odd: is odd')
+})
+
 test('details are wrapped to the width', () => {
   for (const line of renderPlan(whole, style(60))) expect(lengthOf(line)).toBeLessThanOrEqual(60)
 })

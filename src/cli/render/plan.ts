@@ -15,12 +15,24 @@ const detailLengthShort = 40
 export function renderPlan(plan: Plan, style: Style): readonly string[] {
   const done = plan.steps.filter(({ kind }) => kind !== 'warn')
   return [
-    ...plan.steps.flatMap((step) => renderStep(step, style)),
+    ...warningsOnce(plan.steps).flatMap((step) => renderStep(step, style)),
     ...(done.length === 0 ? ['Nothing to do: the database is as declared.'] : []),
     ...renderFeasibility(plan.feasibility, style),
     '',
     planSummary(plan),
   ]
+}
+
+/** What is to be said of several alike is said once, with all of their names, at the first of them. */
+function warningsOnce(steps: readonly PlanStep[]): readonly PlanStep[] {
+  return steps.flatMap((step, at) => {
+    if (step.kind !== 'warn') return [step]
+    const alike = ({ kind, noun, detail }: PlanStep): boolean =>
+      kind === 'warn' && noun === step.noun && detail === step.detail
+    if (steps.findIndex(alike) < at) return []
+    const names = steps.filter(alike).map(({ name }) => name)
+    return [{ ...step, name: names.join(', ') }]
+  })
 }
 
 /** `Plan: 2 to add, 1 to change, 0 to drop.` */

@@ -1,4 +1,5 @@
 import { formatDuration } from '../../base/duration.ts'
+import { formatSize } from '../../base/size.ts'
 import type {
   RowCount,
   ScannedCache,
@@ -11,7 +12,6 @@ import type {
 } from '../../engine/scan.ts'
 import type { Style } from '../surroundings.ts'
 import {
-  bytesText,
   counted,
   grouped,
   oneLine,
@@ -94,7 +94,7 @@ const overviewColumns = ({ now, colours }: Style): readonly Column<ScannedView>[
     align: 'right',
     importance: 2,
     cell: ({ tableBytes, indexBytes }) =>
-      tableBytes === null ? '?' : bytesText(tableBytes + (indexBytes ?? 0)),
+      tableBytes === null ? '?' : formatSize(tableBytes + (indexBytes ?? 0)),
   },
   {
     title: 'ROWS',
@@ -173,7 +173,7 @@ function viewLines(view: ScannedView, style: Style): readonly string[] {
   const figures = [
     ...(view.tableBytes === null
       ? []
-      : [`${bytesText(view.tableBytes)} + ${bytesText(view.indexBytes ?? 0)} indexes`]),
+      : [`${formatSize(view.tableBytes)} + ${formatSize(view.indexBytes ?? 0)} indexes`]),
     rowsText(view.rows),
     view.populated ? 'populated' : 'never filled',
     ...(view.managed ? ['kept by Tidemark'] : []),
@@ -270,7 +270,7 @@ function sourceText(source: ScannedSource): string {
   const { name, kind, bytes, writes, writesPerHour, rateIsUpperBound } = source
   const facts = [
     ...(kind === 'table' ? [] : [kind === 'matview' ? 'materialized view' : `${kind} table`]),
-    ...(bytes === null ? [] : [bytesText(bytes)]),
+    ...(bytes === null ? [] : [formatSize(bytes)]),
     ...(kind === 'matview' || writesPerHour === null
       ? []
       : writes === 0
@@ -326,7 +326,7 @@ function queueLines(queue: ScannedQueue, style: Style): readonly string[] {
 
 function cacheLines(cache: ScannedCache, style: Style): readonly string[] {
   const figures = [
-    ...(cache.bytes === null ? [] : [bytesText(cache.bytes)]),
+    ...(cache.bytes === null ? [] : [formatSize(cache.bytes)]),
     rowsText(cache.rows),
     'a table kept as a cache',
   ].join(' · ')

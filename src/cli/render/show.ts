@@ -1,7 +1,8 @@
+import { formatSize } from '../../base/size.ts'
 import { formatDuration } from '../../base/duration.ts'
 import type { SourceTidemark, ViewPage } from '../../engine/show.ts'
 import type { Style } from '../surroundings.ts'
-import { bytesText, counted, grouped, relativeLong } from './figures.ts'
+import { counted, grouped, relativeLong } from './figures.ts'
 import { runColumns } from './history.ts'
 import { renderSchedule } from './next.ts'
 import { nameOf, stateCell } from './status.ts'
@@ -59,7 +60,7 @@ function facts(page: ViewPage): readonly Fact[] {
     freshness.asOf === null
       ? 'never'
       : `${freshness.asOf.toISOString()}, ${relativeLong(freshness.asOf, now)}`
-  const bytes = details.stateBytes === null ? '' : `, ${bytesText(details.stateBytes)}`
+  const bytes = details.stateBytes === null ? '' : `, ${formatSize(details.stateBytes)}`
   const rows = freshness.rows === null ? 'none yet' : grouped(freshness.rows)
   return [
     ['staleness', stalenessText(page)],
@@ -120,7 +121,7 @@ function sourceLines({ sources, now }: ViewPage, style: Style): readonly string[
       align: 'right',
       cell: ({ asOf }) => (asOf === null ? 'not yet' : relativeLong(asOf, now)),
     },
-    { title: 'LOG', align: 'right', importance: 2, cell: ({ logBytes }) => bytesText(logBytes) },
+    { title: 'LOG', align: 'right', importance: 2, cell: ({ logBytes }) => formatSize(logBytes) },
     { title: 'SNAPSHOT', importance: 1, widthMin: 12, cell: ({ snapshot }) => snapshot ?? '–' },
     {
       title: 'COLUMNS',

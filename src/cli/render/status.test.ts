@@ -4,7 +4,7 @@ import type { Freshness } from '../../model/freshness.ts'
 import { groupName, relationName } from '../../model/ids.ts'
 import type { NextRefresh, Status, ViewStatus } from '../../engine/status.ts'
 import type { Style } from '../surroundings.ts'
-import { renderStatus, statusBody } from './status.ts'
+import { fitted, renderStatus, statusBody } from './status.ts'
 import { lengthOf } from './table.ts'
 
 const at = new Date('2026-11-22T10:00:00Z')
@@ -107,6 +107,37 @@ describe('the status of views', () => {
       '1 of 2 views not within target.',
     )
     expect(renderStatus(statusOf(fresh), style(120)).at(-1)).toBe('The view is within target.')
+  })
+
+  test('says that a view is paused or quarantined, although it is within its target', () => {
+    const lines = renderStatus(
+      statusOf(
+        viewOf('held', { pausedReason: 'month end' }, null),
+        viewOf('ill', { quarantineReason: 'failed 5 times' }, null),
+      ),
+      style(70),
+    )
+    expect(lines.slice(1, 5).map((line) => line.trim())).toEqual([
+      expect.stringContaining('● fresh'),
+      'paused: month end',
+      expect.stringContaining('● fresh'),
+      'quarantined: failed 5 times',
+    ])
+  })
+
+  test('keeps its foot in a terminal that is not tall enough, and tells how much is left out', () => {
+    const lines = [...renderStatus(statusOf(late, fresh, fresh, fresh), style(120)), '', 'q quits']
+    expect(fitted(lines, lines.length)).toEqual(lines)
+    const shown = fitted(lines, lines.length - 1)
+    expect(shown).toHaveLength(lines.length - 1)
+    expect(shown.slice(3)).toEqual([
+      '… 2 lines more',
+      '',
+      '1 of 4 views not within target.',
+      '',
+      'q quits',
+    ])
+    expect(fitted(lines, 3)).toEqual(lines)
   })
 
   test('says what to do where no view is declared', () => {

@@ -24,6 +24,18 @@ export function renderStatus(status: Status, style: Style): readonly string[] {
   ]
 }
 
+/** Below the table stand an empty line, the summary, and two that say what is wrong and which keys are heard. */
+const footLines = 4
+
+/** A status with its foot in a terminal of so many lines; what is left out is of the views that are best. */
+export function fitted(lines: readonly string[], height: number): readonly string[] {
+  const excess = lines.length - height
+  const shown = lines.length - footLines - excess - 1
+  if (excess <= 0 || shown < 2) return lines
+  const left = lines.length - footLines - shown
+  return [...lines.slice(0, shown), `… ${counted(left, 'line')} more`, ...lines.slice(-footLines)]
+}
+
 function columns(now: Date, style: Style): readonly Column<ViewStatus>[] {
   const { colours } = style
   return [
@@ -39,7 +51,7 @@ function columns(now: Date, style: Style): readonly Column<ViewStatus>[] {
     },
     {
       title: '',
-      importance: 3,
+      importance: 2,
       cell: ({ freshness }) => {
         const { stalenessMs, targetMs, state } = freshness
         if (stalenessMs === null) return { text: '·'.repeat(barCells), paint: colours.dim }
@@ -53,16 +65,22 @@ function columns(now: Date, style: Style): readonly Column<ViewStatus>[] {
       cell: ({ freshness }) => (freshness.asOf === null ? '–' : relative(freshness.asOf, now)),
     },
     { title: 'LAST RUN', importance: 5, cell: (view) => lastRunCell(view, colours) },
-    { title: 'NEXT', importance: 2, cell: ({ next }) => nextText(next, now) },
+    { title: 'NEXT', importance: 3, cell: ({ next }) => nextText(next, now) },
     {
       title: 'WHY',
       below: true,
       cell: ({ freshness }) => ({
-        text: freshness.reason ?? '',
+        text: freshness.reason ?? heldText(freshness),
         ...(freshness.state === 'fresh' ? {} : { paint: paintOf(freshness.state, colours) }),
       }),
     },
   ]
+}
+
+/** What keeps a view from being refreshed, though it is within its target yet. */
+function heldText({ quarantineReason, pausedReason }: ViewStatus['freshness']): string {
+  if (quarantineReason !== null) return `quarantined: ${quarantineReason}`
+  return pausedReason === null ? '' : `paused: ${pausedReason}`
 }
 
 /** A view as it is shown: schema public goes without saying. */
