@@ -41,7 +41,7 @@ export function within<Result>(
     const cancel = timing.after(ms, () => {
       reject(new LateError(ms))
     })
-    void promise.then(resolve, reject).finally(cancel)
+    void promise.then(resolve, reject).then(cancel)
   })
 }
 

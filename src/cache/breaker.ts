@@ -30,20 +30,23 @@ export class Breaker {
   }
 
   /** Runs `call`, or returns null at once while the breaker is open, or when the call fails or takes too long. */
-  async attempt<Result>(call: () => Promise<Result>, withinMs: number): Promise<Result | null> {
+  attempt<Result>(call: () => Promise<Result>, withinMs: number): Promise<Result | null> {
     const open = this.isOpen
-    if (open && (this.#probing || this.#timing.now() < this.#openUntil)) return null
+    if (open && (this.#probing || this.#timing.now() < this.#openUntil))
+      return Promise.resolve(null)
     this.#probing = open
-    try {
-      const result = await within(this.#timing, call(), withinMs)
-      this.#failures = 0
-      return result
-    } catch {
-      this.#failures += 1
-      this.#openUntil = this.#timing.now() + this.#limits.openMs
-      return null
-    } finally {
-      if (open) this.#probing = false
-    }
+    return within(this.#timing, call(), withinMs).then(
+      (result) => {
+        if (open) this.#probing = false
+        this.#failures = 0
+        return result
+      },
+      () => {
+        if (open) this.#probing = false
+        this.#failures += 1
+        this.#openUntil = this.#timing.now() + this.#limits.openMs
+        return null
+      },
+    )
   }
 }

@@ -11,10 +11,10 @@ import type { CacheEvent, CacheListener } from './cache-event.ts'
 import type { EntryAddress, EntryRequest, EntryTerms } from './entry-request.ts'
 import type { Explanation } from './explanation.ts'
 import { explainAbsent, explainMemory, explainShared } from './explanation.ts'
-import type { Joinable } from './flight.ts'
+import type { Arrival, Flight, Joinable, Landing } from './flight.ts'
 import { Follower } from './follower.ts'
 import type { Journal } from './journal.ts'
-import type { Standing } from './ledger.ts'
+import type { Moment, Standing } from './ledger.ts'
 import { Ledger } from './ledger.ts'
 import { Loader } from './loader.ts'
 import type { MemoryEntry } from './memory-tier.ts'
@@ -38,6 +38,14 @@ export interface CacheParts {
   readonly random: () => number
   readonly clock: Clock
   readonly listener: CacheListener
+}
+
+/** A flight that a reader waits for, and what had happened when he asked. */
+interface Joined {
+  readonly flight: Flight
+  readonly asked: Moment
+  readonly landing: Landing
+  readonly current: boolean
 }
 
 /** After three loads in a row that brought nothing while the journal is away, one a second is tried. */
@@ -280,45 +288,60 @@ export class Cache {
     const current = this.#isCurrent(askedAt) || (await this.#current(terms.hardMs))
     const now = this.#parts.timing.now()
     const known = this.#memory.get(key)
-    if (
-      current &&
-      known !== undefined &&
-      now < known.freshUntil &&
-      this.#standing(known) === 'valid'
-    ) {
+    if (current && this.#isFresh(known, now)) {
       if (now >= known.renewAt) this.#renewBehind(request)
       return answerOf(known, 'hit', 'memory', now)
     }
-    const stale = current && this.#isServable(known)
-    const until = askedAt + terms.hardMs
-    const spared = await this.#spared(request, current, until - now)
+    return this.#seek(request, {
+      current,
+      stale: current && this.#isServable(known),
+      until: askedAt + terms.hardMs,
+    })
+  }
+
+  /** The answer to a question of which memory has none that is fresh. */
+  async #seek(
+    request: EntryRequest,
+    of: { readonly current: boolean; readonly stale: boolean; readonly until: number },
+  ): Promise<Answer<unknown>> {
+    const { timing } = this.#parts
+    const { current, stale, until } = of
+    const joined = current ? this.#join(request, true) : undefined
+    const early = stale ? null : await joined?.flight.early
+    if (early?.stood === true) return this.#answerOf(request, early)
+    const spared = current ? undefined : await this.#spared(request, until - timing.now())
     if (spared !== undefined) return spared
-    try {
-      const leftMs = until - this.#parts.timing.now()
-      const waitMs = stale ? Math.min(terms.softMs, leftMs) : leftMs
-      return await within(this.#parts.timing, this.#await(request, current), waitMs)
-    } catch (error) {
+    const answer = this.#await(request, joined ?? this.#join(request, false))
+    const leftMs = until - timing.now()
+    const waitMs = stale ? Math.min(request.terms.softMs, leftMs) : leftMs
+    return within(timing, answer, waitMs).catch((error: unknown) => {
       const late = error instanceof LateError
-      const last = this.#last(key, stale && late ? 'stale' : 'fallback')
-      if (last === undefined) throw late ? tooLate(key, terms.hardMs) : error
-      return last
-    }
+      const last = this.#last(request.key, stale && late ? 'stale' : 'fallback')
+      if (last !== undefined) return last
+      throw late ? tooLate(request.key, request.terms.hardMs) : error
+    })
+  }
+
+  /** Joins the flight of an entry or begins one, and notes what had happened before. */
+  #join(request: EntryRequest, current: boolean): Joined {
+    const asked = this.#ledger.moment
+    const { landing } = this.#loader
+    const joinable = this.#joinable(request.terms, current)
+    return { asked, landing, current, flight: this.#loader.flight(request, joinable, false) }
   }
 
   /**
    * The answer of a reader who has something to fall back on while the journal is away: he is spared the wait for a source that
    * does not answer either. Undefined: he has to ask it.
    */
-  async #spared(
-    request: EntryRequest,
-    current: boolean,
-    waitMs: number,
-  ): Promise<Answer<unknown> | undefined> {
+  async #spared(request: EntryRequest, waitMs: number): Promise<Answer<unknown> | undefined> {
     const { key } = request
-    if (current || !this.#follower.isAway || this.#last(key, 'fallback') === undefined)
-      return undefined
+    if (!this.#follower.isAway || this.#last(key, 'fallback') === undefined) return undefined
     const { isOpen } = this.#source
-    const asked = this.#source.attempt(() => this.#await(request, false), waitMs)
+    const asked = this.#source.attempt(
+      () => this.#await(request, this.#join(request, false)),
+      waitMs,
+    )
     const answer = isOpen ? null : await asked
     return answer ?? this.#last(key, 'fallback')
   }
@@ -330,14 +353,16 @@ export class Cache {
     return answerOf(entry, state, 'memory', this.#parts.timing.now())
   }
 
-  async #await(request: EntryRequest, current: boolean): Promise<Answer<unknown>> {
-    const asked = this.#ledger.moment
-    const { landing } = this.#loader
-    const flight = this.#loader.flight(request, this.#joinable(request.terms, current), false)
-    const { entry, tier, stood } = await flight.arrival
+  async #await(request: EntryRequest, joined: Joined): Promise<Answer<unknown>> {
+    const { asked, landing, current, flight } = joined
+    const arrival = await flight.arrival
     // What outdates it, or what others were given, may have come between its beginning and this question.
     const isLate = asked > flight.at || landing >= (flight.overtakenBy ?? Infinity)
-    if (!stood && isLate) return this.#await(request, current)
+    if (!arrival.stood && isLate) return this.#await(request, this.#join(request, current))
+    return this.#answerOf(request, arrival)
+  }
+
+  #answerOf(request: EntryRequest, { entry, tier }: Arrival): Answer<unknown> {
     const now = this.#parts.timing.now()
     if (tier === 'source') return answerOf(entry, 'miss', tier, now)
     if (now >= entry.renewAt) this.#renewBehind(request)
@@ -358,6 +383,10 @@ export class Cache {
 
   #standing(entry: MemoryEntry): Standing {
     return this.#ledger.standing(entry.at, entry.tags)
+  }
+
+  #isFresh(entry: MemoryEntry | undefined, now: number): entry is MemoryEntry {
+    return entry !== undefined && now < entry.freshUntil && this.#standing(entry) === 'valid'
   }
 
   #isServable(entry: MemoryEntry | undefined): entry is MemoryEntry {

@@ -30,14 +30,18 @@ export interface Flight {
    * what this one brings. Null: there was none.
    */
   overtakenBy: Landing | null
-  readonly arrival: Promise<Arrival>
+  /** The one of the same key that began before it and is under way still. */
+  before: Flight | undefined
+  /** What a glance at the shared tier has brought, which comes soon; null: it has to be got otherwise. */
+  early: Promise<Arrival | null>
+  arrival: Promise<Arrival>
 }
 
 /** The number of a landing: of two in a process the later one has the greater. */
 export type Landing = number
 
 /** A flight before it has anything to bring. */
-export type Course = Omit<Flight, 'arrival'>
+export type Course = Omit<Flight, 'early' | 'arrival'>
 
 /** Which flights a reader may join. */
 export interface Joinable {
@@ -50,8 +54,8 @@ export interface Joinable {
 /** The flights of a process, at most one a key that can still be joined. */
 export class Flights {
   readonly #ledger: Ledger
-  /** By key, in the order in which they began. */
-  readonly #underWay = new Map<EntryKey, readonly Flight[]>()
+  /** By key, the one that began last. */
+  readonly #last = new Map<EntryKey, Flight>()
   #landing: Landing = 0
 
   constructor(ledger: Ledger) {
@@ -65,30 +69,47 @@ export class Flights {
 
   /** The flight of a key, if it is of the kind asked for and nothing has invalidated what it will bring. */
   joinable(key: EntryKey, { since, direct }: Joinable): Flight | undefined {
-    const flight = this.#of(key).at(-1)
+    const flight = this.#last.get(key)
     if (flight === undefined || flight.startedAt < since || (direct && !flight.direct))
       return undefined
-    return this.stands(flight) ? flight : undefined
+    return this.stands(flight, flight.tags) ? flight : undefined
   }
 
-  /** Begins a flight, which takes the place of one that can no longer be joined. */
+  /** Begins a flight, which takes the place of one that can no longer be joined. `run` ends it, whatever becomes of it. */
   begin(
-    setOut: Pick<Flight, 'key' | 'tags' | 'startedAt' | 'direct'>,
-    run: (course: Course) => Promise<Arrival>,
+    { key, tags, startedAt, direct }: Pick<Flight, 'key' | 'tags' | 'startedAt' | 'direct'>,
+    run: (course: Course) => Pick<Flight, 'early' | 'arrival'>,
   ): Flight {
-    const { key, tags } = setOut
     const at = this.#ledger.moment
-    const course: Course = { ...setOut, at, killed: false, overtakenBy: null }
-    const flight: Flight = Object.assign(course, { arrival: run(course) })
-    this.#underWay.set(key, [...this.#of(key), flight])
-    const land = (): void => {
-      const others = this.#of(key).filter((other) => other !== flight)
-      if (others.length > 0) this.#underWay.set(key, others)
-      else this.#underWay.delete(key)
-      this.#ledger.release(tags)
+    const flight: Flight = {
+      key,
+      at,
+      startedAt,
+      direct,
+      tags,
+      killed: false,
+      overtakenBy: null,
+      before: this.#last.get(key),
+      early: notYet,
+      arrival: notYet,
     }
-    flight.arrival.then(land, land)
+    this.#last.set(key, flight)
+    const { early, arrival } = run(flight)
+    flight.early = early
+    flight.arrival = arrival
     return flight
+  }
+
+  /** Notes that a flight has ended. */
+  end(course: Course): void {
+    const { key, before } = course
+    this.#ledger.release(course.tags)
+    for (let other = this.#last.get(key); other !== undefined; other = other.before) {
+      if (other.before === course) other.before = before
+    }
+    if (this.#last.get(key) !== course) return
+    if (before === undefined) this.#last.delete(key)
+    else this.#last.set(key, before)
   }
 
   /**
@@ -99,27 +120,24 @@ export class Flights {
    */
   landed(course: Course, stood: boolean): void {
     this.#landing += 1
-    let isEarlier = true
-    for (const other of this.#of(course.key)) {
-      if (other === course) isEarlier = false
-      else if (stood || isEarlier) other.killed = true
+    let isLater = true
+    for (let other = this.#last.get(course.key); other !== undefined; other = other.before) {
+      if (other === course) isLater = false
+      else if (stood || !isLater) other.killed = true
       else other.overtakenBy = this.#landing
     }
   }
 
   /** Kills the flights of a key. */
   kill(key: EntryKey): void {
-    for (const flight of this.#of(key)) flight.killed = true
+    for (let flight = this.#last.get(key); flight !== undefined; flight = flight.before)
+      flight.killed = true
   }
 
-  /** Whether nothing has invalidated what a flight brings. */
-  stands({ killed, at, tags }: Pick<Flight, 'killed' | 'at' | 'tags'>): boolean {
+  /** Whether nothing has invalidated what a flight brings, which has these tags. */
+  stands({ killed, at }: Course, tags: readonly TagRecord[]): boolean {
     return !killed && this.#ledger.standing(at, tags) === 'valid'
-  }
-
-  #of(key: EntryKey): readonly Flight[] {
-    return this.#underWay.get(key) ?? none
   }
 }
 
-const none: readonly Flight[] = []
+const notYet = new Promise<never>(() => undefined)

@@ -67,17 +67,47 @@ export class Loader {
     this.#flights.kill(key)
   }
 
-  async #fly(course: Course, request: EntryRequest, renew: boolean): Promise<Arrival> {
+  #fly(course: Course, request: EntryRequest, renew: boolean): Pick<Flight, 'early' | 'arrival'> {
     const shared = course.direct ? null : this.#parts.shared
-    const found = (await shared?.find(request, renew)) ?? null
-    if (found?.kind !== 'entry') return this.#load(course, request, found)
-    const { outbox } = this.#parts
-    if (outbox.holds(request.key, found.entry.tags)) return this.#load(course, request, null)
-    if (course.overtakenBy !== null) await this.#vouch(course)
-    return this.#land(course, this.#entryFound(course, request, found.entry), {
-      tier: 'shared',
-      may: true,
-    })
+    const early =
+      renew || shared === null
+        ? nothing
+        : shared.glance(request).then((found) => {
+            if (found === null || course.overtakenBy !== null) return null
+            if (!this.#mayTake(course, found)) return null
+            const arrival = this.#take(course, request, found)
+            this.#flights.end(course)
+            return arrival
+          })
+    const arrival = early.then((found) => found ?? this.#seek(course, request, { shared, renew }))
+    return { early, arrival }
+  }
+
+  /** Gets an entry from the shared tier if it is there, else from the source, for all nodes if nobody else does so. */
+  async #seek(
+    course: Course,
+    request: EntryRequest,
+    { shared, renew }: { readonly shared: SharedTier | null; readonly renew: boolean },
+  ): Promise<Arrival> {
+    try {
+      const found = shared === null ? null : await shared.find(request, renew)
+      if (found?.kind !== 'entry') return await this.#load(course, request, found)
+      if (course.overtakenBy !== null) await this.#vouch(course)
+      if (!this.#mayTake(course, found)) return await this.#load(course, request, null)
+      return this.#take(course, request, found)
+    } finally {
+      this.#flights.end(course)
+    }
+  }
+
+  /** Whether the shared tier is believed: it may not have heard yet what this process has invalidated. */
+  #mayTake({ key }: Course, { tags }: SharedFind): boolean {
+    return !this.#parts.outbox.holds(key, tags)
+  }
+
+  #take(course: Course, request: EntryRequest, found: SharedFind): Arrival {
+    const entry = this.#entryFound(course, request, found)
+    return this.#land(course, entry, { tier: 'shared', may: true })
   }
 
   #entryFound(
@@ -149,7 +179,7 @@ export class Loader {
     { tier, may }: { readonly tier: AnswerTier; readonly may: boolean },
   ): Arrival {
     const { ledger, memory } = this.#parts
-    const stood = this.#flights.stands({ ...course, tags: entry.tags })
+    const stood = this.#flights.stands(course, entry.tags)
     this.#flights.landed(course, stood)
     const stored = stood && may
     if (stored) memory.set(course.key, entry)
@@ -180,3 +210,5 @@ export class Loader {
     return within(timing, journal.snapshot(), lookMs).catch(() => undefined)
   }
 }
+
+const nothing = Promise.resolve(null)

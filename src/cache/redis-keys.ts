@@ -1,4 +1,6 @@
-import type { RedisLink, RedisReply } from './redis-link.ts'
+import { readHead, readHeader, readTag } from './redis-entry.ts'
+import type { RedisLink } from './redis-link.ts'
+import { listOf, textOf } from './redis-link.ts'
 
 /** An entry of a namespace, as Redis has it. */
 export interface StoredKey {
@@ -43,13 +45,12 @@ export async function storedKeys(
 async function readKey(link: RedisLink, namespace: string, key: string): Promise<StoredKey | null> {
   const entry = await link.send(['get', key]).catch(() => null)
   if (!Buffer.isBuffer(entry)) return null
-  const line = entry.indexOf('\n')
-  const [flag, epoch, at, leasedAt, count] = entry.subarray(0, line).toString('latin1').split(' ')
-  if (leasedAt === undefined || count === undefined) return null
+  const header = readHeader(entry)
+  if (Number.isNaN(header.tags)) return null
   const tags = entry
-    .subarray(line + 1)
+    .subarray(header.end + 1)
     .toString()
-    .split('\n', Number(count))
+    .split('\n', header.tags)
   const [head, ...known] = listOf(
     await link.send([
       'mget',
@@ -58,18 +59,18 @@ async function readKey(link: RedisLink, namespace: string, key: string): Promise
     ]),
   )
   const [seconds, micros] = listOf(await link.send(['time'])).map(Number)
-  const [itsEpoch, , floor] = textOf(head).split(' ')
-  const places = known.map((tag) => (tag === null ? null : textOf(tag).split(' ').map(Number)))
-  const isAfter = (place: number | undefined): boolean => (place ?? Infinity) > Number(at)
+  const { epoch, floor } = readHead(Buffer.isBuffer(head) ? head : Buffer.of())
+  const places = known.map((tag) => (Buffer.isBuffer(tag) ? readTag(tag) : null))
   const removed =
-    itsEpoch !== epoch ||
-    Number(at) < Number(floor) ||
-    places.some((place) => place === null || isAfter(place[0]))
-  const expired = flag === 'x' || places.some((place) => isAfter(place?.[1]))
+    header.epoch !== epoch ||
+    header.at < floor ||
+    places.some((place) => place === null || place.removedAt > header.at)
+  const expired =
+    header.isExpired || places.some((place) => place !== null && place.expiredAt > header.at)
   return {
     key,
     state: removed ? 'removed' : expired ? 'expired' : 'fresh',
-    ageMs: Math.round((seconds ?? 0) * 1_000 + (micros ?? 0) / 1_000 - Number(leasedAt)),
+    ageMs: Math.round((seconds ?? 0) * 1_000 + (micros ?? 0) / 1_000 - header.leasedAt),
     ttlMs: Number(await link.send(['pttl', key])),
     bytes: entry.length,
     tags,
@@ -78,10 +79,3 @@ async function readKey(link: RedisLink, namespace: string, key: string): Promise
 
 /** A text in which nothing is a sign of a glob. */
 const escaped = (text: string): string => text.replaceAll(/[*?[\]\\]/g, '\\$&')
-
-function listOf(reply: RedisReply | undefined): readonly RedisReply[] {
-  return Array.isArray(reply) ? (reply as readonly RedisReply[]) : []
-}
-
-const textOf = (reply: RedisReply | undefined): string =>
-  Buffer.isBuffer(reply) ? reply.toString() : String(reply ?? '')

@@ -62,9 +62,9 @@ function nodeRedisLink(client: NodeRedisClient, owned: boolean): RedisLink {
       if (!client.isOpen) await connected()
       return (await client.sendCommand(words.map(word), inBytes)) as RedisReply
     },
-    async ask(words) {
-      if (!client.isOpen) await connected()
-      return (await client.sendCommand(words, untimed)) as RedisReply
+    ask(words) {
+      const asked = (): Promise<unknown> => client.sendCommand(words, untimed)
+      return (client.isOpen ? asked() : connected().then(asked)) as Promise<RedisReply>
     },
     subscribe(channel, listener) {
       const own = client.duplicate()
@@ -92,8 +92,8 @@ function ioredisLink(client: IoredisClient, owned: boolean): RedisLink {
     async send([command, ...words]) {
       return (await client.callBuffer(String(command), words.map(word))) as RedisReply
     },
-    async ask([command = '', ...words]) {
-      return (await client.callBuffer(command, words)) as RedisReply
+    ask([command = '', ...words]) {
+      return client.callBuffer(command, words) as Promise<RedisReply>
     },
     subscribe(channel, listener) {
       const own = client.duplicate()
@@ -128,3 +128,7 @@ function ignore(): void {
 export function listOf(reply: RedisReply | undefined): readonly RedisReply[] {
   return Array.isArray(reply) ? (reply as readonly RedisReply[]) : []
 }
+
+/** An answer that is a text; a number as one. */
+export const textOf = (reply: RedisReply | undefined): string =>
+  Buffer.isBuffer(reply) ? reply.toString() : String(reply ?? '')

@@ -13,8 +13,9 @@ import type {
 } from '../model/invalidation.ts'
 import type { Journal } from './journal.ts'
 import type { Standing } from './ledger.ts'
+import { readHead, readHeader, readTag } from './redis-entry.ts'
 import type { RedisLink, RedisReply } from './redis-link.ts'
-import { listOf } from './redis-link.ts'
+import { listOf, textOf } from './redis-link.ts'
 import {
   appendScript,
   fillScript,
@@ -75,6 +76,7 @@ async function run(
 /** The names of what the store keeps for a namespace; entries have the names of their keys. */
 const namesOf = (namespace: string) => ({
   prefix: `${namespace}:`,
+  tag: `${namespace}:~tag:`,
   head: `${namespace}:~head`,
   log: `${namespace}:~log`,
   seen: `${namespace}:~seen`,
@@ -89,15 +91,25 @@ const namesOf = (namespace: string) => ({
 export function redisStore(link: RedisLink, namespace: string, timing: Timing): SharedStore {
   const names = namesOf(namespace)
   const clock = new ServerClock(timing)
+  const lists = new WeakMap<readonly Tag[], TagList>()
+  const listed = (tags: readonly Tag[]): TagList => {
+    const known = lists.get(tags)
+    if (known !== undefined) return known
+    const text = Buffer.from(tags.map((tag) => `${tag}\n`).join(''))
+    const list = { tags, text, names: tags.map((tag) => `${names.tag}${tag}`) }
+    lists.set(tags, list)
+    return list
+  }
+  const glance = (key: EntryKey, tags: readonly Tag[]): Promise<SharedAnswer | null> => {
+    const now = clock.now()
+    if (now === null) return nothing
+    const list = listed(tags)
+    const asked = link.ask(['mget', names.head, key, ...list.names])
+    return asked.then((reply) => glanced(listOf(reply), list, now))
+  }
   return {
+    glance,
     async read({ key, tags, holder, leaseMs, renew }) {
-      const now = clock.now()
-      if (now !== null && !renew) {
-        const words = ['mget', names.head, key]
-        for (const tag of tags) words.push(`${names.prefix}~tag:${tag}`)
-        const answer = glanced(listOf(await link.ask(words)), tags, now)
-        if (answer !== null) return answer
-      }
       const askedAt = timing.now()
       const words = [names.prefix, randomUUID(), holder, leaseMs, renew ? 1 : 0, ...tags]
       const reply = await run(link, scripts.read, [key, names.lease(key), names.head], words)
@@ -195,9 +207,6 @@ export function redisJournal(
 const wordsOf = (of: Invalidation['of']): [string, string] =>
   of.kind === 'tag' ? ['t', of.tag] : ['k', of.key]
 
-const textOf = (reply: RedisReply | undefined): string =>
-  Buffer.isBuffer(reply) ? reply.toString() : String(reply)
-
 const placeOf = ([epoch, position]: readonly RedisReply[]): JournalPlace => ({
   epoch: textOf(epoch),
   position: Number(position) as Position,
@@ -217,35 +226,43 @@ function answerOf(reply: RedisReply): SharedAnswer {
   return { ...placeOf(list), leased: leased === 1, entry }
 }
 
+/** Tags of a question: of a kind without tenants it is one list for all. */
+interface TagList {
+  readonly tags: readonly Tag[]
+  /** As they stand in an entry. */
+  readonly text: Buffer
+  /** Where what is known of them is kept. */
+  readonly names: readonly string[]
+}
+
 /**
  * What one MGET of the head, an entry and the tags that are asked for says of it: the same comparison as the script's, in one
  * step as well. Null where it takes more than that: no valid entry, or one with tags that were not asked for.
  */
 function glanced(
   [head, entry, ...known]: readonly RedisReply[],
-  asked: readonly Tag[],
+  { tags, text }: TagList,
   now: number,
 ): SharedAnswer | null {
   if (!Buffer.isBuffer(head) || !Buffer.isBuffer(entry)) return null
-  const [epoch = '', position, floor] = head.toString('latin1').split(' ')
-  const line = entry.indexOf(lineBreak)
-  const [flag, itsEpoch, at, leasedAt, count] = entry.toString('latin1', 0, line).split(' ')
-  if (itsEpoch !== epoch || Number(at) < Number(floor) || flag !== 'v') return null
-  if (Number(count) !== asked.length) return null
-  const tags = asked.length === 0 ? '' : `${asked.join('\n')}\n`
-  const end = line + 1 + Buffer.byteLength(tags)
-  if (entry.toString('utf8', line + 1, end) !== tags) return null
+  const { epoch, position, floor } = readHead(head)
+  const header = readHeader(entry)
+  if (header.epoch !== epoch || header.at < floor || header.isExpired) return null
+  if (header.tags !== tags.length) return null
+  const from = header.end + 1
+  const end = from + text.length
+  if (entry.compare(text, 0, text.length, from, Math.min(end, entry.length)) !== 0) return null
   for (const tag of known) {
     if (!Buffer.isBuffer(tag)) return null
-    const [removed, expired] = tag.toString('latin1').split(' ')
-    if (Number(removed) > Number(at) || Number(expired) > Number(at)) return null
+    const { removedAt, expiredAt } = readTag(tag)
+    if (removedAt > header.at || expiredAt > header.at) return null
   }
-  const ageMs = now - Number(leasedAt)
-  const found = { payload: entry.subarray(end), ageMs, standing: 'valid', tags: asked } as const
-  return { epoch, position: Number(position) as Position, leased: false, entry: found }
+  const ageMs = now - header.leasedAt
+  const found = { payload: entry.subarray(end), ageMs, standing: 'valid', tags } as const
+  return { epoch, position: position as Position, leased: false, entry: found }
 }
 
-const lineBreak = 10
+const nothing = Promise.resolve(null)
 
 /** For so long a server's clock is taken to go as ours does. */
 const clockMs = 10_000

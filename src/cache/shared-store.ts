@@ -48,6 +48,11 @@ export interface SharedFill {
  * Every call is bounded in time by who makes it.
  */
 export interface SharedStore {
+  /**
+   * The answer of `read` to a question that changes nothing, where the store can tell it so: a valid entry with these tags and no
+   * others. Null: it cannot, or there is none. A store that has no cheaper way has none of these.
+   */
+  readonly glance: ((key: EntryKey, tags: readonly Tag[]) => Promise<SharedAnswer | null>) | null
   readonly read: (request: SharedRead) => Promise<SharedAnswer>
   /** False: the lease was lost, or a tag was invalidated since it was given. */
   readonly fill: (fill: SharedFill) => Promise<boolean>

@@ -24,6 +24,7 @@ export interface SharedTierParts {
 
 /** An entry that came from the shared store. */
 export interface SharedFind {
+  readonly kind: 'entry'
   readonly value: unknown
   readonly tags: readonly Tag[]
   readonly ageMs: number
@@ -84,11 +85,22 @@ export class SharedTier {
     this.#breaker = new Breaker(breakerLimits, parts.timing)
   }
 
+  /** The entry, where the store has it and can say so in one question that changes nothing; else null. Waits for nobody. */
+  glance({ key, tags, terms }: EntryRequest): Promise<SharedFind | null> {
+    const { store, callMs } = this.#parts
+    const seen = this.#follower.place
+    const { glance } = store
+    if (glance === null || seen === undefined || this.#ahead.has(key)) return nothing
+    return this.#breaker
+      .attempt(() => glance(key, tags), Math.min(callMs, terms.hardMs))
+      .then((answer) => {
+        if (answer === null || answer.entry === null || !isAtLeast(answer, seen)) return null
+        return this.#ahead.has(key) ? null : foundEntry(answer.entry)
+      })
+  }
+
   /** The entry, or the lease to load it, or null when the store cannot be used now. Waits while another node loads it. */
-  async find(
-    request: EntryRequest,
-    renew: boolean,
-  ): Promise<{ readonly kind: 'entry'; readonly entry: SharedFind } | Lease | null> {
+  async find(request: EntryRequest, renew: boolean): Promise<SharedFind | Lease | null> {
     const holder = randomUUID()
     // Half of the time is left for a load of one's own: to wait for another node is thrift, and must not be what fails.
     const until = this.#parts.timing.now() + request.terms.hardMs / 2
@@ -103,7 +115,7 @@ export class SharedTier {
       const { entry } = answer
       if (entry !== null && !this.#isAhead(request.key, askedAt - entry.ageMs)) {
         const found = foundEntry(entry)
-        if (found !== null) return { kind: 'entry', entry: found }
+        if (found !== null) return found
       }
       await passing(this.#parts.timing, waitMs)
     }
@@ -251,11 +263,16 @@ export class SharedTier {
   }
 }
 
+const nothing = Promise.resolve(null)
+
 const isAtLeast = (place: JournalPlace, seen: JournalPlace): boolean =>
   place.epoch === seen.epoch && place.position >= seen.position
 
 /** Null: stored by a version that wrote otherwise; it is loaded anew. */
 function foundEntry({ payload, tags, ageMs, standing }: SharedEntry): SharedFind | null {
   const content = decodePayload(payload)
-  return content === null ? null : { ...content, tags, ageMs, fresh: standing === 'valid' }
+  if (content === null) return null
+  const { value, ttlMs, loadMs, tidemark, node } = content
+  const fresh = standing === 'valid'
+  return { kind: 'entry', value, tags, ageMs, ttlMs, loadMs, fresh, tidemark, node }
 }

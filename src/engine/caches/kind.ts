@@ -97,23 +97,22 @@ export function defineKind<Args extends readonly unknown[], Value>(
     const parts = { prefix: surroundings.namespace, kind: name, tenant, params, digest }
     return { kind: name, tenant, key: entryKey(parts, longDigestOf) }
   }
-  const requestOf = (address: EntryAddress, args: Args): EntryRequest => ({
-    ...address,
-    terms,
-    tags: tagsOf(address.tenant, args),
+  const requestOf = ({ key, tenant }: EntryAddress, args: Args, of = terms): EntryRequest => ({
+    key,
+    kind: name,
+    tenant,
+    terms: of,
+    tags: tagsOf(tenant, args),
     load: async () => loadedOf(await load(...args), options),
   })
   const keyOf = (args: Args): EntryKey => addressOf(args).key
   const warm = warmKind(name, options.warm, (args) => requestOf(addressOf(args), args))
   const read = (
     args: Args,
-    { address = addressOf(args), hardMs = terms.hardMs } = {},
+    { address = addressOf(args), of = terms } = {},
   ): Promise<Answer<Value>> => {
     warm?.noteRead(address.key, args)
-    const request = (): EntryRequest => ({
-      ...requestOf(address, args),
-      terms: { ...terms, hardMs },
-    })
+    const request = (): EntryRequest => requestOf(address, args, of)
     // The values of a kind's entries are what its load returned.
     return cache.read(address, request) as Promise<Answer<Value>>
   }
@@ -127,7 +126,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
       const token = parseToken(text)
       const get = async (...args: Args): Promise<Answer<Value>> => {
         const hardMs = await cache.reach(token, terms.hardMs)
-        return read(args, { hardMs })
+        return read(args, { of: { ...terms, hardMs } })
       }
       return { get, getMany: (argsOfEach) => Promise.all(argsOfEach.map((args) => get(...args))) }
     },
