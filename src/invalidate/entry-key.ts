@@ -31,17 +31,23 @@ function paramsText(params: readonly unknown[], digestOf: (text: string) => stri
   if (params.length === 0) return '-'
   const [only] = params
   const text =
-    params.length > 1
-      ? params.map(valueText).join(',')
-      : isPlain(only)
-        ? fieldsText(only)
-        : valueText(only)
+    params.length > 1 ? valuesText(params) : isPlain(only) ? fieldsText(only) : valueText(only)
   return text.length <= paramsLengthMax ? text || '{}' : `#${digestOf(text)}`
 }
 
 /** Words that stand for themselves; anything else is quoted, so that no text looks like a number or an object. */
 const word = /^[A-Za-z][\w.@/+-]*$/
 const reserved = new Set(['true', 'false', 'null', 'undefined', 'NaN', 'Infinity'])
+
+/** Names of fields as they stand in keys: there are few, and reading each one anew was a third of the work. */
+const nameTexts = new Map<string, string>()
+const nameTextsMax = 10_000
+
+function valuesText(values: readonly unknown[]): string {
+  let text = ''
+  for (const value of values) text += text === '' ? valueText(value) : `,${valueText(value)}`
+  return text
+}
 
 function valueText(value: unknown): string {
   switch (typeof value) {
@@ -63,20 +69,39 @@ function valueText(value: unknown): string {
 function objectText(value: object | null): string {
   if (value === null) return 'null'
   if (value instanceof Date) return `@${value.toISOString().replaceAll(':', '')}`
-  if (Array.isArray(value)) return `[${value.map(valueText).join(',')}]`
+  if (Array.isArray(value)) return `[${valuesText(value)}]`
   if (isPlain(value)) return `{${fieldsText(value)}}`
   throw new TypeError(`an object of class ${value.constructor.name} cannot be part of a key`)
 }
 
 /** Fields in the order of their names; those that are undefined are as good as absent. */
 function fieldsText(value: Readonly<Record<string, unknown>>): string {
+  const names = Object.keys(value)
+  if (!isSorted(names)) names.sort()
   let text = ''
-  for (const name of Object.keys(value).sort()) {
+  for (const name of names) {
     const field = value[name]
     if (field === undefined) continue
     if (text !== '') text += ','
-    text += `${word.test(name) ? name : quoted(name)}=${valueText(field)}`
+    text += nameText(name) + valueText(field)
   }
+  return text
+}
+
+function isSorted(names: readonly string[]): boolean {
+  let last = ''
+  for (const name of names) {
+    if (name < last) return false
+    last = name
+  }
+  return true
+}
+
+function nameText(name: string): string {
+  const known = nameTexts.get(name)
+  if (known !== undefined) return known
+  const text = `${word.test(name) ? name : quoted(name)}=`
+  if (nameTexts.size < nameTextsMax) nameTexts.set(name, text)
   return text
 }
 
