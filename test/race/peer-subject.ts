@@ -9,8 +9,9 @@ import type {
   RaceSubject,
   RaceValue,
 } from '../../src/testing/index.ts'
-import type { Client } from '../../src/testing/race/tidemark-subject.ts'
-import { connected, faultsOf } from '../../src/testing/race/tidemark-subject.ts'
+import type { Client } from '../../src/testing/race/race-commands.ts'
+import { connected } from '../../src/testing/race/race-commands.ts'
+import { faultsOf } from '../../src/testing/race/tidemark-subject.ts'
 
 /** What a peer keeps in Redis goes through these. */
 const commands = ['get', 'getMany', 'set', 'setMany', 'delete', 'deleteMany', 'has', 'hasMany']

@@ -1,4 +1,3 @@
-import { RESP_TYPES } from 'redis'
 import { redis } from '../../engine/caches/cache-options.ts'
 import type { Journal } from '../../cache/journal.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
@@ -16,11 +15,12 @@ import type {
 } from './play-history.ts'
 import type { JournalSurroundings } from './scheduled-journal.ts'
 import { scheduledJournal } from './scheduled-journal.ts'
+import type { Client } from './race-commands.ts'
+import { connected, raceCommands } from './race-commands.ts'
 import type { RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 import type { Scheduler } from './scheduler.ts'
-import type { Client } from './tidemark-subject.ts'
-import { connected, faultsOf, nodeOver, upsetsOf } from './tidemark-subject.ts'
+import { faultsOf, nodeOver, upsetsOf } from './tidemark-subject.ts'
 
 /**
  * The namespace of the histories, and the table that they are about: it has `key text primary key` and
@@ -71,12 +71,11 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
   const down = { redis: false, database: false }
   const listeners = new Set<() => void>()
   const faults = pick(dice, faultsOf)
-  const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
   const ofRedis: RedisSurroundings = {
     scheduler,
     dice,
     faults,
-    command: (words) => bytes.sendCommand([...words]),
+    command: raceCommands(client),
     isDown: () => down.redis,
     listeners: new Set(),
   }

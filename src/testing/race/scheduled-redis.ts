@@ -1,5 +1,6 @@
 import type { IoredisClient } from '../../cache/redis-link.ts'
 import type { Dice } from '../../base/dice.ts'
+import type { RaceCommand } from './race-commands.ts'
 import type { Scheduler } from './scheduler.ts'
 
 /** What may go wrong between a node and its Redis. Shares of all messages, 0 to 1. */
@@ -18,7 +19,7 @@ export interface RedisSurroundings {
   readonly dice: Dice
   readonly faults: RedisFaults
   /** Sends a command to the real Redis. */
-  readonly command: (words: readonly (string | Buffer)[]) => Promise<unknown>
+  readonly command: RaceCommand
   /** Whether the connection is broken altogether. */
   readonly isDown: () => boolean
   /** Those who listen to a channel, in the order in which they began to. */
@@ -39,7 +40,7 @@ export function scheduledRedis(surroundings: RedisSurroundings): IoredisClient {
     async callBuffer(name, words) {
       await scheduler.turn()
       broken(faults.lostCommands)
-      const answer = await scheduler.real(() => command([name, ...words]))
+      const answer = await scheduler.real(() => command([name, ...words], scheduler.now))
       if (dice() < faults.hints) for (const listener of listeners) listener()
       await scheduler.turn()
       broken(faults.lostAnswers)

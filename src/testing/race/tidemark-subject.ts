@@ -1,10 +1,11 @@
-import { createClient, RESP_TYPES } from 'redis'
 import { redis } from '../../engine/caches/cache-options.ts'
 import type { CacheManager } from '../../engine/caches/create-cache.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
 import type { RaceNode, RacePlay, RaceStage, RaceSubject, RaceValue } from './play-history.ts'
 import { pick } from '../../base/dice.ts'
+import type { Client } from './race-commands.ts'
+import { connected, raceCommands } from './race-commands.ts'
 import type { RedisFaults, RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 
@@ -14,13 +15,12 @@ export async function tidemarkSubject(url: string): Promise<{
   readonly close: () => Promise<void>
 }> {
   const client = await connected(url)
-  const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+  const command = raceCommands(client)
   let histories = 0
   const subject: RaceSubject = {
     name: 'tidemark',
     begin(stage) {
       histories += 1
-      const command = (words: readonly (string | Buffer)[]) => bytes.sendCommand([...words])
       return Promise.resolve(playOn(stage, `race${histories}`, { client, command }))
     },
   }
@@ -31,17 +31,6 @@ export async function tidemarkSubject(url: string): Promise<{
       return Promise.resolve()
     },
   }
-}
-
-/** A connection to the real Redis. */
-export type Client = ReturnType<typeof createClient>
-
-/** Connects to the real Redis. */
-export async function connected(url: string): Promise<Client> {
-  const client: Client = createClient({ url })
-  client.on('error', () => undefined)
-  await client.connect()
-  return client
 }
 
 /** How bad the connections of a history are. */
