@@ -54,7 +54,7 @@ export class Outbox {
     const { follower, shared } = this.#parts
     await this.#hold(request, async () => {
       if (tags.length > 0) await this.#seen(await this.#append({ ...request, tags }))
-      else if (await follower.lookAgain()) await shared?.caughtUp()
+      else if (shared !== null && (await follower.lookAgain())) await shared.caughtUp()
     })
   }
 
@@ -95,11 +95,12 @@ export class Outbox {
 
   async #seen(position: Position): Promise<void> {
     const { follower, shared } = this.#parts
-    // The look tells this process what it knows already; what it is for is to take the shared tier along.
+    // A look tells this process what it knows already; what it is for is to take the shared tier along.
+    if (shared === null) return
     while ((follower.place?.position ?? -1) < position) {
       if (!(await follower.lookAgain())) return
     }
-    await shared?.caughtUp()
+    await shared.caughtUp()
   }
 }
 
