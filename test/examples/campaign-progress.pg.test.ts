@@ -303,7 +303,8 @@ test('A3: GET cleans for who bears the secret, by its own path and by that of th
     status: 404,
     body: { code: 'TIDEMARK_CACHE_UNKNOWN' },
   })
-  expect(await ask('/other', bearer)).toMatchObject({ status: 404 })
+  for (const path of ['/other', '/api/cron/clean/%ff'])
+    expect(await ask(path, bearer)).toMatchObject({ status: 404 })
   expect(await ask(`${own}?maxAge=soon`, bearer)).toMatchObject({
     status: 400,
     body: { code: 'TIDEMARK_USAGE' },

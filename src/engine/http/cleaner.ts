@@ -79,12 +79,22 @@ function cachesByPath(config: CacheCleanerOptions['config']): ReadonlyMap<string
 
 function nameIn(pathname: string): string {
   const [, name] = route.exec(pathname) ?? []
-  if (name !== undefined) return decodeURIComponent(name)
+  const decoded = name === undefined ? null : decodedOf(name)
+  if (decoded !== null) return decoded
   throw new TidemarkError({
     code: 'TIDEMARK_CACHE_UNKNOWN',
     what: `No cache table is cleaned by ${pathname}.`,
     mend: `Ask /api/cron/clean/<cache>, or declare the path: cacheTables: { <cache>: { paths: ['${pathname}'] } }.`,
   })
+}
+
+/** A part of a path as it was meant; null where it means nothing. */
+function decodedOf(part: string): string | null {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return null
+  }
 }
 
 function minutesOf(text: string): number {
