@@ -23,7 +23,10 @@ export default tseslint.config(
   },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
-  { languageOptions: { parserOptions: { projectService: true } } },
+  {
+    languageOptions: { parserOptions: { projectService: true } },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+  },
   {
     files: ['**/*.ts'],
     plugins: { jsdoc },
@@ -38,6 +41,15 @@ export default tseslint.config(
       'no-shadow': 'off',
       '@typescript-eslint/no-shadow': 'error',
       'no-console': 'error',
+      // A test that is left out or alone by hand stays so unseen; skipIf and skipped contexts say when.
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            'MemberExpression[object.name=/^(test|describe|it)$/][property.name=/^(only|skip|todo|fails)$/]',
+          message: 'Every test runs.',
+        },
+      ],
       // A default arm is either `unreachable`, which the compiler checks, or it means the rest.
       '@typescript-eslint/switch-exhaustiveness-check': [
         'error',

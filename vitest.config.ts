@@ -44,7 +44,11 @@ const config: ViteUserConfig = defineConfig({
     isolate: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // A state comes when it comes, on a machine that others use as well; only one that does not come is a fault.
+    expect: { poll: { timeout: 30_000 } },
     sequence: { sequencer: LongFilesFirst },
+    // One that is left alone by hand would keep all others of its file from running.
+    allowOnly: false,
     projects: [
       {
         extends: true,

@@ -163,6 +163,16 @@ export const lint = [
     rule: 'no-restricted-imports',
     code: "import '../model/errors.test.ts'\n",
   },
+  {
+    what: 'a test that is left out',
+    rule: 'no-restricted-syntax',
+    code: "import { test } from 'vitest'\n\ntest.skip('later', () => undefined)\n",
+  },
+  {
+    what: 'a rule that is turned off where nothing breaks it',
+    rule: 'unused directive',
+    code: '// eslint-disable-next-line no-console -- was of use once\nconst quiet = 1\n/** Doc. */\nexport const still = quiet\n',
+  },
 ]
 
 /** Of the compiler, by error number and file. */
@@ -280,6 +290,29 @@ export const test = [
     what: 'an entry in the manual without an error code',
     sees: 'TIDEMARK_BREACH_IN_MANUAL',
     append: { 'docs/errors.md': '| `TIDEMARK_BREACH_IN_MANUAL` | A breach. |\n' },
+  },
+  {
+    what: 'a link to a page that is not there',
+    sees: 'CONTRIBUTING.md: docs/breach.md',
+    append: { 'CONTRIBUTING.md': '\nSee [a page](docs/breach.md).\n' },
+  },
+  {
+    what: 'a link to a heading that is not there',
+    sees: 'CONTRIBUTING.md: docs/cli.md#breach',
+    append: { 'CONTRIBUTING.md': '\nSee [a heading](docs/cli.md#breach).\n' },
+  },
+  {
+    what: 'a test of a law that is not there',
+    sees: 'ARCHITECTURE.md: test/breach.test.ts',
+    append: { 'ARCHITECTURE.md': '\nHeld by `test/breach.test.ts`.\n' },
+  },
+  {
+    what: 'a test that runs alone',
+    sees: 'Unexpected .only modifier',
+    files: {
+      'src/base/breach-only.test.ts':
+        "import { test } from 'vitest'\n\ntest.only('alone', () => undefined)\n",
+    },
   },
 ]
 

@@ -59,7 +59,10 @@ async function lint() {
   const results = JSON.parse(output)
   return breaches.lint.map(({ what, rule }, n) => {
     const result = results.find(({ filePath }) => filePath.endsWith(lintFile(n)))
-    const red = result?.messages.some(({ ruleId, severity }) => ruleId === rule && severity === 2)
+    // What ESLint finds of its own directives is of no rule.
+    const red = result?.messages.some(
+      ({ ruleId, severity }) => (ruleId ?? 'unused directive') === rule && severity === 2,
+    )
     return { gate: 'lint', what, by: rule, red }
   })
 }
@@ -117,6 +120,8 @@ async function test() {
     '--project',
     'unit',
     'src/model/errors.test.ts',
+    'src/base/breach-only.test.ts',
+    'test/docs/links.test.ts',
   )
   return seen('test', breaches.test, ran)
 }
