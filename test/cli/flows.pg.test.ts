@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase, createTestDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { jsonOf, openShell } from './run.ts'
 import type { Shell } from './run.ts'
@@ -24,18 +24,21 @@ export default defineConfig({
 let db: TestDatabase
 let shell: Shell
 
-beforeEach(async () => {
-  db = await createTestDatabase()
-  await db.sql(`
-    create table orders (id int primary key, region text, amount numeric not null);
-    insert into orders select g, 'r' || g % 3, g from generate_series(1, 30) g;`)
-  shell = await openShell(db.url)
-  await shell.write('tidemark.config.ts', config)
-})
-afterEach(async () => {
-  await shell.remove()
-  await db.drop()
-})
+/** A database and a folder for each test of a block; to install Tidemark anew is a part of few of them. */
+function eachIn(make: () => Promise<TestDatabase>): void {
+  beforeEach(async () => {
+    db = await make()
+    await db.sql(`
+      create table orders (id int primary key, region text, amount numeric not null);
+      insert into orders select g, 'r' || g % 3, g from generate_series(1, 30) g;`)
+    shell = await openShell(db.url)
+    await shell.write('tidemark.config.ts', config)
+  })
+  afterEach(async () => {
+    await shell.remove()
+    await db.drop()
+  })
+}
 
 interface JsonLine {
   readonly kind: string
@@ -60,6 +63,8 @@ const applied = async (): Promise<void> => {
 }
 
 describe('plan, apply, destroy', () => {
+  eachIn(createTestDatabase)
+
   test('plan ends with 2 while there are changes and with 0 when there are none', async () => {
     const before = await shell.run(['plan'])
     expect(before.status).toBe(2)
@@ -149,9 +154,23 @@ describe('plan, apply, destroy', () => {
     expect(await db.sql(relations)).toEqual(before)
     expect(await db.sql(`select to_regnamespace('tidemark') as there`)).toEqual([{ there: null }])
   })
+
+  test('doctor finds nothing wrong with what apply made, and a disabled trigger', async () => {
+    expect((await shell.run(['doctor'])).out).toContain('Tidemark is not installed here')
+    await applied()
+    const well = await shell.run(['doctor', '--json'])
+    expect(well.status).toBe(0)
+    expect(jsonOf(well)).toMatchObject({ healthy: true })
+    await db.sql('alter table orders disable trigger all')
+    const ill = await shell.run(['doctor'])
+    expect(ill.status).toBe(1)
+    expect(ill.out).toMatch(/✗ capture .*disabled/)
+  })
 })
 
 describe('status and why', () => {
+  eachIn(createInstalledDatabase)
+
   test('status tells state, staleness and target, and --exit-code says 0 within and 3 beyond it', async () => {
     await applied()
     const fresh = await shell.run(['status', '--exit-code'])
@@ -252,6 +271,8 @@ describe('status and why', () => {
 })
 
 describe('by hand', () => {
+  eachIn(createInstalledDatabase)
+
   test('refresh does nothing for a view that reflects every commit, unless forced', async () => {
     await applied()
     expect((await shell.run(['refresh', 'sales'])).out).toContain('reflects every commit')
@@ -326,21 +347,11 @@ describe('by hand', () => {
       sources: [{ source: 'public.orders', problem: null }],
     })
   })
-
-  test('doctor finds nothing wrong with what apply made, and a disabled trigger', async () => {
-    expect((await shell.run(['doctor'])).out).toContain('Tidemark is not installed here')
-    await applied()
-    const well = await shell.run(['doctor', '--json'])
-    expect(well.status).toBe(0)
-    expect(jsonOf(well)).toMatchObject({ healthy: true })
-    await db.sql('alter table orders disable trigger all')
-    const ill = await shell.run(['doctor'])
-    expect(ill.status).toBe(1)
-    expect(ill.out).toMatch(/✗ capture .*disabled/)
-  })
 })
 
 describe('init', () => {
+  eachIn(createTestDatabase)
+
   test('writes a template that plans nothing, and never a second time', async () => {
     const empty = await openShell()
     const ran = await empty.run(['init', '--yes'])
@@ -364,17 +375,4 @@ describe('init', () => {
     expect(plan.out).toContain('public.mv')
     await empty.remove()
   })
-})
-
-test('every command shows an example under --help', async () => {
-  const { out } = await shell.run(['--help'])
-  const names = [...out.matchAll(/^ {2}([a-z]+) {2,}\S/gm)].map(([, name]) => name ?? '')
-  expect(names.length).toBeGreaterThan(15)
-  for (const name of names.filter((one) => one !== 'help')) {
-    const help = await shell.run([name, '--help'])
-    expect(help.status).toBe(0)
-    expect(help.out).toMatch(/Examples:\n {2}\S/)
-    for (const option of ['--json', '--database-url', '--config'])
-      expect(help.out).toContain(option)
-  }
 })

@@ -47,7 +47,8 @@ test.each(commands.map((command) => [command.name(), command] as const))(
   },
 )
 
-test.each([80, 100, 120])('help fits into %i characters', async (width) => {
+/** What is printed for these words. */
+async function printed(words: readonly string[], width: number | null = null): Promise<string> {
   let out = ''
   const terminal: Surroundings = {
     ...surroundings,
@@ -56,7 +57,25 @@ test.each([80, 100, 120])('help fits into %i characters', async (width) => {
       out += text
     },
   }
-  await runCli(['--help'], terminal)
-  for (const command of commands) await runCli([command.name(), '--help'], terminal)
-  expect(out.split('\n').filter((line) => line.length > width)).toEqual([])
+  expect(await runCli(words, terminal)).toBe(0)
+  return out
+}
+
+test('help lists every command, and each shows an example', async () => {
+  const listed = [...(await printed(['--help'])).matchAll(/^ {2}([a-z]+) {2,}\S/gm)]
+  const names = commands.map((command) => command.name())
+  expect(listed.map(([, name]) => name).sort()).toEqual([...names, 'help'].sort())
+  for (const name of names) {
+    const help = await printed([name, '--help'])
+    expect(help).toMatch(/Examples:\n {2}\S/)
+    for (const option of common) expect(help).toContain(option)
+  }
+})
+
+test.each([80, 100, 120])('help fits into %i characters', async (width) => {
+  const pages = [['--help'], ...commands.map((command) => [command.name(), '--help'])]
+  for (const words of pages) {
+    const lines = (await printed(words, width)).split('\n')
+    expect(lines.filter((line) => line.length > width)).toEqual([])
+  }
 })

@@ -5,18 +5,21 @@ import { applyPlan } from '../../src/define/apply.ts'
 import { apply, applyConfiguration, planConfiguration } from '../../src/engine/define.ts'
 import type { Database, Queryable } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase, createTestDatabase } from '../support/database.ts'
 import { schemaOf } from '../support/schema-text.ts'
 import { configured, destroyAll, planAndApply, titles } from './configured.ts'
 import { byRegion, config, ordersAndItems } from './two-views.ts'
 
 let db: TestDatabase
 
-beforeEach(async () => {
-  db = await createTestDatabase()
-  await db.sql(ordersAndItems)
-})
-afterEach(() => db.drop())
+/** A database for each test of a block; to install Tidemark anew is a part of few of them. */
+function eachIn(make: () => Promise<TestDatabase>): void {
+  beforeEach(async () => {
+    db = await make()
+    await db.sql(ordersAndItems)
+  })
+  afterEach(() => db.drop())
+}
 
 const replan = async (wanted: TidemarkConfig): Promise<readonly string[]> =>
   titles(await planConfiguration(db.database, configured(wanted)))
@@ -46,7 +49,9 @@ const changed = (view: Partial<TidemarkConfig['views'][string]>): TidemarkConfig
   views: { ...config.views, by_region: { ...config.views['by_region'], ...view } },
 })
 
-describe('plan and apply', () => {
+describe('an empty database', () => {
+  eachIn(createTestDatabase)
+
   test('what was applied is not planned again, and the views are filled', async () => {
     const plan = await planAndApply(db.database, config, { populate: true })
     expect(titles(plan)).toEqual([
@@ -106,6 +111,15 @@ describe('plan and apply', () => {
     expect(await schemaOf(db)).toBe(before)
     expect(titles(await destroyAll(db.database))).toEqual([])
   })
+
+  test('two applies at once: both end well, one after the other', async () => {
+    await Promise.all([1, 2, 3].map(() => applyConfiguration(db.database, configured(config))))
+    expect(await replan(config)).toEqual([])
+  })
+})
+
+describe('plan and apply', () => {
+  eachIn(createInstalledDatabase)
 
   test('formatting is no change', async () => {
     await planAndApply(db.database, config)
@@ -282,6 +296,8 @@ describe('plan and apply', () => {
 })
 
 describe('views that read one another, in one change', () => {
+  eachIn(createInstalledDatabase)
+
   const views = {
     of_order: { sql: 'select * from by_region where n > 1' },
     by_region: { sql: 'select region, count(*) as n from orders group by region' },
@@ -316,6 +332,8 @@ describe('views that read one another, in one change', () => {
 })
 
 describe('broken off', () => {
+  eachIn(createTestDatabase)
+
   test('after every step, plan and apply again finish the rest', async () => {
     // In the transaction of the schema, in that of the source, in that of the views, at the very end.
     for (const broken of [1, 4, 6, 9]) {
@@ -369,16 +387,13 @@ describe('broken off', () => {
 })
 
 describe('refusals', () => {
+  eachIn(createInstalledDatabase)
+
   test('a plan is refused when the catalog has moved', async () => {
     await planAndApply(db.database, config)
     const plan = await planConfiguration(db.database, configured(changed({ target: '3m' })))
     await db.sql('alter table orders add column note text')
     await expect(apply(db.database, plan)).rejects.toMatchObject({ code: 'TIDEMARK_PLAN_STALE' })
-  })
-
-  test('two applies at once: both end well, one after the other', async () => {
-    await Promise.all([1, 2, 3].map(() => applyConfiguration(db.database, configured(config))))
-    expect(await replan(config)).toEqual([])
   })
 
   test.each<[string, TidemarkConfig['views'], RegExp]>([
