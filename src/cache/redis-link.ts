@@ -49,23 +49,36 @@ export function redisLink(client: RedisClient, owned: boolean): RedisLink {
   return isIoredis(client) ? ioredisLink(client, owned) : nodeRedisLink(client, owned)
 }
 
+/** A connection on which so long nobody has answered is given up: a network that is cut can leave it open for ever. */
+const silenceMsMax = 5_000
+
 function nodeRedisLink(client: NodeRedisClient, owned: boolean): RedisLink {
   const listening: NodeRedisClient[] = []
   client.on('error', ignore)
+  let waiting = 0
+  let silentSince = 0
+  const settled = (): void => {
+    waiting -= 1
+    silentSince = performance.now()
+  }
+  const asked = (words: (string | Buffer)[], options: object): Promise<unknown> => {
+    const now = performance.now()
+    if (waiting === 0) silentSince = now
+    else if (owned && now - silentSince > silenceMsMax) destroyed(client)
+    if (!client.isOpen) return connected().then(() => client.sendCommand(words, options))
+    waiting += 1
+    const answer = client.sendCommand(words, options)
+    answer.then(settled, settled)
+    return answer
+  }
   let connecting: Promise<unknown> | undefined
   const connected = (): Promise<unknown> =>
     (connecting ??= client.connect().finally(() => {
       connecting = undefined
     }))
   return {
-    async send(words) {
-      if (!client.isOpen) await connected()
-      return (await client.sendCommand(words.map(word), inBytes)) as RedisReply
-    },
-    ask(words) {
-      const asked = (): Promise<unknown> => client.sendCommand(words, untimed)
-      return (client.isOpen ? asked() : connected().then(asked)) as Promise<RedisReply>
-    },
+    send: (words) => asked(words.map(word), inBytes) as Promise<RedisReply>,
+    ask: (words) => asked(words, untimed) as Promise<RedisReply>,
     subscribe(channel, listener) {
       const own = client.duplicate()
       own.on('error', ignore)
