@@ -156,6 +156,7 @@ class Plan {
   }
 
   #count(conditions: readonly string[]): string {
+    if (conditions.length === 0) return '"rows"'
     return this.#column('count', {
       type: 'bigint',
       change: `coalesce(sum(w)${filtered(conditions)}, 0)`,

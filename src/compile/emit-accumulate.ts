@@ -18,14 +18,27 @@ export interface GroupTables {
   readonly values: readonly string[]
   /** Types of the parts of the key. */
   readonly keyTypes: readonly ColumnType[]
+  /** Where the table of the stage itself has the groups: their columns in it; null where they have a table apart. */
+  readonly within: readonly GroupColumn[] | null
 }
 
-const keyNames = ({ key }: Stage): readonly string[] => key.map(({ id }) => sqlName(id))
+/** A column of the table of a stage that has what its groups are known by. */
+export interface GroupColumn {
+  readonly name: string
+  readonly type: string
+  /** The column as SQL where groups are computed: `"rows"`, `"count 1"`. */
+  readonly of: string
+  /** It is a column of the result as well, which shows just that. */
+  readonly isOutput: boolean
+}
+
+/** The names of the parts of the key, as SQL. */
+export const keyNamesOf = ({ key }: Stage): readonly string[] => key.map(({ id }) => sqlName(id))
 
 /** The columns of the tables: key, hash, how many rows, and what is added up. */
 export function groupColumns(stage: Stage, { plan, keyTypes }: GroupTables): readonly string[] {
   return [
-    ...keyNames(stage).map(
+    ...keyNamesOf(stage).map(
       (name, at) => `${name} ${keyTypes[at] === undefined ? 'text' : declared(keyTypes[at])}`,
     ),
     '"hash of group" bigint',
@@ -41,7 +54,7 @@ export function valueColumns(
   { type }: DistinctValues,
 ): readonly string[] {
   return [
-    ...keyNames(stage).map(
+    ...keyNamesOf(stage).map(
       (name, at) => `${name} ${keyTypes[at] === undefined ? 'text' : declared(keyTypes[at])}`,
     ),
     '"hash of group" bigint',
@@ -51,19 +64,30 @@ export function valueColumns(
   ]
 }
 
-const allAccumulators = ({ accumulators, distinct }: Accumulation): readonly Accumulator[] => [
+/** Accumulators of all values, and of those that count once each. */
+export const allAccumulators = ({
+  accumulators,
+  distinct,
+}: Accumulation): readonly Accumulator[] => [
   ...accumulators,
   ...distinct.flatMap((values) => values.accumulators),
 ]
 
-const groupHash = (names: readonly string[]): string => (names.length === 0 ? '0' : hashText(names))
+/** The hash of the key of a group. */
+export const groupHash = (names: readonly string[]): string =>
+  names.length === 0 ? '0' : hashText(names)
 
 /** Rows of the input with key, values and weight: what changed, or all of them, each once. */
-function inputRows(statement: Statement, stage: Stage, { plan }: GroupTables, mode: Mode): string {
+export function inputRows(
+  statement: Statement,
+  stage: Stage,
+  { plan }: Pick<GroupTables, 'plan'>,
+  mode: Mode,
+): string {
   const terms = inputKeys(stage).flatMap(({ input, key }) => {
     if (mode === 'delta' && isConstant(input)) return []
     const item = itemOf(statement, input, mode)
-    const names = keyNames(stage)
+    const names = keyNamesOf(stage)
     const list = [
       ...key.map((expression, at) => `${expressionText(expression)} as ${names[at] ?? ''}`),
       ...plan.inputs.map(({ name, expression }) => `${expressionText(expression)} as ${name}`),
@@ -76,11 +100,62 @@ function inputRows(statement: Statement, stage: Stage, { plan }: GroupTables, mo
   return terms.join('\nunion all\n') + (computed ? '\noffset 0' : '')
 }
 
-const same = (names: readonly string[], one: string, other: string): string =>
+/** Conditions of a join that two keys are the same, after others. */
+export const sameKeys = (names: readonly string[], one: string, other: string): string =>
   names.map((name) => `\n    and ${one}.${name} is not distinct from ${other}.${name}`).join('')
 
 /**
- * Queries of WITH that bring the table of groups up to date from what changed. `groups` has the rows touched, as they
+ * Queries of WITH that say what changed: `changed` has the rows of the input that came and went, `change` what that means
+ * for each group. The tables of values are written.
+ */
+export function changeQueries(
+  statement: Statement,
+  stage: Stage,
+  tables: GroupTables,
+): readonly string[] {
+  const { plan } = tables
+  const names = keyNamesOf(stage)
+  const by = names.length === 0 ? '' : `\n  group by ${names.join(', ')}`
+  const changed = inputRows(statement, stage, tables, 'delta')
+  const extrema = plan.accumulators.filter(({ merge }) => merge !== 'add')
+  const change = [
+    ...names,
+    `${groupHash(names)} as "hash of group"`,
+    'coalesce(sum(w), 0) as "rows"',
+    ...plan.accumulators.map(({ name, change: sql }) => `${sql} as ${name}`),
+    ...extrema.map(({ name, gone }) => `${gone ?? 'null'} as ${goneName(name)}`),
+  ]
+  const distinct = plan.distinct.flatMap((values) => distinctQueries(stage, tables, values))
+  const joins = plan.distinct.map(({ number }) => joinOfValues(number, names)).join('')
+  return [
+    `-- Rows of the input that came (w > 0) and went (w < 0).
+changed as (
+${indented(changed)}
+)`,
+    ...distinct,
+    `-- What that means for each group.
+change as materialized (
+  select c.*${valuesOf(plan)
+    .map(({ name, from }) => `, ${from}.${name} as ${goneName(from + name)}`)
+    .join('')}
+  from (
+    select ${change.join(', ')}
+    from changed${by.replaceAll('\n', '\n  ')}
+  ) as c${joins}
+)`,
+  ]
+}
+
+/** What is added up of values that count once each, and the query that says what came of it. */
+const valuesOf = ({
+  distinct,
+}: Accumulation): readonly { readonly name: string; readonly from: string }[] =>
+  distinct.flatMap(({ number, accumulators }) =>
+    accumulators.map(({ name }) => ({ name, from: `came_${String(number)}` })),
+  )
+
+/**
+ * Queries of WITH that bring a table of groups up to date from what changed. `groups` has the rows touched, as they
  * are now, with `lost`: an extremum may have gone, or there are values that cannot be added up.
  *
  * A minimum is the lesser of the stored one and the least that came, unless a value as small as that has gone: then
@@ -93,23 +168,9 @@ export function accumulateQueries(
   tables: GroupTables,
 ): readonly string[] {
   const { plan, groups } = tables
-  const names = keyNames(stage)
-  const by = names.length === 0 ? '' : `\n  group by ${names.join(', ')}`
-  const changed = inputRows(statement, stage, tables, 'delta')
-  const extrema = plan.accumulators.filter(({ merge }) => merge !== 'add')
-  const change = [
-    ...names,
-    `${groupHash(names)} as "hash of group"`,
-    'coalesce(sum(w), 0) as "rows"',
-    ...plan.accumulators.map(({ name, change: sql }) => `${sql} as ${name}`),
-    ...extrema.map(({ name, gone }) => `${gone ?? 'null'} as ${goneName(name)}`),
-  ]
+  const names = keyNamesOf(stage)
   const merged = plan.accumulators.map((accumulator) => mergedText(accumulator))
-  const distinct = plan.distinct.flatMap((values) => distinctQueries(stage, tables, values))
-  const values = plan.distinct.flatMap(({ number, accumulators }) =>
-    accumulators.map(({ name }) => ({ name, from: `came_${String(number)}` })),
-  )
-  const joins = plan.distinct.map(({ number }) => joinOfValues(number, names)).join('')
+  const values = valuesOf(plan)
   const set = [
     '"rows" = g."rows" + c."rows"',
     ...merged.map(({ name, sql }) => `${name} = ${sql}`),
@@ -123,26 +184,14 @@ export function accumulateQueries(
     '"rows"',
     ...plan.accumulators.map(({ name }) => name),
   ]
-  const lost = lostText(plan, 'g')
+  const lost = lostText(plan, 'g', 'c')
   return [
-    `-- Rows of the input that came (w > 0) and went (w < 0).
-changed as (
-${indented(changed)}
-)`,
-    ...distinct,
-    `-- What that means for each group.
-change as materialized (
-  select c.*${values.map(({ name, from }) => `, ${from}.${name} as ${goneName(from + name)}`).join('')}
-  from (
-    select ${change.join(', ')}
-    from changed${by.replaceAll('\n', '\n  ')}
-  ) as c${joins}
-)`,
+    ...changeQueries(statement, stage, tables),
     `moved as (
   update ${groups} as g
   set ${set.join(',\n    ')}
   from change as c
-  where g."hash of group" = c."hash of group"${same(names, 'g', 'c')}
+  where g."hash of group" = c."hash of group"${sameKeys(names, 'g', 'c')}
   returning ${[...columns.map((name) => `g.${name}`), ...values.map(({ name }) => `g.${name}`), `${lost} as lost`].join(', ')}
 )`,
     `founded as (
@@ -150,16 +199,16 @@ change as materialized (
   select ${[...columns.map((name) => `c.${name}`), ...values.map(({ name, from }) => `coalesce(c.${goneName(from + name)}, 0)`)].join(', ')}
   from change as c
   where not exists (
-    select from ${groups} as g where g."hash of group" = c."hash of group"${same(names, 'g', 'c')}
+    select from ${groups} as g where g."hash of group" = c."hash of group"${sameKeys(names, 'g', 'c')}
   )
   returning *
 )`,
     `groups as materialized (
   select * from moved
   union all
-  select f.*, ${lostText(plan, 'f')} as lost
+  select f.*, ${lostText(plan, 'f', 'c')} as lost
   from founded as f
-  join change as c on c."hash of group" = f."hash of group"${same(names, 'c', 'f')}
+  join change as c on c."hash of group" = f."hash of group"${sameKeys(names, 'c', 'f')}
 )`,
   ]
 }
@@ -167,23 +216,31 @@ change as materialized (
 /** Joins to the changes of groups what values that came or went mean for them. */
 function joinOfValues(number: number, names: readonly string[]): string {
   const from = `came_${String(number)}`
-  return `\n  left join ${from} on ${from}."hash of group" = c."hash of group"${same(names, from, 'c')}`
+  return `\n  left join ${from} on ${from}."hash of group" = c."hash of group"${sameKeys(names, from, 'c')}`
 }
 
-const goneName = (name: string): string => `"gone ${name.replaceAll('"', '')}"`
+/** The column that has the best of the values that went. */
+export const goneName = (name: string): string => `"gone ${name.replaceAll('"', '')}"`
 
 function mergedText({ name, merge }: Accumulator): { readonly name: string; readonly sql: string } {
   return { name, sql: merge === 'add' ? `g.${name} + c.${name}` : `${merge}(g.${name}, c.${name})` }
 }
 
-/** After the update, the row has the new values: the better of old and come. */
-function lostText({ accumulators, special }: Accumulation, row: 'g' | 'f'): string {
+/**
+ * SQL that is true of a group that has to be looked at again: its row has the new values, the better of old and come,
+ * and the row of the change those that went.
+ */
+export function lostText(
+  { accumulators, special }: Accumulation,
+  row: string,
+  change: string,
+): string {
   const parts = [
     ...accumulators.flatMap(({ name, merge }) =>
       merge === 'add'
         ? []
         : [
-            `coalesce(c.${goneName(name)} ${merge === 'least' ? '<=' : '>='} ${row}.${name}, false)`,
+            `coalesce(${change}.${goneName(name)} ${merge === 'least' ? '<=' : '>='} ${row}.${name}, false)`,
           ],
     ),
     ...special.map((name) => `${row}.${name} > 0`),
@@ -197,7 +254,7 @@ function distinctQueries(
   { values: tables }: GroupTables,
   values: DistinctValues,
 ): readonly string[] {
-  const names = keyNames(stage)
+  const names = keyNamesOf(stage)
   const { number, value, counts, accumulators } = values
   const table = tables[number - 1] ?? ''
   const at = String(number)
@@ -211,28 +268,33 @@ function distinctQueries(
   group by ${by}${value}
   having sum(w) <> 0
 )`,
+    `-- Each with how often it occurred.
+known_${at} as materialized (
+  select ${[...list.map((name) => `c.${name}`), 'c."times"', 'v.ctid as place', 'coalesce(v."times", 0) as before'].join(', ')}
+  from value_${at} as c
+  left join ${table} as v on v."hash of value" = c."hash of value" and v.value = c.value${sameKeys(names, 'v', 'c')}
+)`,
     `counted_${at} as (
   update ${table} as v
-  set "times" = v."times" + c."times"
-  from value_${at} as c
-  where v."hash of value" = c."hash of value" and v.value = c.value${same(names, 'v', 'c')}
-  returning ${[...list.map((name) => `v.${name}`), 'v."times"', 'v."times" - c."times" as before'].join(', ')}
+  set "times" = k.before + k."times"
+  from known_${at} as k
+  where v.ctid = k.place and k.before + k."times" <> 0
+)`,
+    `spent_${at} as (
+  delete from ${table} as v
+  where v.ctid = any (array(select place from known_${at} where before + "times" = 0 and place is not null))
 )`,
     `met_${at} as (
-  insert into ${table} as v (${[...list, '"times"'].join(', ')})
-  select ${[...list.map((name) => `c.${name}`), 'c."times"'].join(', ')}
-  from value_${at} as c
-  where not exists (
-    select from ${table} as v
-    where v."hash of value" = c."hash of value" and v.value = c.value${same(names, 'v', 'c')}
-  )
-  returning ${[...list, '"times"', '0::bigint as before'].join(', ')}
+  insert into ${table} (${[...list, '"times"'].join(', ')})
+  select ${[...list, '"times"'].join(', ')}
+  from known_${at}
+  where place is null
 )`,
     `came_${at} as (
   select ${[...names, '"hash of group"', ...accumulators.map(({ name, change }) => `${change} as ${name}`)].join(', ')}
   from (
-    select ${[...names, '"hash of group"', 'value', '("times" > 0)::int - (before > 0)::int as w'].join(', ')}
-    from (select * from counted_${at} union all select * from met_${at}) as v
+    select ${[...names, '"hash of group"', 'value', '(before + "times" > 0)::int - (before > 0)::int as w'].join(', ')}
+    from known_${at}
   ) as v
   where w <> 0
   group by ${[...names, '"hash of group"'].join(', ')}
@@ -240,31 +302,62 @@ function distinctQueries(
   ]
 }
 
-/** The core of a stage as its groups say it, over `groups` of {@link accumulateQueries} or over the table itself. */
-export function coreOfGroups(stage: Stage, { plan }: GroupTables, from: string): string {
+/** The columns of the core of a stage as its groups say them. */
+export function groupColumnsOfCore(
+  stage: Stage,
+  { plan }: Pick<GroupTables, 'plan'>,
+): readonly string[] {
   const { core } = stage
   if (core.kind !== 'aggregate') throw new Error('only aggregates have groups')
-  const names = keyNames(stage)
-  const columns = [
+  const names = keyNamesOf(stage)
+  return [
     ...core.keys.map(({ id }: Output, at) => `${names[at] ?? ''} as ${sqlName(id)}`),
     ...core.calls.map(
       ({ id }) =>
         `${plan.results.find((result) => result.id === id)?.sql ?? 'null'} as ${sqlName(id)}`,
     ),
   ]
+}
+
+/** The core of a stage as its groups say it, over `groups` of {@link accumulateQueries} or over the table itself. */
+export function coreOfGroups(stage: Stage, tables: GroupTables, from: string): string {
+  const columns = groupColumnsOfCore(stage, tables)
   // Without a key there is one row, also of no rows.
-  const where = names.length === 0 ? '' : `\nwhere "rows" > 0`
+  const where = stage.key.length === 0 ? '' : `\nwhere "rows" > 0`
   return `select ${columns.length === 0 ? '1 as one' : columns.join(', ')}\nfrom ${from}${where}`
 }
 
-/** The statements that fill the tables of a stage anew. */
+/** The statements that fill the tables of values of a stage anew. */
+export function buildValues(
+  newStatement: () => Statement,
+  stage: Stage,
+  tables: GroupTables,
+): readonly string[] {
+  const names = keyNamesOf(stage)
+  return tables.plan.distinct.flatMap(({ number, value, counts }) => {
+    const table = tables.values[number - 1] ?? ''
+    const rows = inputRows(newStatement(), stage, tables, 'new')
+    return [
+      `truncate ${table}`,
+      `insert into ${table} (${[...names, '"hash of group"', 'value', '"hash of value"', '"times"'].join(', ')})
+select ${[...names, groupHash(names), value, hashText([...names, value]), 'count(*)'].join(', ')}
+from (
+${indented(rows)}
+) as changed
+where ${counts}
+group by ${[...names, value].join(', ')}`,
+    ]
+  })
+}
+
+/** The statements that fill a table of groups anew, from the tables of values and the rows of the input. */
 export function buildGroups(
   newStatement: () => Statement,
   stage: Stage,
   tables: GroupTables,
 ): readonly string[] {
   const { plan, groups, values } = tables
-  const names = keyNames(stage)
+  const names = keyNamesOf(stage)
   const by = names.length === 0 ? '' : `\ngroup by ${names.join(', ')}`
   const rows = inputRows(newStatement(), stage, tables, 'new')
   const list = [...names, '"hash of group"', '"rows"', ...plan.accumulators.map(({ name }) => name)]
@@ -274,42 +367,30 @@ export function buildGroups(
     'count(*)',
     ...plan.accumulators.map(({ total }) => total),
   ]
-  const statements = [
-    `truncate ${groups}`,
-    `insert into ${groups} (${list.join(', ')})
-select ${own.join(', ')}
-from (
-${indented(rows)}
-) as changed${by}`,
-  ]
-  for (const { number, value, counts, accumulators } of plan.distinct) {
-    const table = values[number - 1] ?? ''
-    const again = inputRows(newStatement(), stage, tables, 'new')
-    statements.push(
-      `truncate ${table}`,
-      `insert into ${table} (${[...names, '"hash of group"', 'value', '"hash of value"', '"times"'].join(', ')})
-select ${[...names, groupHash(names), value, hashText([...names, value]), 'count(*)'].join(', ')}
-from (
-${indented(again)}
-) as changed
-where ${counts}
-group by ${[...names, value].join(', ')}`,
-      `update ${groups} as g
+  const counted = plan.distinct.map(
+    ({ number, accumulators }) => `update ${groups} as g
 set ${accumulators.map(({ name }) => `${name} = coalesce(c.${name}, 0)`).join(', ')}
 from (
   select ${[`g.ctid as place`, ...accumulators.map(({ name }) => `c.${name}`)].join(', ')}
   from ${groups} as g
   left join (
     select ${[...names, '"hash of group"', ...accumulators.map(({ name, total }) => `${total} as ${name}`)].join(', ')}
-    from ${table} as v
+    from ${values[number - 1] ?? ''} as v
     group by ${[...names, '"hash of group"'].join(', ')}
-  ) as c on c."hash of group" = g."hash of group"${same(names, 'c', 'g')}
+  ) as c on c."hash of group" = g."hash of group"${sameKeys(names, 'c', 'g')}
 ) as c
 where g.ctid = c.place`,
-    )
-  }
-  statements.push(`analyze ${groups}`)
-  return statements
+  )
+  return [
+    `truncate ${groups}`,
+    `insert into ${groups} (${list.join(', ')})
+select ${own.join(', ')}
+from (
+${indented(rows)}
+) as changed${by}`,
+    ...counted,
+    `analyze ${groups}`,
+  ]
 }
 
 /** The statement that computes the extrema of lost groups afresh, `from` being the rows of the input in them. */
@@ -317,7 +398,7 @@ export function repairGroups(stage: Stage, tables: GroupTables, from: string): s
   const { plan, groups } = tables
   const extrema = plan.accumulators.filter(({ merge }) => merge !== 'add')
   if (extrema.length === 0) return null
-  const names = keyNames(stage)
+  const names = keyNamesOf(stage)
   const [side] = inputKeys(stage)
   const list = [
     ...(side?.key ?? []).map(
@@ -336,5 +417,5 @@ from (
     from ${indented(from, '    ').trimStart()}
   ) as changed${by}
 ) as c
-where g."hash of group" = c."hash of group"${same(names, 'g', 'c')}`
+where g."hash of group" = c."hash of group"${sameKeys(names, 'g', 'c')}`
 }

@@ -9,6 +9,8 @@ export interface DiffParts {
   /** The table that holds the result, as SQL. */
   readonly state: string
   readonly key: readonly string[] | null
+  /** Without a key: columns by whose hash rows are paired; all of them, by their text, where nothing is said. */
+  readonly pairedBy?: readonly string[] | null
   /** The table has unique indexes other than on the key. */
   readonly uniqueBesidesKey: boolean
 }
@@ -26,8 +28,8 @@ export interface DiffParts {
  *   It is no trust in the key: every breach is seen. Were a key twice among the new rows and once
  *   stored, more new rows than stored ones would have found a partner; and twice stored it never is,
  *   because rows that are inserted are checked to differ in it from one another.
- * - without a key, rows are paired that agree in a hash of their text and in their number among the
- *   rows of that hash, which is one-to-one whatever collides.
+ * - without a key, rows are paired that agree in a hash, of some columns or of their text, and in their number among
+ *   the rows of that hash, which is one-to-one whatever collides.
  *
  * Images are compared with `*<>`, on every type there is: 1.0 and 1.00, 0 and -0, json.
  * Statements of one WITH see the same snapshot and run in no order that is defined, but for data that
@@ -119,7 +121,9 @@ const changedIsReplaced = `  -- A value may move from one row to another under a
  * It shares nothing with {@link emitDiff}: rows are counted by their text, and output functions are
  * faithful for every type, or pg_dump would lose data.
  */
-export function emitVerify(parts: Omit<DiffParts, 'key' | 'uniqueBesidesKey'>): string {
+export function emitVerify(
+  parts: Omit<DiffParts, 'key' | 'pairedBy' | 'uniqueBesidesKey'>,
+): string {
   const list = parts.columns.map(({ name }) => sqlName(name))
   const image = (alias: string): string =>
     `row(${list.map((name) => `${alias}.${name}`).join(', ')})::text`
@@ -168,7 +172,11 @@ function pairing(parts: DiffParts, names: Names, list: readonly string[]): strin
     select ctid as ${names.place}, ${columns} from ${parts.state}
   ),`
   }
-  const hash = `hashtextextended(row(${columns})::text collate "C", 0) as ${names.hash}`
+  const value =
+    parts.pairedBy == null
+      ? `hashtextextended(row(${columns})::text collate "C", 0)`
+      : `hash_record_extended(row(${parts.pairedBy.map((name) => sqlName(name)).join(', ')}), 0)`
+  const hash = `${value} as ${names.hash}`
   const ordinal = `row_number() over (partition by ${names.hash}) as ${names.ordinal}`
   return `  new_row as (
     select true as ${names.isNew}, *, ${ordinal}

@@ -9,23 +9,20 @@ import { indented } from './emit-relation.ts'
 import type { TargetNames } from './emit-relation.ts'
 import { declared } from './accumulate.ts'
 import { movedText } from './clock.ts'
-import { buildGroups, groupColumns, valueColumns } from './emit-accumulate.ts'
+import { buildGroups, buildValues, groupColumns, valueColumns } from './emit-accumulate.ts'
+import type { Statement } from './emit-relation.ts'
 import { newStatement } from './emit-relation.ts'
 import { emitDelta } from './emit-delta.ts'
 import type { ReadInto, ReadView } from './emit-inputs.ts'
 import { inputChangeType, publishStatements, publishedTable, readPublished } from './emit-inputs.ts'
-import type { StageContext, StoredStage } from './emit-stage.ts'
-import {
-  fullSelect,
-  inlineSelect,
-  keyVariables,
-  refreshStatements,
-  storedColumns,
-} from './emit-stage.ts'
+import { columnsWithin } from './emit-own-groups.ts'
+import { fullSelect, inlineSelect, refreshStatements } from './emit-stage.ts'
 import type { Expression } from './expression.ts'
 import type { ScanTarget } from './relation.ts'
 import { clocksIn, scansIn } from './relation.ts'
 import { dollarQuoted, sqlName, sqlRelation, sqlText } from './sql-text.ts'
+import type { StageContext, StoredStage } from './stored-stage.ts'
+import { isRewritten, keyVariables, pairingColumns } from './stored-stage.ts'
 
 /** A source of a view, and how its changes are read. */
 export interface ReadSource {
@@ -183,10 +180,7 @@ export function emitIncremental(
     root.stage,
   )
   const shown = `select ${root.stage.outputs.map(({ id }, at) => `${sqlName(id)} as ${sqlName(parts.columns[at]?.name ?? id)}`).join(', ')}\nfrom (\n${indented(exact)}\n) as exact`
-  const hidden = [
-    ...root.hiddenKey.map(({ name }) => name),
-    ...(root.hash === null ? [] : [root.hash]),
-  ]
+  const hidden = hiddenColumns(root).map(({ name }) => name)
   const install = [
     ...sourceObjects(parts),
     ...stages.flatMap((stage) => stageObjects(parts, stage)),
@@ -211,6 +205,8 @@ export function emitIncremental(
         'max_parallel_workers_per_gather = 0',
         'row_security = off',
         'plan_cache_mode = force_custom_plan',
+        // For many keys it would read a whole index in its order, row by row all over the table.
+        'enable_mergejoin = off',
         'join_collapse_limit = 12',
         'from_collapse_limit = 12',
       ],
@@ -380,21 +376,16 @@ ${indented(refreshStatements(context, stored).join('\n'), '    ')}
 /** Everything computed afresh: the stages written anew, the view by the difference. */
 function rebuild(parts: IncrementalParts, context: StageContext): string {
   const { stages, view, key } = parts
-  const groups = (stored: StoredStage): string =>
-    stored.groups === null
-      ? ''
-      : buildGroups(
-          () => newStatement(context.names, context.facts, emitDelta),
-          stored.stage,
-          stored.groups,
-        )
-          .map((statement) => `${indented(statement)};\n`)
-          .join('')
+  const groups = ({ stage, groups: tables }: StoredStage): string => {
+    if (tables === null) return ''
+    const statement = (): Statement => newStatement(context.names, context.facts, emitDelta)
+    const values = buildValues(statement, stage, tables)
+    const all =
+      tables.within === null ? [...values, ...buildGroups(statement, stage, tables)] : values
+    return all.map((sql) => `${indented(sql)};\n`).join('')
+  }
   const inner = stages.slice(0, -1).map((stored) => {
-    const list = [
-      ...storedColumns(stored).map(({ name }) => name),
-      ...(stored.hash === null ? [] : [stored.hash]),
-    ]
+    const list = tableColumns(stored).map(({ name }) => name)
     return `${groups(stored)}  truncate ${stored.table};
   insert into ${stored.table} (${list.map((name) => sqlName(name)).join(', ')})
 ${indented(fullSelect(context, stored))};
@@ -402,15 +393,16 @@ ${indented(fullSelect(context, stored))};
   })
   const root = stages.at(-1)
   if (root === undefined) return ''
-  const columns = [
-    ...storedColumns(root).map(({ name, type }) => ({ name, type: type.type })),
-    ...(root.hash === null ? [] : [{ name: root.hash, type: 'bigint' }]),
-  ]
+  const columns = tableColumns(root).map(({ name, type }) => ({
+    name,
+    type: typeof type === 'string' ? type : type.type,
+  }))
   const diff = emitDiff({
     sql: fullSelect(context, root),
     columns,
     state: root.table,
     key,
+    pairedBy: pairingColumns(root),
     uniqueBesidesKey: root.uniqueIndexes,
   })
   return `${inner.join('\n')}
@@ -448,27 +440,46 @@ function sourceObjects({ view, sources, inputs }: IncrementalParts): readonly st
  * Room in each page for new versions of its rows: what refreshes rewrite stays where it is, and indexes on columns that
  * stay as they are need not be told.
  */
-const rewritten = ' with (fillfactor = 75)'
+const fillfactor = '75'
+const rewritten = ` with (fillfactor = ${fillfactor})`
+
+/** A column of the table of a stage; what groups are known by has a type as SQL. */
+interface TableColumn {
+  readonly name: string
+  readonly type: ColumnType | string
+}
+
+/** The columns of the table of a stage that are not in its result. */
+const hiddenColumns = ({ hiddenKey, hash, groups }: StoredStage): readonly TableColumn[] => [
+  ...hiddenKey,
+  ...(hash === null ? [] : [{ name: hash, type: 'bigint' }]),
+  ...columnsWithin(groups?.within ?? null),
+]
+
+/** The columns of the table of a stage, in the order in which {@link fullSelect} gives them. */
+const tableColumns = (stored: StoredStage): readonly TableColumn[] => [
+  ...stored.outputs,
+  ...hiddenColumns(stored),
+]
 
 function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): readonly string[] {
-  const { stage, table, outputs, hiddenKey, hash, changeType } = stored
+  const { stage, table, outputs, hash, changeType } = stored
   const last = stages.at(-1) === stored
-  const all = [
-    ...storedColumns(stored).map(({ name, type }) => `${sqlName(name)} ${declared(type)}`),
-    ...(hash === null ? [] : [`${sqlName(hash)} bigint`]),
-  ]
-  const hidden = [
-    ...hiddenKey.map(({ name, type }) => `${sqlName(name)} ${declared(type)}`),
-    ...(hash === null ? [] : [`${sqlName(hash)} bigint`]),
-  ]
+  const typed = ({ name, type }: TableColumn): string =>
+    `${sqlName(name)} ${typeof type === 'string' ? type : declared(type)}`
   const index = (name: string, using: string): string =>
     `create index ${sqlName(objectName(`${name} of stage ${String(stage.number)} of ${view}`))} on ${table} ${using}`
   return [
     ...groupObjects(view, stored),
     ...keyObjects(stored),
     ...(last
-      ? hidden.map((column) => `alter table ${table} add column ${column}`)
-      : [`create table ${table} (${all.join(', ')})${rewritten}`]),
+      ? [
+          ...hiddenColumns(stored).map(
+            (column) => `alter table ${table} add column ${typed(column)}`,
+          ),
+          ...(isRewritten(stored) ? [`alter table ${table} set (fillfactor = ${fillfactor})`] : []),
+        ]
+      : [`create table ${table} (${tableColumns(stored).map(typed).join(', ')})${rewritten}`]),
     ...(hash === null ? [] : [index('hash', `(${sqlName(hash)})`)]),
     ...stored.indexes.map((using, at) => index(`lookup ${String(at + 1)}`, using)),
     ...(changeType === null
@@ -494,8 +505,12 @@ function groupObjects(view: RelationName, { stage, groups }: StoredStage): reado
   const index = (on: string, column: string): string =>
     `create index ${sqlName(objectName(`${column} of ${on} of ${view}`))} on ${on.startsWith('values') ? valueTable(on.replace('values ', ''), view) : groups.groups} (${sqlName(column)})`
   return [
-    `create table ${groups.groups} (${groupColumns(stage, groups).join(', ')})${rewritten}`,
-    index(`groups ${number}`, 'hash of group'),
+    ...(groups.within === null
+      ? [
+          `create table ${groups.groups} (${groupColumns(stage, groups).join(', ')})${rewritten}`,
+          index(`groups ${number}`, 'hash of group'),
+        ]
+      : []),
     ...groups.plan.distinct.flatMap((values) => [
       `create table ${groups.values[values.number - 1] ?? ''} (${valueColumns(stage, groups, values).join(', ')})${rewritten}`,
       index(`values ${number}.${String(values.number)}`, 'hash of value'),

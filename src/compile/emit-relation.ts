@@ -1,5 +1,5 @@
 import type { ColumnType } from '../model/view.ts'
-import type { FuncCall, SortBy } from 'libpg-query'
+import type { SortBy } from 'libpg-query'
 import type { Assembly, Part } from './assemble.ts'
 import { partOf, valueText } from './assemble.ts'
 import type { BindFacts } from './bind-scope.ts'
@@ -9,6 +9,7 @@ import { determined, orderedCall } from './determine.ts'
 import { cutCondition, isWantedOrNull } from './emit-cut.ts'
 import { fromWithLooks, looksOf, withLooks } from './emit-looks.ts'
 import type { ColumnId, Expression } from './expression.ts'
+import { isOfPeers, windowOrder } from './functions.ts'
 import { isNotNull, notNullIn } from './nullability.ts'
 import { sameExpression } from './expression.ts'
 import { columnIn, columnOf, fromItemText, replacedDeep, sqlOf } from './expression.ts'
@@ -384,6 +385,9 @@ function windowSelect(
   const from = restrictedItem(statement, { input, key: partition }, restriction)
   const columns = columnsOf(input)
   const own = calls.map(({ id, expression }) => `${sqlOf(expression)} as ${sqlName(id)}`)
+  const select = [selectList(columns), ...own].filter((part) => part !== '').join(', ')
+  if (calls.every(({ expression }) => isOfPeers(expression)))
+    return `select ${select}\nfrom ${from}`
   // Rows that an order leaves equal are taken in the order of the text: one sort for each order of windows.
   const orders = calls.map(({ expression }) => windowOrder(expression))
   const [first = []] = orders
@@ -397,14 +401,8 @@ function windowSelect(
     rowText(columns),
   ]
   const ordered = `(\n${indented(`select ${selectList(columns)}\nfrom ${from}\norder by ${sorted.join(', ')}`)}\n) as ${statement.alias()}`
-  return `select ${[selectList(columns), ...own].filter((part) => part !== '').join(', ')}\nfrom ${ordered}`
+  return `select ${select}\nfrom ${ordered}`
 }
-
-const windowOrder = (call: Expression): readonly SortBy[] =>
-  'FuncCall' in call ? sortsIn(call.FuncCall) : []
-
-const sortsIn = ({ over }: FuncCall): readonly SortBy[] =>
-  (over?.orderClause ?? []).flatMap((node) => ('SortBy' in node ? [node.SortBy] : []))
 
 /** An item of ORDER BY as SQL. */
 export function sortText(item: SortBy): string {

@@ -1,12 +1,9 @@
-import type { ColumnType } from '../model/view.ts'
-import type { Assembly } from './assemble.ts'
-import { executeText, listText, newAssembly, partOf, valueText } from './assemble.ts'
-import type { BindFacts } from './bind-scope.ts'
+import { executeText, listText, partOf, valueText } from './assemble.ts'
 import type { GroupTables } from './emit-accumulate.ts'
 import { accumulateQueries, coreOfGroups, repairGroups } from './emit-accumulate.ts'
 import { cutStatements, isWantedOrNull, partitionKeys } from './emit-cut.ts'
-import { emitDelta } from './emit-delta.ts'
-import type { Restriction, Statement, TargetNames } from './emit-relation.ts'
+import { ownGroupsSelect, refreshOwnGroups } from './emit-own-groups.ts'
+import type { Statement } from './emit-relation.ts'
 import {
   conditionText,
   expressionText,
@@ -14,103 +11,33 @@ import {
   indented,
   itemOf,
   keyedSelect,
-  newStatement,
   outputList,
   restrictedItem,
   sameValue,
   selectOf,
 } from './emit-relation.ts'
-import type { Expression } from './expression.ts'
 import { columnOf } from './expression.ts'
-import type { Output, Partition } from './relation.ts'
-import { clocksIn, isConstant, scansIn } from './relation.ts'
+import type { Partition } from './relation.ts'
+import { isConstant } from './relation.ts'
+import type { StageContext, StoredColumn, StoredStage } from './stored-stage.ts'
+import {
+  assemblyOf,
+  isRewritten,
+  keyVariables,
+  pairingColumns,
+  restrictionOf,
+  resultVariables,
+  statementOf,
+  tableList,
+  withText,
+} from './stored-stage.ts'
 import { sqlName } from './sql-text.ts'
 import type { Stage } from './stages.ts'
 import { inputKeys } from './stages.ts'
 
-/** A column of the table that holds a stage. */
-export interface StoredColumn {
-  /** The id of what is stored in it. */
-  readonly id: string
-  readonly name: string
-  readonly type: ColumnType
-}
-
-/** A stage with the table that holds it. */
-export interface StoredStage {
-  readonly stage: Stage
-  /** The table, as SQL. */
-  readonly table: string
-  /** The outputs of the stage, in order. */
-  readonly outputs: readonly StoredColumn[]
-  /** Parts of the key that are no output, after them. */
-  readonly hiddenKey: readonly StoredColumn[]
-  /** The names of the columns that have the key, in its order. */
-  readonly keyNames: readonly string[]
-  /** The column that has the hash of the key, or of the whole row; null where all rows have one key. */
-  readonly hash: string | null
-  /** Composite type of a change of it (outputs and weight); null when nobody asks for its changes. */
-  readonly changeType: string | null
-  /** Types of the parts of the key. */
-  readonly keyTypes: readonly ColumnType[]
-  /** Composite type of its keys and their hash; null where all rows have one key. */
-  readonly keyType: string | null
-  /** The variable that has its changes. */
-  readonly changes: string
-  /** The groups by which it is kept up; null where rows are computed afresh instead. */
-  readonly groups: GroupTables | null
-  /** The table has unique indexes of the user's. */
-  readonly uniqueIndexes: boolean
-  /** Of its table, beside that on the hash: `using …`. */
-  readonly indexes: readonly string[]
-  /** Columns by which rows are paired to be changed in place, where the key of the stage is that of many rows. */
-  readonly pairedBy: readonly string[] | null
-}
-
-/** What the emitters of stages share. */
-export interface StageContext {
-  readonly names: TargetNames
-  readonly facts: BindFacts
-}
-
-/** A statement in the making, over the sources and stages of a program. */
-export const statementOf = (
-  { names, facts }: StageContext,
-  assembly: Assembly | null = null,
-): Statement => newStatement(names, facts, emitDelta, assembly)
-
-/**
- * What is left out of a statement over changes of the inputs of a stage, where there are several of them. Not where the
- * clock is asked: the variable that says what it was stands anywhere in the text.
- */
-function assemblyOf({ core }: Stage): Assembly | null {
-  const targets = new Set(
-    scansIn(core).map(({ of }) => (of.kind === 'stage' ? of.number : of.name)),
-  )
-  const stands = targets.size < 2 || core.kind === 'partition' || clocksIn(core).length > 0
-  return stands ? null : newAssembly()
-}
-
-/** Columns of the table beside the hash. */
-export const storedColumns = ({ outputs, hiddenKey }: StoredStage): readonly StoredColumn[] => [
-  ...outputs,
-  ...hiddenKey,
-]
-
-/** `expression as "name", …`: the columns of the table over those of the core. */
-function tableList(stored: StoredStage): string {
-  const { stage, outputs, hiddenKey } = stored
-  const expressions: readonly Output[] = [...stage.outputs, ...stage.key]
-  const list = [...outputs, ...hiddenKey].map(({ id, name }) => {
-    const found = expressions.find((each) => each.id === id)
-    const expression: Expression | undefined = found?.expression
-    return `${expression === undefined ? 'null' : expressionText(expression)} as ${sqlName(name)}`
-  })
-  return list.join(', ')
-}
-
 /** The SELECT of everything that a stage stores, hash included. */
 export function fullSelect(context: StageContext, stored: StoredStage): string {
+  if (stored.groups?.within != null) return ownGroupsSelect(context, stored)
   const statement = statementOf(context)
   const core =
     stored.groups === null
@@ -165,21 +92,6 @@ function hashOf({ stage, keyNames, outputs }: StoredStage, alias: string): strin
 const imageOf = (columns: readonly StoredColumn[], alias: string): string =>
   `row(${columns.map(({ name }) => `${alias}.${sqlName(name)}`).join(', ')})::text collate "C"`
 
-function withText({ assembly, ctes }: Statement, own: readonly string[]): string {
-  const deltas = ctes.map(({ name, gate, sql }) => ({
-    gate,
-    sql: `${name} as (\n${indented(sql)}\n)`,
-  }))
-  const parts = [...deltas, ...own.map((sql) => ({ gate: null, sql }))]
-  // All of them may be left out, and WITH needs one: nobody reads it, so that it costs nothing.
-  if (own.length === 0) parts.push({ gate: null, sql: 'nothing as (select)' })
-  return `with\n${indented(listText(assembly, parts, ',\n'))}`
-}
-
-/** What a refresh of a stage says: rows that came, changed and went, and the changes where somebody asks for them. */
-const resultVariables = (stored: StoredStage): string =>
-  ['came', 'altered', 'went', ...(stored.changeType === null ? [] : [stored.changes])].join(', ')
-
 /**
  * The statement that brings a stage up to date from the changes of its inputs, into came, altered, went (and its own
  * changes).
@@ -195,6 +107,8 @@ export function refreshStatements(context: StageContext, stored: StoredStage): r
   if (stored.stage.core.kind === 'partition')
     return partitionStatements(context, stored, stored.stage.core)
   if (stored.groups === null) return [recompute(context, stored, 'touched')]
+  if (stored.groups.within !== null)
+    return refreshOwnGroups(context, stored, () => rewrite(context, stored))
   return accumulate(context, stored, stored.groups)
 }
 
@@ -396,27 +310,6 @@ from difference
 into ${resultVariables(stored)}, broken`
 }
 
-const keysVariable = '"keys of stage %"'
-
-/** The variables that have the keys of a stage: those without NULL, and those with one. */
-export function keyVariables({ stage }: StoredStage): {
-  readonly keys: string
-  readonly keysWithNull: string
-} {
-  const keys = keysVariable.replace('%', String(stage.number))
-  return { keys, keysWithNull: keys.replace('"keys', '"null keys') }
-}
-
-const restrictionOf = (stored: StoredStage): Restriction | null => {
-  if (stored.stage.key.length === 0) return null
-  const { keys, keysWithNull } = keyVariables(stored)
-  return {
-    keys: `unnest(${keys})`,
-    keysWithNull: `unnest(${keysWithNull})`,
-    gate: `${keysWithNull} is not null`,
-  }
-}
-
 /** Every key at which an input changed, old and new. */
 function keysStatement(context: StageContext, stored: StoredStage, touched: Touched): string {
   const { stage, keyType } = stored
@@ -477,19 +370,18 @@ where ${keysWithNull} is not null`
 
 /** New and stored rows, paired one to one, where they differ; then what is written. */
 function difference(stored: StoredStage): readonly string[] {
-  const { stage, outputs, hiddenKey, table, hash, uniqueIndexes, pairedBy } = stored
+  const { outputs, hiddenKey, table, hash } = stored
   const columns = [...outputs, ...hiddenKey].map(({ name }) => sqlName(name))
   const all = [...columns, ...(hash === null ? [] : [sqlName(hash)])]
+  const pairing = pairingColumns(stored)
   const pair = (alias: string): string =>
-    pairedBy !== null
-      ? hashText(pairedBy.map((name) => `${alias}.${sqlName(name)}`))
-      : stage.unique && hash !== null
-        ? `${alias}.${sqlName(hash)}`
-        : `hashtextextended(${imageOf([...outputs, ...hiddenKey], alias)}, 0)`
+    pairing === null
+      ? `hashtextextended(${imageOf([...outputs, ...hiddenKey], alias)}, 0)`
+      : hashText(pairing.map((name) => `${alias}.${sqlName(name)}`))
   // The cast makes it one value: rows as they stand would be compared field by field, and by other operators.
   const image = (alias: string): string =>
     `row(${columns.map((name) => `${alias}.${name}`).join(', ')})::record`
-  const inPlace = (stage.unique || pairedBy !== null) && !uniqueIndexes
+  const inPlace = isRewritten(stored)
   const side = (from: string): string =>
     `select *, row_number() over (partition by "pair of row") as "turn of row" from (select ${from}.*, ${pair(from)} as "pair of row" from ${from}) as p`
   return [

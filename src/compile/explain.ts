@@ -1,6 +1,6 @@
 import type { SelectStmt } from 'libpg-query'
 import { expressionText, sortText } from './emit-relation.ts'
-import type { StoredStage } from './emit-stage.ts'
+import type { StoredStage } from './stored-stage.ts'
 import type { Expression } from './expression.ts'
 import { columnIn } from './expression.ts'
 import type { Output, Relation, ScanTarget } from './relation.ts'

@@ -1,4 +1,4 @@
-import type { FuncCall } from 'libpg-query'
+import type { FuncCall, Node, SortBy } from 'libpg-query'
 import type { ParsedQuery } from './parse.ts'
 import { placeOfByte } from './parse.ts'
 import { isFields, nodesOf } from './walk.ts'
@@ -56,3 +56,18 @@ function keyWord(node: Readonly<Record<string, unknown>>): string {
     .replace(/_N$/, '')
     .toLowerCase()
 }
+
+/** Window functions that give rows alike which their order leaves equal, in whatever order they come. */
+const peerFunctions = ['rank', 'dense_rank', 'percent_rank', 'cume_dist']
+
+/** Whether a call of a window function is of one of these. */
+export const isOfPeers = (call: Node): boolean =>
+  'FuncCall' in call && peerFunctions.includes(functionName(call.FuncCall))
+
+/** The items of ORDER BY of a window. */
+export const windowOrder = (call: Node): readonly SortBy[] =>
+  'FuncCall' in call
+    ? (call.FuncCall.over?.orderClause ?? []).flatMap((node) =>
+        'SortBy' in node ? [node.SortBy] : [],
+      )
+    : []

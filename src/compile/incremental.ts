@@ -3,27 +3,14 @@ import type { SourceShape } from '../model/capture.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
 import type { BindFacts, ReadableTable } from './bind-scope.ts'
-import { accumulationOf } from './accumulate.ts'
 import { NoRule, ownExpressions, rowTypesAmong } from './bind-scope.ts'
 import type { Bound } from './bind.ts'
 import { bindQuery } from './bind.ts'
 import { movesAlways } from './clock.ts'
-import type { GroupTables } from './emit-accumulate.ts'
 import type { IncrementalProgram, ReadSource } from './emit-incremental.ts'
 import type { ReadView } from './emit-inputs.ts'
-import {
-  emitIncremental,
-  groupTable,
-  inlineNames,
-  stageChangeType,
-  stageChanges,
-  stageKeyType,
-  stageTable,
-  stateTable,
-  valueTable,
-} from './emit-incremental.ts'
+import { emitIncremental, inlineNames } from './emit-incremental.ts'
 import type { TargetNames } from './emit-relation.ts'
-import type { StoredColumn, StoredStage } from './emit-stage.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { columnIn, columnOf, columnsIn } from './expression.ts'
 import { functionName } from './functions.ts'
@@ -33,8 +20,10 @@ import { scalesOf } from './numeric-scale.ts'
 import { parseQuery } from './parse.ts'
 import type { Output, Relation } from './relation.ts'
 import { clocksIn, columnsOf, inputsOf, relationsIn, scansIn } from './relation.ts'
-import { freeName, sqlName } from './sql-text.ts'
+import { sqlName } from './sql-text.ts'
 import { stageIndexes } from './stage-indexes.ts'
+import { storedStage } from './store-stage.ts'
+import type { StoredStage } from './stored-stage.ts'
 import type { Stage } from './stages.ts'
 import { stagesOf } from './stages.ts'
 import { treeText } from './walk.ts'
@@ -483,87 +472,4 @@ function keyObstacles(
     const { type, hashable } = typeOf(expression)
     return hashable ? [] : [{ reason: `rows are grouped by type ${type}, which has no hash` }]
   })
-}
-
-interface Storing {
-  readonly typeOf: (expression: Expression) => ColumnType
-  /** Numbers of the stages that another one reads. */
-  readonly scanned: ReadonlySet<number>
-}
-
-function storedStage(
-  draft: IncrementalDraft,
-  stage: Stage,
-  { typeOf, scanned }: Storing,
-): Omit<StoredStage, 'indexes'> {
-  const { wish, stages } = draft
-  const { view } = wish
-  const last = stages.at(-1) === stage
-  const visible = wish.query.columns.map(({ name }) => name)
-  const outputs = stage.outputs.map(({ id, expression }, at): StoredColumn => ({
-    id,
-    name: last ? (visible[at] ?? id) : id,
-    type: typeOf(expression),
-  }))
-  const taken = outputs.map(({ name }) => name)
-  const hiddenKey: StoredColumn[] = []
-  const keyNames = stage.key.map(({ id, expression }) => {
-    const shown = stage.outputs.findIndex(
-      (output) =>
-        columnIn(output.expression) !== null &&
-        treeText(output.expression) === treeText(expression),
-    )
-    const found = outputs[shown]
-    if (found !== undefined) return found.name
-    const name = freeName(`tidemark ${id}`, taken)
-    hiddenKey.push({ id, name, type: typeOf(expression) })
-    return name
-  })
-  const keyed = stage.linear || stage.key.length > 0
-  return {
-    stage,
-    table: last ? stateTable(view) : stageTable(stage.number, view),
-    outputs,
-    hiddenKey,
-    keyNames,
-    hash: keyed ? freeName('tidemark hash', taken) : null,
-    keyTypes: stage.key.map(({ expression }) => typeOf(expression)),
-    keyType: stage.key.length === 0 ? null : stageKeyType(stage.number, view),
-    changeType:
-      scanned.has(stage.number) || (last && wish.publishes === true)
-        ? stageChangeType(stage.number, view)
-        : null,
-    changes: stageChanges(stage.number),
-    groups: groupsOf(view, stage, typeOf),
-    uniqueIndexes: last && wish.uniqueIndexes,
-    pairedBy: stage.core.kind === 'partition' ? pairingKey(wish, outputs) : null,
-  }
-}
-
-/** The key of a view by which its rows can be paired, if there is a hash of it. */
-function pairingKey(
-  { key }: IncrementalWish,
-  outputs: readonly StoredColumn[],
-): readonly string[] | null {
-  const hashable = key?.every((name) =>
-    outputs.some((one) => one.name === name && one.type.hashable),
-  )
-  return hashable === true ? key : null
-}
-
-/** Where the groups of a stage are kept that can be kept up by weight. */
-function groupsOf(
-  view: RelationName,
-  stage: Stage,
-  typeOf: (expression: Expression) => ColumnType,
-): GroupTables | null {
-  const plan = accumulationOf(stage, typeOf)
-  if (plan === null) return null
-  const number = String(stage.number)
-  return {
-    plan,
-    groups: groupTable(stage.number, view),
-    values: plan.distinct.map((values) => valueTable(`${number}.${String(values.number)}`, view)),
-    keyTypes: stage.key.map(({ expression }) => typeOf(expression)),
-  }
 }

@@ -2,7 +2,7 @@ import { must } from '../base/assert.ts'
 import type { IncrementalProgram } from '../compile/emit-incremental.ts'
 import type { PartitionWish } from '../compile/draft-partition.ts'
 import { draftPartition } from '../compile/draft-partition.ts'
-import type { StoredStage } from '../compile/emit-stage.ts'
+import type { StoredStage } from '../compile/stored-stage.ts'
 import type { IncrementalDraft, IncrementalWish, Obstacle } from '../compile/incremental.ts'
 import {
   draftIncremental,
