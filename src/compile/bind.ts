@@ -21,7 +21,7 @@ import { joinSubqueries, whereOf } from './bind-subquery.ts'
 import { bindWhole } from './bind-whole.ts'
 import { bindWindows, withWindows } from './bind-window.ts'
 import type { Expression } from './expression.ts'
-import { columnOf, columnsIn, isPrintable } from './expression.ts'
+import { columnOf, columnsIn, unprintable } from './expression.ts'
 import type { Output, Relation } from './relation.ts'
 import { columnsOf, inputsOf } from './relation.ts'
 import { hasSubquery, nodesOf, treeText } from './walk.ts'
@@ -65,9 +65,8 @@ function bindSelect(binding: Binding, select: SelectStmt, parent: Scope | null):
 
 function refuseUnprintable(relation: Relation): void {
   for (const expression of ownExpressions(relation).flat()) {
-    if (isExpression(expression) && !isPrintable(expression)) {
-      throw new NoRule('an expression cannot be printed again')
-    }
+    const fault = isExpression(expression) ? unprintable(expression) : null
+    if (fault !== null) throw new NoRule(fault)
   }
   for (const input of inputsOf(relation)) if (!checked.has(input)) refuseUnprintable(input)
   checked.add(relation)

@@ -117,7 +117,8 @@ function printedAnew(expression: Expression): string {
   if (isStatement(expression) || readsBack(plain, printable)) return plain
   const careful = parenthesised(printable)
   const sql = onOneLine(deparseSync(careful))
-  if (!readsBack(sql, careful)) throw new Unprintable(`${plain} cannot be printed again`)
+  if (!readsBack(sql, careful))
+    throw new Unprintable(`an expression cannot be printed again: ${plain}`)
   return sql
 }
 
@@ -265,13 +266,13 @@ const parenthesisedDeep = (statement: Expression): Expression =>
     }),
   )
 
-/** Whether there is a text for an expression that is known to mean the same. */
-export function isPrintable(expression: Expression): boolean {
+/** Why there is no text for an expression that is known to mean the same; null when there is one. */
+export function unprintable(expression: Expression): string | null {
   try {
     sqlOf(expression)
-    return true
+    return null
   } catch (error) {
-    if (error instanceof Unprintable) return false
+    if (error instanceof Unprintable) return error.message
     throw error
   }
 }

@@ -80,7 +80,7 @@ async function generateInputs(on: OracleDatabase, random: Random, schema: Schema
   const make = async (kind: 'view' | 'materialized view', name: string): Promise<void> => {
     const featured =
       readables.length > 0 && random.chance(0.7) ? 'ordinary view' : random.pick(constructs)
-    const query = generateQuery({ random: random.fork(), schema, readables }, featured)
+    const query = generateQuery({ random: random.fork(), schema, readables }, featured, [])
     if (query.choice) return
     const view = viewOf(name, query)
     const [fault] = await usableViews(on, [view])
@@ -133,6 +133,7 @@ function generateQueries(
         readables: readsViews ? [...readables, ...maintained] : readables,
       },
       featured,
+      options.featured ?? [],
     )
     const view = viewOf(`o.v${at + 1}`, query)
     made.push(view)

@@ -1660,15 +1660,26 @@ const anything = (writer: QueryWriter, depth: number): Query =>
 /** What is asked for may need a column that the tables do not have. */
 const attemptsMax = 40
 
-/** A query that shows a construct, often beneath or above others; another one where none could be made. */
-export function generateQuery(input: WriterInput, featured: string): GeneratedQuery {
+/**
+ * A query that shows a construct, often beneath or above others, of those that are wanted as well; another one where none
+ * could be made.
+ */
+export function generateQuery(
+  input: WriterInput,
+  featured: string,
+  wanted: readonly string[],
+): GeneratedQuery {
   for (let attempt = 1; ; attempt += 1) {
-    const made = attemptQuery({ ...input, random: input.random.fork() }, featured)
+    const made = attemptQuery({ ...input, random: input.random.fork() }, featured, wanted)
     if (attempt === attemptsMax || made.constructs.includes(featured)) return made
   }
 }
 
-function attemptQuery(input: WriterInput, featured: string): GeneratedQuery {
+function attemptQuery(
+  input: WriterInput,
+  featured: string,
+  wanted: readonly string[],
+): GeneratedQuery {
   const writer = new QueryWriter(input, anything)
   const depth = writer.random.weighted([
     [4, 0],
@@ -1676,10 +1687,13 @@ function attemptQuery(input: WriterInput, featured: string): GeneratedQuery {
     [2, 2],
   ] as const)
   let query = feature(featured)(writer, depth)
-  if (writer.random.chance(0.35) && writer.affordable(query.rows)) {
+  if (writer.random.chance(0.45) && writer.affordable(query.rows)) {
     writer.pending = query
     const before = [...writer.constructs]
-    const around = anything(writer, 0)
+    const around =
+      wanted.length > 0 && writer.random.chance(0.7)
+        ? feature(writer.random.pick(wanted))(writer, 0)
+        : anything(writer, 0)
     // Not every construct reads what it is given.
     if (writer.unread()) writer.only(before)
     else query = around

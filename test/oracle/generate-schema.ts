@@ -54,6 +54,8 @@ const pool: readonly (readonly [number, string, Kind])[] = [
   [1, 'js', 'json'],
   [2, 'w', 'pair'],
   [2, 'r', 'span'],
+  [1, 'bl', 'blanks'],
+  [1, 'iv', 'interval'],
   [1, '"Order"', 'int'],
   // A change log has a column of its own of this name.
   [1, 'xid', 'int'],

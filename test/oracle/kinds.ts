@@ -22,6 +22,10 @@ export type Kind =
   | 'json'
   | 'pair'
   | 'span'
+  /** Blanks at the end do not count. */
+  | 'blanks'
+  /** A day and 24 hours are equal. */
+  | 'interval'
   /** Shown, and nothing else. */
   | 'opaque'
 
@@ -99,7 +103,14 @@ export const kinds: Readonly<Record<Kind, KindFacts>> = {
     equatable: false,
     ordered: false,
   },
-  pair: { ...plain, type: 'o.pair', values: ['(1,a)', '(1,)', '(2,b)', '(,a)'] },
+  pair: { ...plain, type: 'o.pair', values: ['(1,a)', '(1,)', '(2,b)', '(,a)', '(,)'] },
+  blanks: { ...plain, type: 'bpchar', values: ['a', 'a ', 'a  ', 'b', ''], blurred: true },
+  interval: {
+    ...plain,
+    type: 'interval',
+    values: ['1 day', '24:00:00', '1 mon', '30 days', '00:30:00'],
+    blurred: true,
+  },
   opaque: { type: 'text', values: [''], blurred: false, equatable: false, ordered: false },
   span: { ...plain, type: 'int4range', values: ['[1,3)', '[2,5)', 'empty', '[,2)', '[4,)'] },
 }

@@ -191,7 +191,7 @@ export const aggregateShapes: readonly Shape[] = [
   { construct: 'count(*)', make: () => ({ sql: 'count(*)', kind: 'bigint' }) },
   one(
     'count',
-    [...clear, 'jsonb', 'span', 'pair', 'citext', 'caseless', 'numeric'],
+    [...clear, 'jsonb', 'span', 'pair', 'pair', 'citext', 'caseless', 'numeric', 'blanks'],
     () => 'bigint',
   ),
   {

@@ -174,6 +174,12 @@ const byKind: Readonly<Record<Kind, readonly Make[]>> = {
   ],
   mood: [via('bool', (x) => `case when ${x} then 'ok'::o.mood else 'sad' end`, 'enum', 'case')],
   pos: [],
+  blanks: [via('text', (x) => `${x}::bpchar`, 'cast')],
+  interval: [
+    via('interval', (x) => `(${x} * 2)`),
+    pairOf('interval', (l, r) => `(${l} + ${r})`),
+    pairOf('timestamptz', (l, r) => `(${l} - ${r})`),
+  ],
   opaque: [],
   ints: [
     via('int', (x) => `array[${x}, 1]`, 'array operators'),
