@@ -160,9 +160,10 @@ export interface Measures {
   readonly cronJobs: readonly { readonly id: string; readonly command: string }[]
 }
 
-/** Text with which equal values are equal, whatever the order of their keys. */
+/** Text with which equal values are equal, whatever the order of their keys or members. */
 export function canonicalJson(value: unknown): string {
   if (value instanceof Map) return canonicalJson([...value.entries()].sort(byKey))
+  if (value instanceof Set) return canonicalJson([...value].sort())
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (value === null || typeof value !== 'object') return JSON.stringify(value ?? null)
   const entries = Object.entries(value).sort(byKey)
@@ -178,10 +179,11 @@ export const digestOf = (value: unknown): string =>
 
 /**
  * Digest of all that a plan was made from. A plan fits a database as long as this has not moved;
- * what moves by itself (sizes, when something was captured, who paused a schedule) is left out.
+ * what moves by itself (sizes, when something was captured, who paused a schedule) is left out, and so are the roles of the
+ * server, which come and go with other databases.
  */
 export function catalogDigest(actual: Actual): string {
-  const { catalogue, ...rest } = actual
+  const { catalogue, roles, ...rest } = actual
   const still = Object.entries(catalogue).map(([table, rows]) => [
     table,
     rows.map((row) =>

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { configurationOf } from '../../src/define/config/load-configuration.ts'
-import { applyConfiguration, planConfiguration } from '../../src/engine/define.ts'
+import { apply, applyConfiguration, planConfiguration } from '../../src/engine/define.ts'
 import type { Configuration } from '../../src/model/declaration.ts'
 import { refreshNow } from '../../src/queue/by-hand.ts'
 import { createInstalledDatabase } from '../support/database.ts'
@@ -64,6 +64,25 @@ test('law: a function that is replaced makes the view unknown, and one apply com
     { total: 500 },
     { total: 700 },
   ])
+})
+
+test('a plan is refused once a function beneath one of its views was replaced', async () => {
+  const sooner = configurationOf(
+    {
+      views: {
+        totals: {
+          sql: 'select region, sum(weighed(amount)) as total from paid group by region',
+          target: '1m',
+        },
+      },
+    },
+    process.cwd(),
+  )
+  const plan = await planConfiguration(db.database, sooner)
+  await db.sql(
+    `create or replace function weighed(amount int) returns int language sql immutable as 'select amount * 100'`,
+  )
+  await expect(apply(db.database, plan)).rejects.toMatchObject({ code: 'TIDEMARK_PLAN_STALE' })
 })
 
 test('renamed tables, columns and schemas are followed without an apply', async () => {
