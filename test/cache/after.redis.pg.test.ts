@@ -1,15 +1,15 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { CacheManager, CacheOptions } from '../../src/cache.ts'
-import { createCache, redis } from '../../src/cache.ts'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { CacheOptions } from '../../src/cache.ts'
+import { redis } from '../../src/cache.ts'
 import { openSession } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
 import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
+import { cachesOfTests } from './caches-of-tests.ts'
 import { createShop } from './shop.ts'
 
 let server: TestRedis
 let db: TestDatabase
-let open: CacheManager[] = []
 
 beforeAll(async () => {
   server = await startRedis()
@@ -22,15 +22,12 @@ afterAll(async () => {
 beforeEach(async () => {
   await db.sql(`delete from quotes; insert into quotes values (1, 7, 0)`)
 })
-afterEach(async () => {
-  await Promise.all(open.map((cache) => cache.close()))
-  open = []
-})
+
+const makeCache = cachesOfTests()
 
 /** A node that looks so seldom that it would not hear of a write in the time of a test. */
 function node(options: Partial<CacheOptions> = {}) {
-  const cache = createCache({ namespace: 'shop', database: db.url, maxLag: '30s', ...options })
-  open.push(cache)
+  const cache = makeCache({ namespace: 'shop', database: db.url, maxLag: '30s', ...options })
   const load = async (tenant: number): Promise<number> => {
     const [row] = await db.sql<{ amount: number }>(
       `select amount from quotes where tenant_id = ${String(tenant)}`,
@@ -96,8 +93,7 @@ test('a transaction that is still open is waited for, within the hard limit', as
 })
 
 test('a token means nothing to a cache without a database', async () => {
-  const cache = createCache({ namespace: 'shop', store: redis(server.url) })
-  open.push(cache)
+  const cache = makeCache({ namespace: 'shop', store: redis(server.url) })
   const kind = cache.define('other', () => 1)
   await expect(kind.after('123').get()).rejects.toMatchObject({ code: 'TIDEMARK_CACHE_INVALID' })
 })

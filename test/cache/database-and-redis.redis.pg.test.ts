@@ -1,16 +1,15 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createClient } from 'redis'
-import type { CacheManager } from '../../src/cache.ts'
-import { createCache, redis } from '../../src/cache.ts'
+import { redis } from '../../src/cache.ts'
 import { openSession } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
 import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
+import { cachesOfTests } from './caches-of-tests.ts'
 import { createShop } from './shop.ts'
 
 let server: TestRedis
 let db: TestDatabase
-let open: CacheManager[] = []
 
 beforeAll(async () => {
   server = await startRedis()
@@ -23,20 +22,19 @@ beforeEach(async () => {
   await db.sql(`insert into quotes values (1, 7, 10), (2, 8, 20)`)
 })
 afterEach(async () => {
-  await Promise.all(open.map((cache) => cache.close()))
-  open = []
   await db.drop()
 })
 
+const makeCache = cachesOfTests()
+
 /** A node whose entries are the sums of tenants. */
 function node(maxLag: '100ms' | 0 = '100ms') {
-  const cache = createCache({
+  const cache = makeCache({
     namespace: 'shop',
     database: db.url,
     store: redis(server.url),
     maxLag,
   })
-  open.push(cache)
   const counted = { loads: 0, away: false }
   const load = async (tenant: number): Promise<number> => {
     counted.loads += 1

@@ -1,27 +1,23 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { CacheEvent, CacheManager, CacheOptions } from '../../src/cache.ts'
-import { createCache } from '../../src/cache.ts'
 import type { TestDatabase } from '../support/database.ts'
+import { cachesOfTests } from './caches-of-tests.ts'
 import { createShop } from './shop.ts'
 
 let db: TestDatabase
-let open: CacheManager[] = []
 
 beforeEach(async () => {
   db = await createShop()
   await db.sql(`insert into quotes values (1, 7, 10), (2, 8, 20)`)
 })
 afterEach(async () => {
-  await Promise.all(open.map((cache) => cache.close()))
-  open = []
   await db.drop()
 })
 
-function makeCache(options: Partial<CacheOptions> = {}): CacheManager {
-  const cache = createCache({ namespace: 'shop', database: db.url, ...options })
-  open.push(cache)
-  return cache
-}
+const cacheOf = cachesOfTests()
+
+const makeCache = (options: Partial<CacheOptions> = {}): CacheManager =>
+  cacheOf({ namespace: 'shop', database: db.url, ...options })
 
 /** What a tenant's quotes come to. */
 function totals(cache: CacheManager) {

@@ -1,13 +1,12 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { CacheManager } from '../../src/cache.ts'
-import { cached, createCache, postgres } from '../../src/cache.ts'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { cached, postgres } from '../../src/cache.ts'
 import { tick } from '../../src/queue/tick.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { gate } from '../support/gate.ts'
+import { cachesOfTests } from './caches-of-tests.ts'
 import { createShop } from './shop.ts'
 
 let db: TestDatabase
-let open: CacheManager[] = []
 let loads = 0
 
 beforeAll(async () => {
@@ -21,10 +20,8 @@ beforeEach(async () => {
   await db.sql(`delete from quotes; insert into quotes values (1, 7, 10), (2, 8, 20);
     delete from tidemark.shared_entry; delete from tidemark.shared_lease`)
 })
-afterEach(async () => {
-  await Promise.all(open.map((cache) => cache.close()))
-  open = []
-})
+
+const makeCache = cachesOfTests()
 
 const sum = async (tenant: number): Promise<number> => {
   loads += 1
@@ -36,8 +33,7 @@ const sum = async (tenant: number): Promise<number> => {
 
 /** A node that shares a table with the others. */
 function node(load: (tenant: number) => unknown = sum, maxLag: '100ms' | 0 = 0) {
-  const cache = createCache({ namespace: 'shop', database: db.url, store: postgres(), maxLag })
-  open.push(cache)
+  const cache = makeCache({ namespace: 'shop', database: db.url, store: postgres(), maxLag })
   const options = { dependsOn: { quotes: 'tenant_id' }, version: '1', hardTimeout: '5s' } as const
   return { cache, total: cache.define('total', load, { ...options, tags: ['totals'] }) }
 }
@@ -154,7 +150,7 @@ test('ticks take away what has run out', async () => {
 })
 
 test('without a database there is no table to share', () => {
-  expect(() => createCache({ namespace: 'shop', store: postgres() })).toThrow(
+  expect(() => makeCache({ namespace: 'shop', store: postgres() })).toThrow(
     expect.objectContaining({ code: 'TIDEMARK_CACHE_INVALID' }),
   )
 })

@@ -1,15 +1,14 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createClient } from 'redis'
-import type { CacheManager } from '../../src/cache.ts'
-import { createCache, redis } from '../../src/cache.ts'
+import { redis } from '../../src/cache.ts'
 import type { TestDatabase } from '../support/database.ts'
 import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
+import { cachesOfTests } from './caches-of-tests.ts'
 import { createShop } from './shop.ts'
 
 let server: TestRedis
 let db: TestDatabase
-let open: CacheManager[] = []
 let loads: number[] = []
 
 beforeAll(async () => {
@@ -23,17 +22,16 @@ beforeEach(async () => {
   await db.sql(`insert into quotes select n, n, 10 from generate_series(1, 20) n`)
 })
 afterEach(async () => {
-  await Promise.all(open.map((cache) => cache.close()))
-  open = []
   loads = []
   await server.restart()
   await db.drop()
 })
 
+const makeCache = cachesOfTests()
+
 /** A node that has the sums of all tenants ready. */
 function node(warm: object) {
-  const cache = createCache({ namespace: 'shop', database: db.url, store: redis(server.url) })
-  open.push(cache)
+  const cache = makeCache({ namespace: 'shop', database: db.url, store: redis(server.url) })
   const total = cache.define(
     'total',
     async (tenant: number) => {
