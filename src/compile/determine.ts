@@ -11,6 +11,10 @@ import { functionName } from './functions.ts'
 /** Whether a type is one of PostgreSQL's own: no row and no domain. */
 export const isPlain = ({ type }: Pick<ColumnType, 'type'>): boolean => !type.includes('.')
 
+/** SQL: whether there is no value. Of a row, IS NULL asks whether there is none in any of its fields. */
+export const absentText = (sql: string, type: Pick<ColumnType, 'type'> | undefined): string =>
+  type !== undefined && isPlain(type) ? `${sql} is null` : `${sql} is not distinct from null`
+
 /** Types whose cast to text is what they look like. That of a char, or of a domain over it, drops blanks. */
 const castWhole = /^(numeric|double precision|real|interval|jsonb|(.*\.)?citext)$/
 

@@ -1,3 +1,4 @@
+import { absentText } from './determine.ts'
 import type { Accumulation, Accumulator } from './accumulate.ts'
 import { declared } from './accumulate.ts'
 import { executeText } from './assemble.ts'
@@ -256,7 +257,7 @@ function toldOf(kept: Kept, tells: 'changes' | 'broken' | 'lost'): string {
   )`
   const names = keyNames.map((name) => sqlName(name))
   const key = `array_agg(row(${[...names, hash].join(', ')})::${keyType ?? ''})`
-  const hasNull = names.map((name) => `${name} is null`).join(' or ')
+  const hasNull = names.map((name, at) => absentText(name, stored.keyTypes[at])).join(' or ')
   const list = [
     ...[came, altered, went].map((condition) => `count(*) filter (where ${condition})`),
     ...(changeType === null ? [] : [changes]),

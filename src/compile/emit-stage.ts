@@ -1,4 +1,5 @@
 import { executeText, listText, partOf, valueText } from './assemble.ts'
+import { absentText } from './determine.ts'
 import type { GroupTables } from './emit-accumulate.ts'
 import { accumulateQueries, coreOfGroups, repairGroups } from './emit-accumulate.ts'
 import { cutStatements, isWantedOrNull, partitionKeys } from './emit-cut.ts'
@@ -334,7 +335,7 @@ function keysStatement(context: StageContext, stored: StoredStage, touched: Touc
   const ctes = statement.ctes.length === 0 ? '' : `${withText(statement, [])}\n`
   const sql = `${ctes}select array_agg(key) filter (where not has_null), array_agg(key) filter (where has_null)
 from (
-  select row(${[...names, hashText(names)].join(', ')})::${keyType ?? ''} as key, ${names.map((name) => `${name} is null`).join(' or ')} as has_null
+  select row(${[...names, hashText(names)].join(', ')})::${keyType ?? ''} as key, ${names.map((name, at) => absentText(name, stored.keyTypes[at])).join(' or ')} as has_null
   from (
 ${indented(listText(statement.assembly, terms, '\nunion all\n'), '    ')}
   ) as c
