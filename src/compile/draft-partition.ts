@@ -17,7 +17,8 @@ import {
   substituted,
 } from './expression.ts'
 import { functionName } from './functions.ts'
-import type { BoundWish, IncrementalDraft, IncrementalWish, Obstacle } from './incremental.ts'
+import type { BoundWish } from './incremental.ts'
+import type { IncrementalDraft, IncrementalWish, Obstacle } from './draft.ts'
 import { boundWish, probingNames, refusalsOf } from './incremental.ts'
 import { inferKey } from './key.ts'
 import { parseQuery } from './parse.ts'

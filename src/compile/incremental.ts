@@ -8,7 +8,6 @@ import type { Bound } from './bind.ts'
 import { bindQuery } from './bind.ts'
 import { movesAlways } from './clock.ts'
 import type { IncrementalProgram, ReadSource } from './emit-incremental.ts'
-import type { ReadView } from './emit-inputs.ts'
 import { emitIncremental, inlineNames } from './emit-incremental.ts'
 import type { TargetNames } from './emit-relation.ts'
 import type { ColumnId, Expression } from './expression.ts'
@@ -22,53 +21,13 @@ import type { Output, Relation } from './relation.ts'
 import { clocksIn, columnsOf, inputsOf, relationsIn, scansIn } from './relation.ts'
 import { sqlName } from './sql-text.ts'
 import { stageIndexes } from './stage-indexes.ts'
+import type { IncrementalDraft, IncrementalWish, Obstacle } from './draft.ts'
 import { storedStage } from './store-stage.ts'
 import type { StoredStage } from './stored-stage.ts'
 import type { Stage } from './stages.ts'
 import { stagesOf } from './stages.ts'
 import { treeText } from './walk.ts'
-import type { Spot } from './written-place.ts'
-import type { TypeProbe } from './type-probes.ts'
 import { probesOf } from './type-probes.ts'
-
-/** A query to be maintained from what changes. */
-export interface IncrementalWish {
-  readonly view: RelationName
-  readonly query: CanonicalQuery
-  /** The tables that are captured. */
-  readonly shapes: ReadonlyMap<RelationName, SourceShape>
-  readonly timeZone: string
-  readonly uniqueIndexes: boolean
-  /** Key by which a full refresh pairs rows. */
-  readonly key: readonly string[] | null
-  /** The maintained views among those that it reads which tell what changes in them. */
-  readonly inputs?: readonly ReadView[]
-  /** Others read it, and want to know what changes. */
-  readonly publishes?: boolean
-}
-
-/** Why a query, or a part of it, is not maintained from what changed. */
-export interface Obstacle {
-  readonly reason: string
-  /** What it is about, the first that is found counts; left out where no place in the query is to blame. */
-  readonly at?: readonly Spot[]
-}
-
-/** A query bound and cut into stages; what is missing are the types of some expressions. */
-export interface IncrementalDraft {
-  readonly wish: IncrementalWish
-  readonly facts: BindFacts
-  /** The query as a whole, before it is cut. */
-  readonly relation: Relation
-  readonly stages: readonly Stage[]
-  readonly names: readonly string[]
-  readonly probes: readonly TypeProbe[]
-  /** Parts for which there is no rule: computed as a whole when something that they read has changed. */
-  readonly obstacles: readonly Obstacle[]
-  readonly strategy: 'incremental' | 'partition'
-  /** What the types of expressions forbid. */
-  readonly judgeTypes: (typeOf: (expression: Expression) => ColumnType) => readonly Obstacle[]
-}
 
 /**
  * Binds a query and cuts it into stages.

@@ -15,7 +15,7 @@ import {
 import { groupColumnsWithin } from './emit-own-groups.ts'
 import type { Expression } from './expression.ts'
 import { columnIn } from './expression.ts'
-import type { IncrementalDraft } from './incremental.ts'
+import type { IncrementalDraft } from './draft.ts'
 import { freeName } from './sql-text.ts'
 import type { StoredColumn, StoredStage } from './stored-stage.ts'
 import type { Stage } from './stages.ts'

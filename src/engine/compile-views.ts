@@ -1,6 +1,6 @@
 import { compileView, textsOf } from '../compile/compile-view.ts'
 import type { ReadView } from '../compile/emit-inputs.ts'
-import type { IncrementalWish } from '../compile/incremental.ts'
+import type { IncrementalWish } from '../compile/draft.ts'
 import { placedReason } from '../compile/written-place.ts'
 import type { Actual } from '../define/actual.ts'
 import type { DesiredView } from '../define/desired.ts'

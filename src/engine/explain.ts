@@ -11,7 +11,7 @@ import {
   stageSummary,
   syntaxLines,
 } from '../compile/explain.ts'
-import type { Obstacle } from '../compile/incremental.ts'
+import type { Obstacle } from '../compile/draft.ts'
 import { parseQuery, placeOfByte } from '../compile/parse.ts'
 import type { FileQuery } from '../compile/statements.ts'
 import { queriesIn } from '../compile/statements.ts'

@@ -3,13 +3,8 @@ import type { IncrementalProgram } from '../compile/emit-incremental.ts'
 import type { PartitionWish } from '../compile/draft-partition.ts'
 import { draftPartition } from '../compile/draft-partition.ts'
 import type { StoredStage } from '../compile/stored-stage.ts'
-import type { IncrementalDraft, IncrementalWish, Obstacle } from '../compile/incremental.ts'
-import {
-  draftIncremental,
-  finishIncremental,
-  recomputingOf,
-  storedStages,
-} from '../compile/incremental.ts'
+import type { IncrementalDraft, IncrementalWish, Obstacle } from '../compile/draft.ts'
+import { draftIncremental, finishIncremental, recomputingOf, storedStages } from '../compile/incremental.ts'
 import { lookupsOf, proposedIndexes } from '../compile/indexes.ts'
 import { possibleIndexes, readLookupTables } from '../define/lookup-tables.ts'
 import { unreadableSources } from '../define/privileges.ts'
