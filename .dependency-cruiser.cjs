@@ -21,6 +21,23 @@ const mayImport = {
   testing: [...withPostgres, ...Object.keys(stations), 'engine'],
   adapters: [...withPostgres, ...Object.keys(stations), 'engine'],
 }
+// Within a station, where it has folders: what each may import of the others.
+const within = {
+  'compile/syntax': [],
+  'compile/algebra': ['syntax'],
+  'compile/bind': ['syntax', 'algebra'],
+  'compile/emit': ['syntax', 'algebra'],
+  'compile/propose': ['syntax', 'algebra', 'emit'],
+}
+const innerRules = Object.entries(within).map(([folder, allowed]) => {
+  const [station, own] = folder.split('/')
+  return {
+    name: `layer-${station}-${own}`,
+    severity: 'error',
+    from: { path: `^src/${folder}/`, pathNot: '[.]test[.]ts$' },
+    to: { path: `^src/${station}/`, pathNot: `^src/${station}/(${[own, ...allowed].join('|')})/` },
+  }
+})
 const layered = `^src/(${Object.keys(mayImport).join('|')})/`
 const layerRules = Object.entries(mayImport).map(([folder, allowed]) => ({
   name: `layer-${folder}`,
@@ -53,6 +70,7 @@ module.exports = {
       to: { couldNotResolve: true },
     },
     ...layerRules,
+    ...innerRules,
     {
       name: 'folder-has-a-layer',
       severity: 'error',

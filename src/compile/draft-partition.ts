@@ -1,13 +1,13 @@
 import { must } from '../base/assert.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { ColumnType } from '../model/view.ts'
-import { spanParts, timeIn } from './emit-cut.ts'
-import { itemOf, newStatement } from './emit-relation.ts'
-import { emitDelta } from './emit-delta.ts'
-import type { StageContext } from './stored-stage.ts'
-import { freeIn } from './bind-scope.ts'
-import { asksClock } from './clock.ts'
-import type { ColumnId, Expression } from './expression.ts'
+import { spanParts, timeIn } from './emit/cut.ts'
+import { itemOf, newStatement } from './emit/relation.ts'
+import { emitDelta } from './emit/delta.ts'
+import type { StageContext } from './emit/stored-stage.ts'
+import { freeIn } from './algebra/references.ts'
+import { asksClock } from './algebra/clock.ts'
+import type { ColumnId, Expression } from './algebra/expression.ts'
 import {
   columnOf,
   columnsIn,
@@ -15,22 +15,22 @@ import {
   sameExpression,
   sqlOf,
   substituted,
-} from './expression.ts'
-import { functionName } from './functions.ts'
+} from './algebra/expression.ts'
+import { functionName } from './syntax/functions.ts'
 import type { BoundWish } from './incremental.ts'
-import type { IncrementalDraft, IncrementalWish, Obstacle } from './draft.ts'
+import type { IncrementalDraft, IncrementalWish, Obstacle } from './emit/draft.ts'
 import { boundWish, probingNames, refusalsOf } from './incremental.ts'
 import { inferKey } from './key.ts'
-import { parseQuery } from './parse.ts'
-import type { Cutting } from './partition-cuts.ts'
-import { byName, cutBy } from './partition-cuts.ts'
-import type { Partition, Relation, Scan } from './relation.ts'
-import { columnsOf, isKeyed, relationsIn } from './relation.ts'
-import { sqlName } from './sql-text.ts'
-import type { Stage } from './stages.ts'
-import { hasSubquery, nodesOf } from './walk.ts'
-import type { TypeProbe } from './type-probes.ts'
-import { probesOf } from './type-probes.ts'
+import { parseQuery } from './syntax/parse.ts'
+import type { Cutting } from './algebra/partition-cuts.ts'
+import { byName, cutBy } from './algebra/partition-cuts.ts'
+import type { Partition, Relation, Scan } from './algebra/relation.ts'
+import { columnsOf, isKeyed, relationsIn } from './algebra/relation.ts'
+import { sqlName } from './syntax/sql-text.ts'
+import type { Stage } from './algebra/stages.ts'
+import { hasSubquery, nodesOf } from './syntax/walk.ts'
+import type { TypeProbe } from './emit/type-probes.ts'
+import { probesOf } from './emit/type-probes.ts'
 
 /** How a view wants to be kept up partition by partition. */
 export interface PartitionWish {

@@ -15,8 +15,8 @@ import type { Fault } from '../model/errors.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
-import { parseExpression, placeInExpression } from './parse.ts'
-import { nodesOf } from './walk.ts'
+import { parseExpression, placeInExpression } from './syntax/parse.ts'
+import { nodesOf } from './syntax/walk.ts'
 
 /** An event rule's condition and the table whose rows it is asked of. */
 export interface EventCondition {

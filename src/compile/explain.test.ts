@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { relationName } from '../model/ids.ts'
-import type { BindFacts } from './bind-scope.ts'
-import { bindQuery } from './bind.ts'
+import type { BindFacts } from './algebra/facts.ts'
+import { bindQuery } from './bind/query.ts'
 import { deltaLines, relationLines, stageLines, syntaxLines } from './explain.ts'
-import { parseQuery } from './parse.ts'
-import { stagesOf } from './stages.ts'
+import { parseQuery } from './syntax/parse.ts'
+import { stagesOf } from './algebra/stages.ts'
 
 const columns = { orders: ['id', 'customer_id', 'total'], customers: ['id', 'region'] }
 

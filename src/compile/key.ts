@@ -1,6 +1,6 @@
 import type { Node, SelectStmt } from 'libpg-query'
-import type { ParsedQuery } from './parse.ts'
-import { treeText } from './walk.ts'
+import type { ParsedQuery } from './syntax/parse.ts'
+import { treeText } from './syntax/walk.ts'
 
 /** What is known of a query's result beside its text. */
 export interface ResultFacts {

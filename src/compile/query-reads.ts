@@ -9,11 +9,11 @@ import type {
   SourceRead,
   UnderstoodQuery,
 } from '../model/query-reads.ts'
-import { impliedNames, stringOf } from './bind-names.ts'
-import { parseSelect } from './parse.ts'
+import { impliedNames, stringOf } from './syntax/implied-names.ts'
+import { parseSelect } from './syntax/parse.ts'
 import type { Conjunct, Ctes, Item, Level, NamedColumn, Restriction } from './query-restrictions.ts'
 import { conjunctsOf, namedColumn, settleFacts } from './query-restrictions.ts'
-import { isFields, nodesOf, treeText } from './walk.ts'
+import { isFields, nodesOf, treeText } from './syntax/walk.ts'
 
 /*
  * Which rows a query reads.

@@ -1,8 +1,8 @@
 import type { A_Expr, Node, SelectStmt, TypeCast } from 'libpg-query'
 import type { Operand, ReadColumn } from '../model/query-reads.ts'
 import type { RelationName } from '../model/ids.ts'
-import { stringOf } from './bind-names.ts'
-import { isFields } from './walk.ts'
+import { stringOf } from './syntax/implied-names.ts'
+import { isFields } from './syntax/walk.ts'
 
 /** Something that stands in FROM. */
 export type Item = {

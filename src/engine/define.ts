@@ -1,7 +1,7 @@
 import { captureProgram } from '../capture/program.ts'
 import { readSourceShapes } from '../capture/shape.ts'
 import { bindEventCondition } from '../compile/event-condition.ts'
-import { parseQuery } from '../compile/parse.ts'
+import { parseQuery } from '../compile/syntax/parse.ts'
 import type { Actual, Measures } from '../define/actual.ts'
 import { catalogDigest } from '../define/actual.ts'
 import type { ApplyOptions } from '../define/apply.ts'

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { readSourceShapes } from '../capture/shape.ts'
 import { textsOf } from '../compile/compile-view.ts'
-import type { ReadView } from '../compile/emit-inputs.ts'
+import type { ReadView } from '../compile/emit/inputs.ts'
 import type { StageSummary } from '../compile/explain.ts'
 import {
   deltaLines,
@@ -11,12 +11,12 @@ import {
   stageSummary,
   syntaxLines,
 } from '../compile/explain.ts'
-import type { Obstacle } from '../compile/draft.ts'
-import { parseQuery, placeOfByte } from '../compile/parse.ts'
-import type { FileQuery } from '../compile/statements.ts'
-import { queriesIn } from '../compile/statements.ts'
-import type { QueryTexts } from '../compile/written-place.ts'
-import { placeOfReason, placeText } from '../compile/written-place.ts'
+import type { Obstacle } from '../compile/emit/draft.ts'
+import { parseQuery, placeOfByte } from '../compile/syntax/parse.ts'
+import type { FileQuery } from '../compile/syntax/statements.ts'
+import { queriesIn } from '../compile/syntax/statements.ts'
+import type { QueryTexts } from '../compile/syntax/written-place.ts'
+import { placeOfReason, placeText } from '../compile/syntax/written-place.ts'
 import { canonicalise } from '../define/canonicalise.ts'
 import type { Configuration } from '../model/declaration.ts'
 import { TidemarkError } from '../model/errors.ts'

@@ -1,4 +1,4 @@
-import { changesTable } from '../compile/emit-inputs.ts'
+import { changesTable } from '../compile/emit/inputs.ts'
 import type { DesiredView } from '../define/desired.ts'
 import type { Journal, JournalInput } from '../define/journal-program.ts'
 import type { SourceShape } from '../model/capture.ts'

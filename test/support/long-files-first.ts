@@ -24,7 +24,7 @@ const long = [
   'src/schedule/cron-slots',
   'test/cache-tables/',
   'test/tpch/',
-  'src/compile/maintain',
+  'src/compile/compile-view',
 ]
 
 /** Vitest's own order, with the long files before all others. */

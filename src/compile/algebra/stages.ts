@@ -1,0 +1,165 @@
+import { columnOf } from './expression.ts'
+import type { ColumnId, Expression } from './expression.ts'
+import { freeIn } from './references.ts'
+import { peel } from './peel.ts'
+import type { Output, Relation } from './relation.ts'
+import { columnsOf, isKeyed } from './relation.ts'
+
+/**
+ * A part of a query whose rows are stored: what a refresh brings up to date, one after the other, each from the
+ * changes of those before it. The last one is the view itself.
+ */
+export interface Stage {
+  readonly number: number
+  /**
+   * What is stored is `outputs` of the rows of `core` that meet `having`. The inputs of the core are linear, over
+   * sources and the stages before.
+   */
+  readonly core: Relation
+  readonly having: readonly Expression[]
+  readonly outputs: readonly Output[]
+  /**
+   * The key: rows of the core change only where the input changed at the same key. Over the columns of the core.
+   * Empty: any change may change every row.
+   */
+  readonly key: readonly Output[]
+  /** The core is linear: its change is known without looking at what is stored. */
+  readonly linear: boolean
+  /** No two rows have the same key. */
+  readonly unique: boolean
+}
+
+/**
+ * Cuts a query into stages: each part that is not linear becomes one, with the projections and conditions above it.
+ * A part that is used twice becomes one stage. Stages come in the order in which they feed one another.
+ */
+export function stagesOf(
+  root: { readonly relation: Relation },
+  setReturning: ReadonlySet<string>,
+): readonly Stage[] {
+  const stages: Stage[] = []
+  const made = new Map<Relation, Relation>()
+
+  const add = (relation: Relation): Stage => {
+    const { core, outputs, having } = peel(relation, setReturning)
+    const linear = !isKeyed(core)
+    const inner = linear ? staged(relation) : withInputs(core, staged)
+    const number = stages.length + 1
+    const stage: Stage = linear
+      ? {
+          number,
+          core: inner,
+          having: [],
+          outputs: columnsOf(relation).map((id) => ({ id, expression: columnOf(id) })),
+          key: [],
+          linear,
+          unique: false,
+        }
+      : {
+          number,
+          core: inner,
+          having,
+          outputs,
+          key: keyOf(inner),
+          linear,
+          unique: core.kind === 'aggregate',
+        }
+    stages.push(stage)
+    return stage
+  }
+
+  const staged = (relation: Relation): Relation => {
+    const known = made.get(relation)
+    if (known !== undefined) return known
+    const result = stagedAnew(relation)
+    made.set(relation, result)
+    return result
+  }
+
+  const stagedAnew = (relation: Relation): Relation => {
+    const { core } = peel(relation, setReturning)
+    if (isKeyed(core) && freeIn(relation).size === 0) {
+      const { number } = add(relation)
+      return {
+        kind: 'scan',
+        of: { kind: 'stage', number },
+        columns: columnsOf(relation).map((id) => ({ id, name: id })),
+      }
+    }
+    // A part that depends on the row of a query around it is computed for that row.
+    return withInputs(relation, staged)
+  }
+
+  add(root.relation)
+  return stages
+}
+
+function keyOf(core: Relation): readonly Output[] {
+  const numbered = (expressions: readonly Expression[]): readonly Output[] =>
+    expressions.map((expression, at) => ({ id: `key ${String(at + 1)}`, expression }))
+  switch (core.kind) {
+    case 'aggregate':
+      return numbered(core.keys.map(({ id }) => columnOf(id)))
+    case 'window':
+      return numbered(core.partition)
+    case 'top':
+      return numbered(core.per)
+    case 'set':
+      return numbered(core.columns.map((id) => columnOf(id)))
+    default:
+      return []
+  }
+}
+
+/** The key of a stage as expressions over each input of its core: where they changed, the stage may change. */
+export function inputKeys({ core }: Stage): readonly {
+  readonly input: Relation
+  readonly key: readonly Expression[]
+}[] {
+  const whole = (id: ColumnId): Expression => columnOf(id)
+  switch (core.kind) {
+    case 'aggregate':
+      return [{ input: core.input, key: core.keys.map(({ expression }) => expression) }]
+    case 'window':
+      return [{ input: core.input, key: core.partition }]
+    case 'top':
+      return [{ input: core.input, key: core.per }]
+    case 'set':
+      return [core.left, core.right].map((input) => ({ input, key: columnsOf(input).map(whole) }))
+    case 'apply':
+      return [core.left, core.right].map((input) => ({ input, key: [] }))
+    case 'whole':
+      return core.reads.map((input) => ({ input, key: [] }))
+    case 'partition':
+      return core.affected.map(({ input, key }) => ({ input, key: [key] }))
+    default:
+      return []
+  }
+}
+
+/** A relation with other inputs. */
+export function withInputs(relation: Relation, change: (input: Relation) => Relation): Relation {
+  switch (relation.kind) {
+    case 'scan':
+    case 'rows':
+    case 'whole':
+      return relation
+    case 'product':
+    case 'union':
+      return { ...relation, inputs: relation.inputs.map(change) }
+    case 'project':
+    case 'aggregate':
+    case 'window':
+    case 'top':
+    case 'moving':
+    case 'partition':
+      return { ...relation, input: change(relation.input) }
+    case 'outer':
+    case 'match':
+    case 'mark':
+    case 'set':
+      return { ...relation, left: change(relation.left), right: change(relation.right) }
+    case 'apply':
+      return { ...relation, left: change(relation.left) }
+  }
+}
