@@ -77,6 +77,8 @@ const correlationOf = (name: string, construct: string): Shape => ({
     const left = argument(writer, scope, ['int', 'money2'])
     const right = argument(writer, scope, ['int', 'money2'])
     if (left === undefined || right === undefined) return null
+    // Of equal numbers the spread is what rounding leaves of it, or 0: what is divided by it hangs on the order.
+    if (/^(corr|regr_slope)$/.test(name)) writer.choice = true
     const call = `${name}(${writer.use(left)}::float8, ${writer.use(right)}::float8)`
     return { sql: call, kind: 'float8' }
   },
