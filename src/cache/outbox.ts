@@ -38,23 +38,25 @@ export class Outbox {
 
   /** Tells the journal; resolves when no node can answer with what was before. */
   async spread(request: InvalidationRequest): Promise<void> {
-    const { journal } = this.#parts
+    const { journal, shared } = this.#parts
     await this.#hold(request, async () => {
       const position = await this.#append(request)
-      await this.#seen(position)
+      // A look tells this process what it knows already; what it is for is to take the shared tier along.
+      if (shared !== null) await this.#seen(position)
       await journal.settled(position)
     })
   }
 
   /**
    * Tells the journal of `tags`, and waits for it to tell the others of the request, which it knows by itself. Resolves when
-   * this process cannot answer with what was before, from whichever tier.
+   * this process cannot answer with what was before, from whichever tier. That takes a look, also of who shares no tier: it
+   * alone tells what the write made the database do, as cascades and triggers.
    */
   async announce(request: InvalidationRequest, tags: readonly Tag[]): Promise<void> {
     const { follower, shared } = this.#parts
     await this.#hold(request, async () => {
       if (tags.length > 0) await this.#seen(await this.#append({ ...request, tags }))
-      else if (shared !== null && (await follower.lookAgain())) await shared.caughtUp()
+      else if (await follower.lookAgain()) await shared?.caughtUp()
     })
   }
 
@@ -95,12 +97,10 @@ export class Outbox {
 
   async #seen(position: Position): Promise<void> {
     const { follower, shared } = this.#parts
-    // A look tells this process what it knows already; what it is for is to take the shared tier along.
-    if (shared === null) return
     while ((follower.place?.position ?? -1) < position) {
       if (!(await follower.lookAgain())) return
     }
-    await shared.caughtUp()
+    await shared?.caughtUp()
   }
 }
 
