@@ -4,7 +4,12 @@ import type { PartitionWish } from '../compile/draft-partition.ts'
 import { draftPartition } from '../compile/draft-partition.ts'
 import type { StoredStage } from '../compile/emit/stored-stage.ts'
 import type { IncrementalDraft, IncrementalWish, Obstacle } from '../compile/emit/draft.ts'
-import { draftIncremental, finishIncremental, recomputingOf, storedStages } from '../compile/incremental.ts'
+import {
+  draftIncremental,
+  finishIncremental,
+  recomputingOf,
+  storedStages,
+} from '../compile/incremental.ts'
 import { lookupsOf, proposedIndexes } from '../compile/propose/indexes.ts'
 import { possibleIndexes, readLookupTables } from '../define/lookup-tables.ts'
 import { unreadableSources } from '../define/privileges.ts'
