@@ -1,5 +1,5 @@
 -- The short way for views with policy `eager` that are kept up from their changes: no request, no claim, one transaction
--- for each refresh. What it may not do, because something is wrong or has to be computed afresh, it leaves to a request.
+-- for each refresh. What it may not do, because something is wrong, it leaves to a request.
 
 alter table tidemark.run add column refreshes bigint not null default 1;
 alter table tidemark.run add column busy_ms double precision;
