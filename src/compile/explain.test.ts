@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { relationName } from '../model/ids.ts'
-import type { BindFacts } from './algebra/facts.ts'
+import { integerTables } from '../../test/support/integer-tables.ts'
 import { bindQuery } from './bind/query.ts'
 import { deltaLines, relationLines, stageLines, syntaxLines } from './explain.ts'
 import { parseQuery } from './syntax/parse.ts'
@@ -8,27 +7,7 @@ import { stagesOf } from './algebra/stages.ts'
 
 const columns = { orders: ['id', 'customer_id', 'total'], customers: ['id', 'region'] }
 
-const facts: BindFacts = {
-  tables: new Map(
-    Object.entries(columns).map(([name, names]) => [
-      `public.${name}`,
-      {
-        target: { kind: 'source', name: relationName('public', name) },
-        columns: names.map((column) => ({
-          name: column,
-          notNull: column === 'id',
-          type: 'integer',
-        })),
-        keys: [['id']],
-        allColumns: names,
-        used: null,
-      },
-    ]),
-  ),
-  views: new Map(),
-  aggregates: new Set(['count', 'sum', 'max']),
-  setReturning: new Set(),
-}
+const facts = integerTables(columns, ['count', 'sum', 'max'])
 
 const lines = async (
   sql: string,

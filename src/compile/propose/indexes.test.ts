@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { RelationName } from '../../model/ids.ts'
 import { relationName } from '../../model/ids.ts'
 import type { LookupTable } from '../../model/index-proposal.ts'
-import type { BindFacts } from '../algebra/facts.ts'
+import { integerTables } from '../../../test/support/integer-tables.ts'
 import { bindQuery } from '../bind/query.ts'
 import type { Recomputing } from './indexes.ts'
 import { lookupsOf, proposedIndexes, lookupsInStages } from './indexes.ts'
@@ -17,27 +17,7 @@ const columns: Readonly<Record<string, readonly string[]>> = {
   'Odd Name': ['Some Column', 'b'],
 }
 
-const facts: BindFacts = {
-  tables: new Map(
-    Object.entries(columns).map(([name, names]) => [
-      `public.${name}`,
-      {
-        target: { kind: 'source', name: relationName('public', name) },
-        columns: names.map((column) => ({
-          name: column,
-          notNull: column === 'id',
-          type: 'integer',
-        })),
-        keys: [['id']],
-        allColumns: names,
-        used: null,
-      },
-    ]),
-  ),
-  views: new Map(),
-  aggregates: new Set(['count', 'sum', 'max', 'avg']),
-  setReturning: new Set(),
-}
+const facts = integerTables(columns, ['count', 'sum', 'max', 'avg'])
 
 const tableOf = (name: string, more: Partial<LookupTable> = {}): LookupTable => ({
   name: relationName('public', name),

@@ -39,18 +39,11 @@ test('a construct is found in what was written, by kind, name and turn', async (
   expect(at('o.customer_id')).toEqual({ at: '4:52', in: 'written' })
 })
 
-test('where the written text has another number of them, the printed one is said', async () => {
-  const given = await texts('select * from orders o where exists (table customers)', printed)
-  const spot = {
-    kind: 'place',
-    select: given.printed.select,
-    byte: byteOf(printed, 'lower('),
-  } as const
-  expect(writtenPlace(spot, given)).toEqual({ at: '2:5', in: 'printed' })
-})
-
-test('without a text of the user the printed one is said', async () => {
-  const given = await texts(null, printed)
+test.each([
+  ['has another number of them', 'select * from orders o where exists (table customers)'],
+  ['is not there', null],
+])('where the written text %s, the printed one is said', async (_, written) => {
+  const given = await texts(written, printed)
   const spot = {
     kind: 'place',
     select: given.printed.select,
