@@ -157,6 +157,21 @@ export class Cache {
   }
 
   /**
+   * Puts what the load of `request` brings in the place of an entry, behind the same fences. Returns whether that is kept.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_UNREACHABLE when other nodes could not be told that the entry is gone, before anything
+   * is loaded; whatever the load throws.
+   */
+  async replace(request: EntryRequest): Promise<boolean> {
+    await this.invalidate({ verb: 'remove', keys: [request.key], tags: [] })
+    const direct = !(await this.#follower.lookAgain())
+    // No flight that is under way brings it; one of another node may come first.
+    const { tier, stored } = await this.#loader.flight(request, { since: Infinity, direct }, true)
+      .arrival
+    return tier === 'source' && stored
+  }
+
+  /**
    * Has an entry in memory that stays fresh for longer than `freshMs`: from the shared tier, else loaded as for a reader, behind
    * the same fences. Returns whether it was loaded.
    *

@@ -1,6 +1,6 @@
 import { TidemarkError } from '../model/errors.ts'
 import type { Tag } from '../model/invalidation.ts'
-import { beginningTag, beginnings, everyEntry } from './tags.ts'
+import { beginningTag, beginnings, everyEntry, tenantTag } from './tags.ts'
 
 /** A kind of entries, as far as a pattern can name it. */
 export interface NamedKind {
@@ -71,10 +71,11 @@ export function beforePlaces(pattern: Pattern): Pattern {
     : { kind: 'beginning', text: `${words}:*`, words }
 }
 
-/** The tags of an entry by which patterns find it. */
+/** The tags of an entry by which patterns and its tenant find it. */
 export function tagsOfKey(kind: string, tenant: string | null): Tag[] {
   const named = beginnings(kind).map(beginningTag)
-  return [everyEntry, ...named, ...(tenant === null ? [] : [beginningTag(`${kind}:${tenant}`)])]
+  const owned = tenant === null ? [] : [beginningTag(`${kind}:${tenant}`), tenantTag(tenant)]
+  return [everyEntry, ...named, ...owned]
 }
 
 /** The tags by which patterns find an entry, told from its key without the prefix. */

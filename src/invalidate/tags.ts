@@ -11,6 +11,9 @@ export const everyEntry: Tag = 'all' as Tag
 /** The tag of all entries whose key begins with these words after the prefix. */
 export const beginningTag = (words: string): Tag => `key:${words}` as Tag
 
+/** The tag of all entries of a tenant, of whichever kind; as the tenant stands in keys. */
+export const tenantTag = (tenant: string): Tag => `tenant:${tenant}` as Tag
+
 /** The tag that a user gave by name. */
 export const namedTag = (name: string): Tag => `tag:${escaped(name)}` as Tag
 

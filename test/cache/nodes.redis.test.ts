@@ -118,6 +118,17 @@ describe.each(Object.entries(clients))('nodes that share a Redis through %s', (_
   })
 })
 
+test('what one node sets all give, and none what was there before', async () => {
+  const [a, b] = [node(), node()]
+  await a.thing.get(7)
+  await b.thing.get(7)
+  for (const set of [10, 11]) {
+    expect(await a.thing.set([7], () => ({ id: 7, source: set }))).toBe(true)
+    await expect.poll(async () => (await b.thing.get(7)).value.source).toBe(set)
+  }
+  expect(loads).toBe(1)
+})
+
 test('a thousand callers on four nodes make one load', async () => {
   const held = gate()
   const nodes = [1, 2, 3, 4].map(() => {

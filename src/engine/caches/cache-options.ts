@@ -72,7 +72,10 @@ export interface HitRateOptions {
 export interface TermOptions {
   /** How long an entry is fresh, if nothing invalidates it. */
   readonly ttl?: DurationText
-  /** After that, or after it was expired, it may be served for this long while it is renewed. Default: not at all. */
+  /**
+   * After that it may be served for this long while it is renewed; one that was expired, until then. Default: not at all, and one that
+   * was expired until its time is over.
+   */
   readonly stale?: DurationText
   /** A reader for whom there is a stale entry waits this long for a load. Default: not at all. */
   readonly softTimeout?: DurationText

@@ -24,7 +24,7 @@ import type { SourceRule } from '../../invalidate/dependency.ts'
 import type { NamedKind } from '../../invalidate/pattern.ts'
 import { parsePattern, patternTag, tagsInKey } from '../../invalidate/pattern.ts'
 import type { TableWrite } from '../../invalidate/table-write.ts'
-import { namedTag } from '../../invalidate/tags.ts'
+import { namedTag, tenantTag } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
 import { TidemarkError } from '../../model/errors.ts'
 import { openDatabase } from '../../postgres/connection.ts'
@@ -33,7 +33,7 @@ import type { CacheOptions, KindOptions } from './cache-options.ts'
 import type { Foreign, ForeignOptions } from './foreign.ts'
 import { Foreigners } from './foreign.ts'
 import type { Kind, Load } from './kind.ts'
-import { defineKind } from './kind.ts'
+import { defineKind, tenantIn } from './kind.ts'
 import type { Invalidates, InvalidatingCode } from './invalidates.ts'
 import { invalidatesWith } from './invalidates.ts'
 import type { QueryExplanation, QueryOptions } from './query.ts'
@@ -48,6 +48,8 @@ export interface InvalidationOf {
   readonly keys?: readonly string[]
   /** Names that entries were tagged with. */
   readonly tags?: readonly string[]
+  /** All entries of these tenants, of whichever kind, those that only other processes define as well. */
+  readonly tenants?: readonly (string | number | bigint)[]
   /** `quotes:*`, `quotes:tenant_7:*`, `*`; words may have places, `{tenantId}`, filled from `with`. */
   readonly patterns?: readonly string[]
   readonly with?: Readonly<Record<string, unknown>>
@@ -161,7 +163,7 @@ export function createCache(options: CacheOptions): CacheManager {
   const queries = new Queries({ namespace, cache, url: options.database, ttlMs, timing, rules })
   if (options.database !== undefined) kinds.set(queryKind, { kind: queryKind, tenantForm: null })
   const invalidate = (verb: Verb, of: InvalidationOf): Promise<void> =>
-    cache.invalidate(requestOf(verb, of, [...kinds.values()]))
+    cache.invalidate(requestOf(verb, of, { tenantForm, kinds: [...kinds.values()] }))
   const code = invalidatesWith({
     kinds: () => [...kinds.values()],
     invalidate: (request) => cache.invalidate(request),
@@ -217,7 +219,7 @@ export function createCache(options: CacheOptions): CacheManager {
 function requestOf(
   verb: Verb,
   of: InvalidationOf,
-  kinds: readonly NamedKind[],
+  { tenantForm, kinds }: { readonly tenantForm: string; readonly kinds: readonly NamedKind[] },
 ): InvalidationRequest {
   const patterns = (of.patterns ?? []).map((text) => parsePattern(text, kinds))
   return {
@@ -225,6 +227,7 @@ function requestOf(
     keys: (of.keys ?? []) as readonly EntryKey[],
     tags: [
       ...(of.tags ?? []).map(namedTag),
+      ...(of.tenants ?? []).map((id) => tenantTag(tenantIn(tenantForm, id))),
       ...patterns.map((pattern) => patternTag(pattern, of.with)),
     ],
   }

@@ -48,6 +48,13 @@ export interface Kind<Args extends readonly unknown[], Value> {
   readonly explain: (...args: Args) => Promise<Explanation>
   /** Has the entry loaded anew, whatever is there. */
   readonly renew: (...args: Args) => Promise<void>
+  /**
+   * Puts what `make` gives in the place of the entry, as if its load had brought it: nobody is given what was there before, and who
+   * asks meanwhile waits for it. Resolves to whether it is kept; false: something has invalidated it since `make` was called, or a
+   * load came first. What `make` gives has to be read, or known, when it is called: what was read before may lack what was
+   * invalidated since.
+   */
+  set(args: Args, make: () => ReturnType<Load<Args, Value>>): Promise<boolean>
   /** The entry may not be served again; resolves when no node can. */
   readonly remove: (...args: Args) => Promise<void>
   /** The entry may be served only while it is renewed. */
@@ -75,6 +82,10 @@ const digestOf = (text: string): string => longDigestOf(text).slice(0, 8)
 /** Of arguments: two that have one digest would have one entry. */
 const longDigestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
 
+/** A tenant as it stands in keys. */
+export const tenantIn = (tenantForm: string, id: string | number | bigint): string =>
+  tenantForm.replace('{}', () => String(id))
+
 /** Defines a kind of entries over a cache. */
 export function defineKind<Args extends readonly unknown[], Value>(
   cache: Cache,
@@ -82,17 +93,16 @@ export function defineKind<Args extends readonly unknown[], Value>(
   { name, load, options }: { name: string; load: Load<Args, Value>; options: KindOptions<Args> },
 ): DefinedKind<Args, Value> {
   const depends = dependencies<Args>(options.dependsOn ?? [])
-  const { ttlMs } = surroundings
+  const { ttlMs, tenantForm } = surroundings
   const terms = termsOf(options, { ttlMs, place: `define('${name}')` })
   const tenantIsFirst = options.tenant === undefined && depends.byFirst
   const tenantOf = tenantIsFirst ? firstOf : options.tenant === false ? undefined : options.tenant
-  const [beforeTenant = '', afterTenant = ''] = surroundings.tenantForm.split('{}')
   const digest = digestOf(options.version ?? `${name} ${load.toString()}`)
   const { tags: named = [] } = options
   const tagsOf = entryTags(name, named, depends)
   const addressOf = (args: Args): EntryAddress => {
     const id = tenantOf?.(...args)
-    const tenant = id === undefined ? null : `${beforeTenant}${id}${afterTenant}`
+    const tenant = id === undefined ? null : tenantIn(tenantForm, id)
     const params = options.params?.(...args) ?? (tenantIsFirst ? args.slice(1) : args)
     const parts = { prefix: surroundings.namespace, kind: name, tenant, params, digest }
     return { kind: name, tenant, key: entryKey(parts, longDigestOf) }
@@ -144,6 +154,10 @@ export function defineKind<Args extends readonly unknown[], Value>(
     key: (...args) => keyOf(args),
     explain: (...args) => cache.explain(keyOf(args), requestOf(addressOf(args), args).tags),
     renew: (...args) => cache.renew(requestOf(addressOf(args), args)),
+    set(args, make) {
+      const request = requestOf(addressOf(args), args)
+      return cache.replace({ ...request, load: async () => loadedOf(await make(), options) })
+    },
     remove: (...args) => invalidate('remove', args),
     expire: (...args) => invalidate('expire', args),
   }
