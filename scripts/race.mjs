@@ -1,4 +1,4 @@
-// npm run race -- --histories N --seed S [--database | --peer NAME [--calm]] [--json]: plays random histories of readers,
+// npm run race -- --histories N --seed S [--workers N] [--database | --peer NAME [--calm]] [--json]: plays random histories of readers,
 // writers and faults over several nodes of the cache and a real Redis, and checks each. Exits 1 if a read returned what was no
 // longer true. --database: what writers commit to a real PostgreSQL is what counts. --peer: the same over another cache,
 // whose violations are counted; --calm: without faults.

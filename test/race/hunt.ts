@@ -1,100 +1,121 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+/** npm run race: random histories in some processes, each checked. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { openDatabase } from '../../src/postgres/connection.ts'
-import { startEmbedded } from '../../src/postgres/embedded.ts'
-import { startRedis } from '../support/redis.ts'
 import { peerNames } from '../../bench/peers/peers.ts'
-import { databaseSubject, tidemarkSubject } from '../../src/testing/index.ts'
-import { peerSubject } from './peer-subject.ts'
-import { prepareRaceDatabase } from './race-database.ts'
-import { raceHunt } from './race-hunt.ts'
+import type { SubjectChoice } from './hunt-subject.ts'
+import type { HuntMessage, HuntOrder } from './hunt-worker.ts'
+import type { HuntReport } from './race-hunt.ts'
+import { togetherOf } from './race-hunt.ts'
 
-const { values } = parseArgs({
-  options: {
-    histories: { type: 'string', default: '1000' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    database: { type: 'boolean', default: false },
-    peer: { type: 'string' },
-    calm: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
-})
-const histories = Number(values.histories)
-const seed = Number(values.seed)
-const server = await startRedis()
-const { subject, close } = await subjectOf(values)
+const usage = `npm run race -- --histories N --seed S [--workers N] [--database | --peer NAME [--calm]] [--json]
+
+  --histories N  how many (1000), from --seed S on; the seed of each violation is told, and plays it again
+  --workers N    processes, each with servers of its own (2)
+  --database     what writers commit to a real PostgreSQL is what counts
+  --peer NAME    another cache, without faults if --calm: ${peerNames.join(', ')}
+  --json         one line
+
+Exits with 1 if Tidemark's cache has returned what was no longer true; docs/race.md says what is checked.`
+
+const values = valuesOf(process.argv.slice(2))
+const histories = wholeNumber('histories', 1)
+const seed = wholeNumber('seed', 0)
+const workers = Math.min(wholeNumber('workers', 1), histories)
+const choice: SubjectChoice = {
+  database: values.database,
+  peer: peerNamed(values.peer),
+  calm: values.calm,
+}
 const beganAt = performance.now()
 let played = 0
-const report = await raceHunt(subject, {
-  seed,
-  histories,
-  onHistory() {
+const seen = togetherOf(await Promise.all(sharesOf(workers).map(playShare)))
+const minutes = (performance.now() - beganAt) / 60_000
+const player = choice.peer ?? 'tidemark'
+if (values.json) console.log(JSON.stringify({ subject: player, seed, ...seen }))
+else tellOf(seen)
+// What others do is told, and is no failure of ours.
+process.exitCode = seen.violations.length === 0 || choice.peer !== null ? 0 : 1
+
+function valuesOf(args: readonly string[]) {
+  try {
+    const { values: given } = parseArgs({
+      args: [...args],
+      options: {
+        histories: { type: 'string', default: '1000' },
+        seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+        workers: { type: 'string', default: '2' },
+        database: { type: 'boolean', default: false },
+        peer: { type: 'string' },
+        calm: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (!given.help) return given
+  } catch (error) {
+    refuse(error instanceof Error ? error.message : String(error))
+  }
+  console.log(usage)
+  process.exit(0)
+}
+
+function refuse(why: string): never {
+  console.error(`${why}\n\n${usage}`)
+  process.exit(2)
+}
+
+function wholeNumber(name: 'histories' | 'seed' | 'workers', least: number): number {
+  const found = Number(values[name])
+  if (Number.isSafeInteger(found) && found >= least) return found
+  return refuse(`--${name} takes a whole number from ${least} on, not ${values[name]}.`)
+}
+
+function peerNamed(wanted: string | undefined): SubjectChoice['peer'] {
+  if (wanted === undefined) return null
+  const found = peerNames.find((each) => each === wanted)
+  return found ?? refuse(`--peer is one of ${peerNames.join(', ')}, not ${wanted}.`)
+}
+
+/** Seeds that follow each other, for each worker about as many. */
+function sharesOf(count: number): HuntOrder[] {
+  const start = (worker: number): number => Math.floor((histories * worker) / count)
+  return Array.from({ length: count }, (_, worker) => ({
+    choice,
+    seed: seed + start(worker),
+    histories: start(worker + 1) - start(worker),
+  }))
+}
+
+async function playShare(order: HuntOrder): Promise<HuntReport> {
+  const worker = fork(fileURLToPath(new URL('./hunt-worker.ts', import.meta.url)), {
+    execArgv: ['--import', 'jiti/register'],
+  })
+  const told: HuntReport[] = []
+  worker.on('message', (message: HuntMessage) => {
+    if (message !== 'played') {
+      told.push(message)
+      return
+    }
     played += 1
     if (!values.json && played % 100 === 0) console.error(`${played} of ${histories} histories`)
-  },
-})
-await close()
-await server.stop()
-const minutes = (performance.now() - beganAt) / 60_000
-const { reads, hits, acknowledged, violations, byNodes } = report
-const stale = violations.filter(([, { kind }]) => kind === 'stale').length
-if (values.json) {
-  console.log(
-    JSON.stringify({
-      subject: subject.name,
-      seed,
-      histories,
-      reads,
-      hits,
-      acknowledged,
-      violations,
-      byNodes,
-    }),
-  )
-} else {
+  })
+  worker.send(order)
+  await once(worker, 'exit')
+  const [report] = told
+  if (report === undefined) throw new Error(`the histories from seed ${order.seed} on broke off`)
+  return report
+}
+
+function tellOf({ reads, hits, acknowledged, violations, byNodes }: HuntReport): void {
+  const stale = violations.filter(([, { kind }]) => kind === 'stale').length
   for (const [at, violation] of violations.slice(0, 10))
     console.log(`seed ${at}: ${JSON.stringify(violation)}`)
   for (const [nodes, of] of Object.entries(byNodes))
     console.log(`nodes ${nodes}: ${of.wrong} of ${of.histories} histories are wrong`)
   console.log(
-    `${subject.name}: ${histories} histories from seed ${seed}, ${minutes.toFixed(1)} min: ${reads} reads, ${hits} of them hits, ` +
+    `${player}: ${histories} histories from seed ${seed}, ${minutes.toFixed(1)} min: ${reads} reads, ${hits} of them hits, ` +
       `${acknowledged} invalidations acknowledged, ${violations.length} violations (${stale} stale, ${violations.length - stale} backwards).`,
   )
 }
-
-/** The cache that the words of the command name. */
-async function subjectOf({
-  database,
-  peer,
-  calm,
-}: Pick<typeof values, 'database' | 'peer' | 'calm'>): ReturnType<typeof tidemarkSubject> {
-  if (peer === undefined) return database ? overDatabase() : tidemarkSubject(server.url)
-  const name = peerNames.find((each) => each === peer)
-  if (name === undefined) throw new Error(`--peer is one of ${peerNames.join(', ')}`)
-  return peerSubject(name, { redisUrl: server.url, calm })
-}
-
-/** The subject over a PostgreSQL of its own, which is gone with it. */
-async function overDatabase(): ReturnType<typeof tidemarkSubject> {
-  const folder = await mkdtemp(join(tmpdir(), 'tidemark-race-'))
-  const postgres = await startEmbedded({ dataFolder: join(folder, 'data') })
-  const database = openDatabase(postgres.url)
-  await prepareRaceDatabase(database)
-  await database.close()
-  const own = await databaseSubject({ redis: server.url, database: postgres.url })
-  return {
-    subject: own.subject,
-    async close() {
-      await own.close()
-      await postgres.stop()
-      // As root the data is elsewhere, where the account of the server can reach it.
-      await rm(postgres.dataFolder, { recursive: true, force: true })
-      await rm(folder, { recursive: true, force: true })
-    },
-  }
-}
-
-// What others do is told, and is no failure of ours.
-process.exitCode = violations.length === 0 || values.peer !== undefined ? 0 : 1

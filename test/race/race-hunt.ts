@@ -37,3 +37,23 @@ export async function raceHunt(
   }
   return { histories, reads, hits, acknowledged, violations, byNodes }
 }
+
+/** What several hunts have seen. */
+export function togetherOf(parts: readonly HuntReport[]): HuntReport {
+  const sum = (name: 'histories' | 'reads' | 'hits' | 'acknowledged'): number =>
+    parts.reduce((total, part) => total + part[name], 0)
+  const byNodes: Record<number, { histories: number; wrong: number }> = {}
+  for (const [nodes, of] of parts.flatMap((part) => Object.entries(part.byNodes))) {
+    const ofNodes = (byNodes[Number(nodes)] ??= { histories: 0, wrong: 0 })
+    ofNodes.histories += of.histories
+    ofNodes.wrong += of.wrong
+  }
+  return {
+    histories: sum('histories'),
+    reads: sum('reads'),
+    hits: sum('hits'),
+    acknowledged: sum('acknowledged'),
+    violations: parts.flatMap(({ violations }) => violations),
+    byNodes,
+  }
+}
