@@ -212,6 +212,11 @@ test.each([
   ['select id, id from orders', undefined, /specified more than once/],
   ["select 'a' + id from orders", '1:8', /invalid input syntax/],
   ['select nothing(id) from orders', '1:8', /function nothing\(bigint\) does not exist/],
+  [
+    'select id from other.customers where (region, id) in (select note::citext, customer_id from orders)',
+    undefined,
+    /as it cannot read it back: operator does not exist: integer public\.= integer.*Compare column by column/s,
+  ],
 ])('%s is refused in the words of PostgreSQL, with its place', async (sql, place, message) => {
   await expect(read(sql)).rejects.toMatchObject({ code: 'TIDEMARK_SQL_INVALID', place })
   await expect(read(sql)).rejects.toThrow(message)

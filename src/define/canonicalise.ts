@@ -256,7 +256,28 @@ async function readViews(
   // Whatever is not the system's own is then printed with its schema.
   await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
   const rows = await transaction.query<ViewRow>(queriesQuery, [oids, declared])
+  for (const { sql } of rows) if (comparesRowsBy.test(sql)) await readBack(transaction, sql)
   return new Map(rows.map((row) => [row.oid, canonicalQuery(row)]))
+}
+
+/** How the server prints a comparison of rows by an operator that is not its own. */
+const comparesRowsBy = /\) OPERATOR\(/
+
+/**
+ * The server prints the operator by which the first columns of two rows are compared for all of them, and does not read
+ * that back where others are compared by another one.
+ */
+async function readBack(transaction: Queryable, sql: string): Promise<void> {
+  await undone(transaction, () => transaction.query(`explain ${sql}`)).catch((error: unknown) => {
+    // Any other fault is found where the query is run.
+    if (sqlstateOf(error) !== missingOperator) return
+    throw new TidemarkError({
+      code: 'TIDEMARK_SQL_INVALID',
+      what: `PostgreSQL prints a comparison of rows in this SQL as it cannot read it back: ${messageOf(error)}`,
+      mend: 'Compare column by column: (a, b) in (select x, y from t) is exists (select from t where a = x and b = y).',
+      cause: error,
+    })
+  })
 }
 
 const canonicalQuery = (row: ViewRow): CanonicalQuery => ({
@@ -379,6 +400,7 @@ const sameColumns = (one: WithColumns, other: WithColumns): boolean =>
 
 const missingRelation = '42P01'
 const missingColumn = '42703'
+const missingOperator = '42883'
 
 /** A relation or column that is missing may come with a view that comes later; any other fault is final. */
 function ifMissing(error: unknown): Error {

@@ -563,3 +563,15 @@ select o.id, o.p not in (select y.q from odd y where y.g = 1 and y.q is distinct
 select b, count(*) as n, array_agg(distinct b) as a, array_agg(b order by g) as o, mode() within group (order by b) as m, (select max(y.b) from odd y where y.g = min(x.g)) as most from odd x group by b
 --- blanks at the end in a union (leaves a choice)
 select b from odd where g = 1 union select b from odd where id > 9
+--- row comparison citext
+select order_id, line from items where (qty, sku) >= (2, 'B1')
+--- rows beside all citext
+select order_id, line from items where (qty, sku) <> all (select id % 5, sku from products join parts on true)
+--- full join asked of both sides
+select o.id, c.id as c from orders o full join customers c on c.id = o.customer_id and exists (select from items i where i.order_id = o.id and i.qty >= c.parent)
+--- full join asked of both sides by groups
+select o.id, c.name, x.label from orders o full join customers c on c.id = o.customer_id and o.total > (select avg(i.price) from items i where i.order_id = o.id and i.qty <> c.parent) left join parts x on x.id = coalesce(o.id, c.id)
+--- full join asked of both sides by limits
+select o.status, count(c.id) as n from orders o full join customers c on c.id = o.customer_id and c.parent in (select i.qty from items i where i.order_id > o.id and i.line > c.id order by i.line limit 3) group by o.status
+--- full join of a join, asked of both sides
+select id, o.total, c.name, p.label from (orders o join customers c using (id)) full join parts p (nr, label) on p.nr = o.customer_id and not exists (select from items i where i.qty = c.parent and i.order_id = p.nr)

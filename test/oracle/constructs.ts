@@ -10,7 +10,8 @@ export const constructs: readonly string[] = [
   'where', 'and, or, not', 'is null', 'in list', 'between', 'like',
   // Joins.
   'inner join', 'left join', 'right join', 'full join', 'cross join', 'using', 'natural join', 'self join',
-  'non-equi join', 'join on more than equality', 'lateral',
+  'non-equi join', 'join on more than equality', 'lateral', 'full join on more than equality',
+  'full join with a subquery in its condition',
   // Subqueries.
   'exists', 'not exists', 'in subquery', 'not in with nulls', 'not in without nulls', 'any subquery', 'all subquery',
   'scalar subquery, correlated', 'scalar subquery, uncorrelated', 'scalar subquery, order by limit 1',
@@ -73,10 +74,6 @@ const honest: readonly Honest[] = [
   {
     reason: /^WITH RECURSIVE that refers to the query around it/,
     why: 'it does not stand by itself',
-  },
-  {
-    reason: /^a subquery in ON of a full join asks for both sides/,
-    why: 'neither side can be filtered before the join',
   },
   {
     reason: /^it compares values of an extension's type/,

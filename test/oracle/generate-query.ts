@@ -99,9 +99,8 @@ function joinCondition(writer: QueryWriter, left: Scope, right: Scope, word: Joi
       : writer.random.pick(among)
   const equal = `${writer.use(theirs)} = ${writer.use(mine)}`
   if (!writer.random.chance(0.25)) return equal
-  // FULL JOIN takes only conditions that can be merged or hashed, beside others.
-  if (word === 'full join') return equal
   writer.mark('join on more than equality')
+  if (word === 'full join') writer.mark('full join on more than equality')
   return `${equal} and ${plainPredicate(writer, writer.random.chance(0.5) ? right : [...left, ...right])}`
 }
 
@@ -1449,10 +1448,13 @@ const subqueryIn =
       case 'join condition': {
         const left = writer.source(0)
         const right = writer.source(0)
-        const word = writer.random.pick(['join', 'left join', 'right join'])
-        const on = `${joinCondition(writer, left.refs, right.refs, 'full join')} and ${subqueryPredicates[name](writer, writer.random.pick([left.refs, right.refs]), 0)}`
+        const word = writer.random.pick(['join', 'left join', 'right join', 'full join'])
+        const both = [...left.refs, ...right.refs]
+        const asked = writer.random.pick([left.refs, right.refs, both, both])
+        const on = `${joinCondition(writer, left.refs, right.refs, 'inner join')} and ${subqueryPredicates[name](writer, asked, 0)}`
+        if (word === 'full join') writer.mark('full join with a subquery in its condition')
         return select(writer, {
-          items: valueItems(writer, [...left.refs, ...right.refs], 3),
+          items: valueItems(writer, both, 3),
           from: `${left.sql} ${word} ${right.sql} on ${on}`,
           rows: 20,
         })
@@ -1610,6 +1612,7 @@ const features: Readonly<Record<string, Feature>> = {
   unnest: setReturning('unnest'),
   'set-returning function in from': setReturning('set-returning function in from'),
   'set-returning function in select': setReturningInSelect,
+  'with ordinality': setReturning('unnest'),
   'ordinary view': ofReadable('ordinary view'),
   'view over view': ofReadable('view over view'),
   'nested ordinary view': ofReadable('nested ordinary view'),
@@ -1624,6 +1627,8 @@ const features: Readonly<Record<string, Feature>> = {
   'natural join': naturalJoin,
   'subquery in having': subqueryIn('having'),
   'subquery in join condition': subqueryIn('join condition'),
+  'full join with a subquery in its condition': subqueryIn('join condition'),
+  'full join on more than equality': join('full join'),
   'subquery in aggregate': subqueryIn('aggregate'),
   'subquery in grouping': subqueryIn('grouping'),
   'subquery in a subquery': subqueryIn('subquery'),

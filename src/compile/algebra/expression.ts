@@ -325,6 +325,15 @@ export function asksForNull(expression: Expression): boolean {
   return kind === 'AEXPR_NOT_DISTINCT' && isNothing
 }
 
+/** A condition that nothing meets. */
+export const never: Expression = { A_Const: { boolval: {} } }
+
+/** Whether a condition is plainly false. */
+export const isNever = (condition: Expression): boolean =>
+  'A_Const' in condition &&
+  condition.A_Const.boolval !== undefined &&
+  condition.A_Const.boolval.boolval !== true
+
 /** Whether two expressions are the same but for their places in the text. */
 export const sameExpression = (left: Expression, right: Expression): boolean =>
   treeText(left) === treeText(right)

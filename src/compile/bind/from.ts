@@ -3,9 +3,10 @@ import { must } from '../../base/assert.ts'
 import { stringOf } from '../syntax/implied-names.ts'
 import type { Binding, BoundQuery, Named, Scope } from './scope.ts'
 import { NoRule, cteNamed, fieldsOf, renamedCopy, resolved } from './scope.ts'
-import { freeIn, isBoundInward, unreadId } from '../algebra/references.ts'
+import { unreadId } from '../algebra/references.ts'
 import { tableOf } from '../algebra/facts.ts'
-import { pulledLateral } from './lateral.ts'
+import { askingBothSides } from './full-join.ts'
+import { dependsInward, leftLateral, pulledLateral } from './lateral.ts'
 import type { Expressed } from './subquery.ts'
 import { joinSubqueries } from './subquery.ts'
 import type { Expression } from '../algebra/expression.ts'
@@ -170,12 +171,6 @@ function lateralItem(binding: Binding, right: Relation, left: Relation): Item {
   return { relation: pulledLateral(binding, { left, right, outer: false }), holdsLeft: true }
 }
 
-/** Whether a relation groups or limits by the row of the left; who refers further out is seen to further out. */
-function dependsInward(relation: Relation, left: Relation): boolean {
-  const free = freeIn(relation)
-  return isBoundInward(relation) && columnsOf(left).some((id) => free.has(id))
-}
-
 /** A function in FROM; subqueries among its arguments are rows that it is called for. */
 function bindFunction(binding: Binding, item: RangeFunction, { scope, left }: Place): Item {
   const { alias, ordinality, coldeflist, ...bare } = item
@@ -299,7 +294,7 @@ interface NestedOuter extends Nested {
  */
 function nestedOuterJoin(binding: Binding, join: NestedOuter): Item {
   const { left, right, on, nested, scope, jointype, leftTables, rightTables } = join
-  if (right.holdsLeft || (jointype === 'JOIN_RIGHT' && left.holdsLeft))
+  if (right.holdsLeft || (jointype !== 'JOIN_LEFT' && left.holdsLeft))
     throw new NoRule('a subquery in ON of an outer join with LATERAL')
   const [stays, other, staysTables, otherTables] =
     jointype === 'JOIN_LEFT'
@@ -323,29 +318,22 @@ function nestedOuterJoin(binding: Binding, join: NestedOuter): Item {
       : binding.where(binding, { relation, condition: both(conditions), scope })
   const some = filtered(other.relation, ofOther)
   const plainOn = [...on, ...asked.expressions]
-  const partners = ofBoth.length === 0 ? some : filtered(productOf([some], plainOn), ofBoth)
-  const relation: Relation = dependsInward(partners, asked.relation)
-    ? pulledLateral(binding, { left: asked.relation, right: partners, outer: true })
-    : {
-        kind: 'outer',
-        full: false,
-        left: asked.relation,
-        right: partners,
-        on: ofBoth.length === 0 ? plainOn : [],
-      }
+  const relation: Relation =
+    ofBoth.length === 0
+      ? { kind: 'outer', full: false, left: asked.relation, right: some, on: plainOn }
+      : leftLateral(binding, asked.relation, filtered(productOf([some], plainOn), ofBoth))
   return { relation, holdsLeft: stays.holdsLeft }
 }
 
-/** Of a full join both sides stay: what is asked of one becomes a column of it. */
+/** Of a full join both sides stay: what is asked of one becomes a column of it, what is asked of both makes two joins of it. */
 function nestedFullJoin(binding: Binding, join: NestedOuter): Item {
-  const { left, right, on, nested, scope, jointype, leftTables, rightTables } = join
+  const { left, right, on, nested, scope, leftTables, rightTables } = join
   const [ofLeft, rest] = divided(nested, (each) =>
     isOfOne(each, { own: leftTables, other: rightTables, scope }),
   )
   const [ofRight, ofBoth] = divided(rest, (each) =>
     isOfOne(each, { own: rightTables, other: leftTables, scope }),
   )
-  if (ofBoth.length > 0) throw new NoRule('a subquery in ON of a full join asks for both sides')
   const asked = ({ relation }: Item, conditions: readonly Expression[]): Expressed =>
     joinSubqueries(binding, {
       relation,
@@ -353,12 +341,13 @@ function nestedFullJoin(binding: Binding, join: NestedOuter): Item {
       scope,
     })
   const [one, other] = [asked(left, ofLeft), asked(right, ofRight)]
-  return outerJoin({
-    left: { ...left, relation: one.relation },
-    right: { ...right, relation: other.relation },
-    on: [...on, ...one.expressions, ...other.expressions],
-    jointype,
-  })
+  const sides = { left: one.relation, right: other.relation }
+  const plainOn = [...on, ...one.expressions, ...other.expressions]
+  return plain(
+    ofBoth.length === 0
+      ? { kind: 'outer', full: true, ...sides, on: plainOn }
+      : askingBothSides(binding, { ...sides, on: plainOn, nested: ofBoth, scope }),
+  )
 }
 
 function divided<Each>(

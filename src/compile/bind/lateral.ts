@@ -40,6 +40,18 @@ export function pulledLateral(binding: Binding, lateral: Lateral): Relation {
   return pulled ?? { kind: 'apply', outer, left, right }
 }
 
+/** The left with the rows of a relation that may refer to it; without any, with NULLs. */
+export const leftLateral = (binding: Binding, left: Relation, right: Relation): Relation =>
+  dependsInward(right, left)
+    ? pulledLateral(binding, { left, right, outer: true })
+    : { kind: 'outer', full: false, left, right, on: [] }
+
+/** Whether a relation groups or limits by the row of the left; who refers further out is seen to further out. */
+export function dependsInward(relation: Relation, left: Relation): boolean {
+  const free = freeIn(relation)
+  return isBoundInward(relation) && columnsOf(left).some((id) => free.has(id))
+}
+
 /** Parts of a query that depends on the row of the left, its core of the kind that is wanted. */
 interface Parts<Core extends Relation> extends Omit<Peeled, 'core'> {
   readonly core: Core

@@ -1,9 +1,18 @@
 import type { A_Expr, CaseExpr, Node, TypeCast } from 'libpg-query'
+import { must } from '../../base/assert.ts'
 import type { BindFacts } from '../algebra/facts.ts'
 import { NoRule } from './scope.ts'
 import { ownExpressions } from '../algebra/references.ts'
 import type { ColumnId, Expression } from '../algebra/expression.ts'
-import { asksForNull, both, columnIn, columnOf, isNull } from '../algebra/expression.ts'
+import {
+  asksForNull,
+  both,
+  columnIn,
+  columnOf,
+  either,
+  isNull,
+  operation,
+} from '../algebra/expression.ts'
 import { functionName } from '../syntax/functions.ts'
 import type { Output, Relation, Scan } from '../algebra/relation.ts'
 import { columnsOf, inputsOf, relationsIn } from '../algebra/relation.ts'
@@ -95,20 +104,16 @@ function compared(expression: Expression, kinds: Kinds): Expression {
   if ('CaseExpr' in expression) return caseOf(expression.CaseExpr, kinds)
   if (!('A_Expr' in expression)) return expression
   const { kind, name = [], lexpr, rexpr } = expression.A_Expr
-  if (lexpr === undefined || rexpr === undefined || name.length > 1) return expression
+  if (lexpr === undefined || rexpr === undefined) return expression
+  if ('RowExpr' in lexpr && 'RowExpr' in rexpr)
+    return rowsCompared(expression.A_Expr, [lexpr.RowExpr.args, rexpr.RowExpr.args], kinds)
+  if (name.length > 1) return expression
   // Compared with nothing, whatever it is.
   if (asksForNull(expression)) return expression
   if (kind === 'AEXPR_OP' && !/^(=|<>)$/.test(signOf(expression.A_Expr))) return expression
   const schema = kinds.schemaOf(lexpr, rexpr)
   if (schema === null) return expression
-  const equal = (sign: string): Expression => ({
-    A_Expr: {
-      kind: 'AEXPR_OP',
-      name: [{ String: { sval: schema } }, { String: { sval: sign } }],
-      lexpr,
-      rexpr,
-    },
-  })
+  const equal = (sign: string): Expression => namedOperation([schema, sign], lexpr, rexpr)
   // True or false, never NULL: where one side is NULL, whether the other is.
   const same = (): Expression => ({
     CoalesceExpr: { args: [equal('='), both([isNull(lexpr), isNull(rexpr)])] },
@@ -139,6 +144,42 @@ function compared(expression: Expression, kinds: Kinds): Expression {
   }
 }
 
+/**
+ * Two rows, column by column. The server prints the operator of their first columns for all of them: (a, b) < (x, y) is
+ * a < x, or a = x and b < y, NULL where the first two that are not equal are.
+ */
+function rowsCompared(
+  expression: A_Expr,
+  [left = [], right = []]: readonly (readonly Node[] | undefined)[],
+  kinds: Kinds,
+): Expression {
+  const sign = signOf(expression)
+  const pairs = left.map((one, at) => [one, must(right[at], 'rows are as wide')] as const)
+  const isPlain = pairs.every(([one, other]) => kinds.schemaOf(one, other) === null)
+  if (isPlain || !/^(=|<>|[<>]=?)$/.test(sign)) return { A_Expr: expression }
+  const by = (operator: string, [lexpr, rexpr]: readonly [Expression, Expression]): Expression => {
+    const schema = kinds.schemaOf(lexpr, rexpr)
+    return schema === null
+      ? operation(operator, lexpr, rexpr)
+      : namedOperation([schema, operator], lexpr, rexpr)
+  }
+  if (sign === '=') return both(pairs.map((pair) => by(sign, pair)))
+  if (sign === '<>') return either(pairs.map((pair) => by(sign, pair)))
+  const [first, ...others] = [...pairs].reverse()
+  return others.reduce(
+    (rest, pair) => either([by(sign.charAt(0), pair), both([by('=', pair), rest])]),
+    by(sign, must(first, 'a row has a column')),
+  )
+}
+
+const namedOperation = (
+  name: readonly [string, string],
+  lexpr: Expression,
+  rexpr: Expression,
+): Expression => ({
+  A_Expr: { kind: 'AEXPR_OP', name: name.map((sval) => ({ String: { sval } })), lexpr, rexpr },
+})
+
 const signOf = ({ name = [] }: A_Expr): string => {
   const last = name.at(-1)
   return last !== undefined && 'String' in last ? (last.String.sval ?? '') : ''
@@ -160,14 +201,7 @@ function caseOf(expression: CaseExpr, kinds: Kinds): Expression {
       args: whens.map((when): Node => ({
         CaseWhen: {
           ...when,
-          expr: {
-            A_Expr: {
-              kind: 'AEXPR_OP',
-              name: [{ String: { sval: schema } }, { String: { sval: '=' } }],
-              lexpr: arg,
-              ...(when.expr === undefined ? {} : { rexpr: when.expr }),
-            },
-          },
+          expr: namedOperation([schema, '='], arg, must(when.expr, 'WHEN has a value')),
         },
       })),
     },

@@ -162,6 +162,14 @@ function existing(binding: Binding, bound: Relation): Partners | undefined {
   return partners && { right: partners.right, on: [...on, ...partners.on] }
 }
 
+/** The rows of the left for which a relation that may refer to it has none. */
+export function withoutPartners(binding: Binding, left: Relation, right: Relation): Relation {
+  const partners = existing(binding, right)
+  if (partners !== undefined) return { kind: 'match', anti: true, left, ...partners }
+  const counted = countsOf(binding, { left, right, tests: [null] })
+  return productOf([counted.relation], [operation('=', counted.counts[0], zero)])
+}
+
 /** There is a row of the one if and only if there is a row of the other: groups are never empty, LIMIT 1 leaves one. */
 function rowsAtAll(binding: Binding, relation: Relation): Relation {
   const { setReturning } = binding.facts

@@ -16,7 +16,7 @@ import {
 } from './relation.ts'
 import { asItWas, crossingRange, differs, movedText, sidesOf } from '../algebra/clock.ts'
 import type { ColumnId, Expression } from '../algebra/expression.ts'
-import { columnsIn, fromItemText } from '../algebra/expression.ts'
+import { columnsIn, fromItemText, isNever } from '../algebra/expression.ts'
 import { freeIn } from '../algebra/references.ts'
 import type { Moving, Product, Relation, Rows } from '../algebra/relation.ts'
 import { columnsOf, isConstant } from '../algebra/relation.ts'
@@ -260,7 +260,8 @@ function outerDelta(statement: Statement, relation: Extract<Relation, { kind: 'o
       ),
     )
   }
-  if (!isConstant(right)) {
+  // What nothing meets is nobody's partner, whatever changes in it.
+  if (!isConstant(right) && !on.some(isNever)) {
     for (const { item, weight } of oldRows(statement, left)) {
       const partners = itemOf(statement, right, 'delta')
       terms.push(
