@@ -5,6 +5,7 @@ import { applyConfiguration } from '../../engine/define.ts'
 import { loadConfiguration, openDatabase, startEmbedded } from '../../engine/demo-support.ts'
 import type { Database, EmbeddedServer } from '../../engine/demo-support.ts'
 import type { ViewDeclaration } from '../../model/declaration.ts'
+import { TidemarkError, faultIn } from '../../model/errors.ts'
 import { CommitLedger } from './commit-ledger.ts'
 import type { DemoOptions } from './demo-options.ts'
 import { DemoStage } from './demo-stage.ts'
@@ -88,7 +89,9 @@ export async function prepareStage(
   const config = shopFolder + (hurried ? 'hurried.config.ts' : 'tidemark.config.ts')
   const views = await step('declare five views and fill them', async () => {
     const configuration = await loadConfiguration(shopFolder, config)
-    await applyConfiguration(database, configuration)
+    await applyConfiguration(database, configuration).catch((error: unknown) => {
+      throw ofEarlierVersion(error) ?? error
+    })
     return configuration.views.map(shopView)
   })
   const twins = await step('make a twin of each, the old way', async () => {
@@ -127,6 +130,19 @@ export async function prepareStage(
     engine: new EngineProcess({ command: engineCommand(config), databaseUrl, onEvent: tell }),
   })
   return stage
+}
+
+/** What to do about the data of a demonstration that another version of the program has left. Undefined: it is not that. */
+function ofEarlierVersion(error: unknown): TidemarkError | undefined {
+  const fault = faultIn(error)
+  if (fault?.code !== 'TIDEMARK_SCHEMA_CHANGED' && fault?.code !== 'TIDEMARK_SCHEMA_NEWER')
+    return undefined
+  return new TidemarkError({
+    code: fault.code,
+    what: 'The data of the last demonstration was made by another version of Tidemark',
+    mend: "'npm start -- --reset' or 'tidemark demo --reset' begins with new data.",
+    cause: error,
+  })
 }
 
 /** An error in one line. */
