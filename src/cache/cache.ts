@@ -8,6 +8,7 @@ import type { BreakerLimits } from './breaker.ts'
 import { Breaker } from './breaker.ts'
 import { blind, tooLate, unseen, untold } from './cache-errors.ts'
 import type { CacheEvent, CacheListener } from './cache-event.ts'
+import { Echoes } from './echoes.ts'
 import type { EntryAddress, EntryRequest, EntryTerms } from './entry-request.ts'
 import type { Explanation } from './explanation.ts'
 import { explainAbsent, explainMemory, explainShared } from './explanation.ts'
@@ -67,6 +68,7 @@ export class Cache {
   readonly #outbox: Outbox
   readonly #loader: Loader
   readonly #trail = new Trail()
+  readonly #echoes: Echoes
   /** Keeps readers who have something to fall back on away from a source that does not answer either. */
   readonly #source: Breaker
   #closed = false
@@ -74,6 +76,7 @@ export class Cache {
   constructor(parts: CacheParts) {
     this.#parts = parts
     this.#source = new Breaker(sourceLimits, parts.timing)
+    this.#echoes = new Echoes(parts.timing, 2 * (parts.lookMs + this.#bound()))
     this.#memory = new MemoryTier(parts.entriesMax, this.#ledger)
     this.#follower = new Follower(parts.journal, this.#ledger, parts, {
       onKey: (key, verb) => {
@@ -224,6 +227,7 @@ export class Cache {
     try {
       await within(timing, this.#outbox.spread(request), lookMs + this.#bound())
     } catch (error) {
+      this.#echoes.forget(request)
       throw error instanceof LateError ? untold(error) : error
     }
     this.tell({ event: 'invalidated', by: 'here', ...request })
@@ -433,7 +437,9 @@ export class Cache {
     return Number.isFinite(this.#parts.maxLagMs) ? this.#parts.maxLagMs : 0
   }
 
-  #invalidateHere({ keys, tags, verb }: InvalidationRequest): void {
+  #invalidateHere(request: InvalidationRequest): void {
+    const { keys, tags, verb } = request
+    this.#echoes.expect(request)
     for (const tag of tags) this.#ledger.invalidate(tag, verb)
     for (const key of keys) this.#invalidateKey(key, verb)
     for (const tag of tags) this.#trace('here', { of: { kind: 'tag', tag }, verb })
@@ -467,8 +473,9 @@ export class Cache {
 
   #tellNews({ complete, invalidations }: News): void {
     if (!complete) this.tell({ event: 'flushed' })
+    const others = this.#echoes.others(invalidations)
     for (const verb of ['remove', 'expire'] as const) {
-      const these = invalidations.filter((invalidation) => invalidation.verb === verb)
+      const these = others.filter((invalidation) => invalidation.verb === verb)
       if (these.length === 0) continue
       const tags = these.flatMap(({ of }) => (of.kind === 'tag' ? [of.tag] : []))
       const keys = these.flatMap(({ of }) => (of.kind === 'key' ? [of.key] : []))

@@ -1,3 +1,5 @@
+import type { TagName } from '../model/tag-name.ts'
+import { tagName } from '../model/tag-name.ts'
 import type { CacheEvent } from './cache-event.ts'
 
 /** A line for a log file, and how loud it is. */
@@ -6,8 +8,17 @@ export interface LogLine {
   readonly text: string
 }
 
-/** What a log file says of an event; null for what it leaves out. */
-export function logLine(event: CacheEvent): LogLine | null {
+/** So many names of one kind are a line each, or stand in one; of more only the number is told. */
+const namesMax = 20
+
+/** What a log file says of an event; nothing of what it leaves out. */
+export function logLines(event: CacheEvent): readonly LogLine[] {
+  if (event.event === 'invalidated') return invalidatedLines(event)
+  const line = logLine(event)
+  return line === null ? [] : [line]
+}
+
+function logLine(event: Exclude<CacheEvent, { readonly event: 'invalidated' }>): LogLine | null {
   switch (event.event) {
     case 'answered':
       return answeredLine(event)
@@ -27,13 +38,6 @@ export function logLine(event: CacheEvent): LogLine | null {
     }
     case 'warming':
       return warmingLine(event)
-    case 'invalidated': {
-      const what = [...event.keys, ...event.tags.map(told)].join(', ')
-      return {
-        level: 'info',
-        text: `Invalidated cache ${event.verb === 'expire' ? '(expired) ' : ''}${what}`,
-      }
-    }
     case 'invalidation_failed':
       return { level: 'error', text: `Cache invalidation: ${String(event.error)}` }
     case 'foreign_deleted':
@@ -76,8 +80,25 @@ function warmingLine(event: CacheEvent & { readonly event: 'warming' }): LogLine
   }
 }
 
-/** A tag as its pattern, where it is one. */
-function told(tag: string): string {
-  if (tag === 'all') return 'pattern: *'
-  return tag.startsWith('key:') ? `pattern: ${tag.slice('key:'.length)}:*` : `tag: ${tag}`
+/** Patterns and keys are what somebody looks for in a log: a line each. Tags come by the hundred, from tables. */
+function invalidatedLines(event: CacheEvent & { readonly event: 'invalidated' }): LogLine[] {
+  const named = event.tags.map(tagName)
+  const of = (what: TagName['what']): string[] =>
+    named.filter((each) => each.what === what).map(({ name }) => name)
+  const line = (text: string): LogLine => ({
+    level: 'info',
+    text: `Invalidated cache ${event.verb === 'expire' ? '(expired) ' : ''}${text}`,
+  })
+  const tags = of('tag')
+  return [
+    ...shortened(of('pattern')).map((pattern) => line(`pattern: ${pattern}`)),
+    ...shortened(of('tenant')).map((tenant) => line(`tenant: ${tenant}`)),
+    ...(tags.length === 0 ? [] : [line(`tag: ${shortened(tags).join(', ')}`)]),
+    ...shortened(event.keys).map(line),
+  ]
 }
+
+const shortened = (names: readonly string[]): readonly string[] =>
+  names.length <= namesMax
+    ? names
+    : [...names.slice(0, namesMax), `and ${names.length - namesMax} more`]

@@ -1,4 +1,4 @@
-import type { CacheEvent } from './cache-event.ts'
+import type { CacheEvent, EntryOwner } from './cache-event.ts'
 
 /** What was counted of some entries since the process began. */
 export interface CacheStats {
@@ -19,6 +19,8 @@ export interface CacheStats {
   readonly loadP99Ms: number | null
   /** When an entry was last stored, as ISO 8601; null if none was. */
   readonly lastUpdated: string | null
+  /** What was invalidated that has such entries: keys, tags and patterns, each time; of a tenant what names it. */
+  readonly invalidations: number
 }
 
 /** What became of the warmings of a kind. */
@@ -42,7 +44,6 @@ export interface KindStats extends CacheStats {
 
 /** What was counted in a cache: all in all, and by kind, and by tenant within it. */
 export interface CacheStatistics extends CacheStats {
-  readonly invalidations: number
   readonly entries: number
   readonly kinds: Readonly<Record<string, KindStats>>
 }
@@ -61,7 +62,12 @@ class Counter {
   #loads = 0
   #failures = 0
   #refused = 0
+  #invalidations = 0
   #updatedAt: Date | null = null
+
+  noteInvalidations(count: number): void {
+    this.#invalidations += count
+  }
 
   note(event: CacheEvent, now: () => Date): void {
     if (event.event === 'answered') this.#count[event.state] += 1
@@ -89,6 +95,7 @@ class Counter {
       loadP50Ms: this.#quantile(0.5),
       loadP99Ms: this.#quantile(0.99),
       lastUpdated: this.#updatedAt?.toISOString() ?? null,
+      invalidations: this.#invalidations,
     }
   }
 
@@ -138,6 +145,8 @@ interface KindCounters {
   readonly warming: WarmingCounter
 }
 
+type Invalidated = CacheEvent & { readonly event: 'invalidated' }
+
 const classOf = (ms: number): number =>
   Math.min(
     classesMax - 1,
@@ -149,16 +158,18 @@ export class Statistics {
   readonly #now: () => Date
   readonly #all = new Counter()
   readonly #kinds = new Map<string, KindCounters>()
-  #invalidations = 0
+  readonly #concerned: (event: Invalidated) => readonly EntryOwner[]
   #tenants = 0
 
-  constructor(now: () => Date) {
+  /** `concerned` says whose entries an invalidation names, once for each of its names. */
+  constructor(now: () => Date, concerned: (event: Invalidated) => readonly EntryOwner[]) {
     this.#now = now
+    this.#concerned = concerned
   }
 
   /** Counts an event. */
   note(event: CacheEvent): void {
-    if (event.event === 'invalidated') this.#invalidations += event.keys.length + event.tags.length
+    if (event.event === 'invalidated') this.#noteInvalidated(event)
     if (!('kind' in event)) return
     if (event.event === 'hit_rate') return
     if (event.event === 'warming') {
@@ -180,9 +191,17 @@ export class Statistics {
     })
     return {
       ...this.#all.read(),
-      invalidations: this.#invalidations,
       entries,
       kinds: Object.fromEntries(kinds),
+    }
+  }
+
+  #noteInvalidated(event: Invalidated): void {
+    this.#all.noteInvalidations(event.keys.length + event.tags.length)
+    for (const { kind, tenant } of this.#concerned(event)) {
+      const { all, tenants } = this.#ofKind(kind)
+      all.noteInvalidations(1)
+      if (tenant !== null) tenants.get(tenant)?.noteInvalidations(1)
     }
   }
 

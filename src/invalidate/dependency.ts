@@ -26,8 +26,8 @@ export interface SourceRule {
 /** Dependencies as they are worked with. */
 export interface Dependencies<Args extends readonly unknown[]> {
   readonly rules: readonly SourceRule[]
-  /** Whether a column is compared with the first argument, which is then the tenant unless something else is said. */
-  readonly byFirst: boolean
+  /** By source, the column that is compared with the first argument, which is then the tenant unless something else is said. */
+  readonly byFirst: ReadonlyMap<RelationName, string>
   readonly tagsOf: (args: Args) => Tag[]
 }
 
@@ -41,7 +41,11 @@ export function dependencies<Args extends readonly unknown[]>(
   const settled = entries.map(([name, rows]) => oneOf<Args>(relationOf(name), rows))
   return {
     rules: settled.map(({ rule }) => rule),
-    byFirst: entries.some(([, rows]) => typeof rows === 'string'),
+    byFirst: new Map(
+      entries.flatMap(([name, rows]) =>
+        typeof rows === 'string' ? [[relationOf(name), rows] as const] : [],
+      ),
+    ),
     tagsOf: (args) => settled.flatMap(({ tagsOf }) => tagsOf(args)),
   }
 }

@@ -1,6 +1,7 @@
 import { AssertionError } from 'node:assert'
 import type { CacheEvent } from '../cache/cache-event.ts'
 import type { AnswerState } from '../model/answer.ts'
+import { tagName } from '../model/tag-name.ts'
 
 /** What a cache did, for assertions of tests. */
 export interface CacheRecord {
@@ -32,7 +33,8 @@ export function recordCache(): CacheRecord {
         answers.set(event.key, event.state).set(event.kind, event.state)
       }
       if (event.event !== 'invalidated') return
-      for (const name of [...event.keys, ...event.tags.map(nameOf)]) names.add(name)
+      for (const name of [...event.keys, ...event.tags.map((tag) => tagName(tag).name)])
+        names.add(name)
     },
     invalidated: () => [...names],
     assertInvalidated(...expected) {
@@ -56,13 +58,6 @@ export function recordCache(): CacheRecord {
       answers.clear()
     },
   }
-}
-
-/** A tag as people write it: a pattern, or a name. */
-function nameOf(tag: string): string {
-  if (tag === 'all') return '*'
-  if (tag.startsWith('key:')) return `${tag.slice('key:'.length)}:*`
-  return tag.startsWith('tag:') ? tag.slice('tag:'.length) : tag
 }
 
 const list = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(', ')

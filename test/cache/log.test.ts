@@ -42,7 +42,8 @@ test('the log has the lines of the systems: hits, misses, stores with their TTL,
   await quotes.get(7)
   await cache.remove({ patterns: ['quotes:*'] })
   await cache.remove({ patterns: ['quotes:list:tenant_{id}:*'], with: { id: 7 } })
-  await cache.remove({ patterns: ['*'] })
+  await cache.remove({ patterns: ['*', 'estadisticas_ventas:*'], tags: ['a=b', 'c'] })
+  await cache.expire({ tenants: [7] })
   await sales.remove()
   const [key, quote] = [sales.key(), quotes.key(7)]
   expect(lines).toEqual([
@@ -54,6 +55,9 @@ test('the log has the lines of the systems: hits, misses, stores with their TTL,
     'INFO Invalidated cache pattern: quotes:*',
     'INFO Invalidated cache pattern: quotes:list:tenant_7:*',
     'INFO Invalidated cache pattern: *',
+    'INFO Invalidated cache pattern: estadisticas_ventas:*',
+    'INFO Invalidated cache tag: a=b, c',
+    'INFO Invalidated cache (expired) tenant: tenant_7',
     `INFO Invalidated cache ${key}`,
   ])
   expect(key).toMatch(/^electro_isla:estadisticas_ventas:/)
@@ -81,6 +85,37 @@ test('statistics say of each kind and tenant what was counted, and when it was l
       tenant_8: { hits: 0, misses: 1, hitRate: 0, lastUpdated: iso },
     },
   })
+})
+
+test('statistics count of each kind and tenant what was invalidated that it has entries of', async () => {
+  const cache = makeCache()
+  const depends = { dependsOn: { quotes: 'tenant_id', rates: 'currency', vat: {} } } as const
+  const kpis = cache.define('dashboard:kpis', (id: number) => id, { ...depends, tags: ['shown'] })
+  const reports = cache.define('dashboard:reports', () => 1, { dependsOn: ['quotes'] })
+  for (const tenant of [7, 8]) await kpis.get(tenant)
+  await reports.get()
+  const read = (): number[] => {
+    const { invalidations, kinds } = cache.getStats()
+    const [of, other] = [kinds['dashboard:kpis'], kinds['dashboard:reports']]
+    const tenants = [of?.tenants['tenant_7'], of?.tenants['tenant_8']]
+    return [invalidations, ...[of, ...tenants, other].map((each) => each?.invalidations ?? -1)]
+  }
+  const counted = async (invalidate: () => Promise<void>) => {
+    const before = read()
+    await invalidate()
+    return read().map((count, at) => count - (before[at] ?? 0))
+  }
+  const wrote = (table: string, row: object) => () =>
+    cache.wrote([{ table, rows: [{ ...row }], columns: null }])
+  expect(await counted(() => kpis.remove(7))).toEqual([1, 1, 1, 0, 0])
+  expect(await counted(() => cache.remove({ tenants: [7] }))).toEqual([1, 1, 1, 0, 0])
+  expect(await counted(() => cache.remove({ patterns: ['*'] }))).toEqual([1, 1, 0, 0, 1])
+  expect(await counted(() => cache.remove({ patterns: ['dashboard:*'] }))).toEqual([1, 1, 0, 0, 1])
+  const ofTenant = { patterns: ['dashboard:kpis:tenant_8:*'], tags: ['shown', 'unknown'] }
+  expect(await counted(() => cache.expire(ofTenant))).toEqual([3, 2, 0, 1, 0])
+  expect(await counted(wrote('quotes', { tenant_id: 8 }))).toEqual([2, 1, 0, 1, 1])
+  expect(await counted(wrote('rates', { currency: 'EUR' }))).toEqual([1, 1, 0, 0, 0])
+  expect(await counted(wrote('clients', { id: 1 }))).toEqual([0, 0, 0, 0, 0])
 })
 
 const rates = () =>

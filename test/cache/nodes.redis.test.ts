@@ -118,6 +118,34 @@ describe.each(Object.entries(clients))('nodes that share a Redis through %s', (_
   })
 })
 
+test('an invalidation is told and counted once by each node: by whom it came from, and as news by the others', async () => {
+  const told: string[] = []
+  const listening = (name: string) =>
+    node(undefined, {
+      onEvent: (event) => {
+        if (event.event === 'invalidated') told.push(`${name} ${event.by} ${event.tags.join()}`)
+      },
+    })
+  const [a, b] = [listening('a'), listening('b')]
+  for (const { thing } of [a, b]) await thing.get(7)
+  for (const tag of ['things', 'thing_7']) {
+    await a.cache.remove({ tags: [tag] })
+    await expect.poll(() => b.cache.getStats().invalidations).toBe(tag === 'things' ? 1 : 2)
+  }
+  await b.cache.remove({ tags: ['things'] })
+  await expect.poll(() => a.cache.getStats().invalidations).toBe(3)
+  expect(told.filter((line) => line.startsWith('a'))).toEqual([
+    'a here tag:things',
+    'a here tag:thing_7',
+    'a journal tag:things',
+  ])
+  expect(told.filter((line) => line.startsWith('b'))).toEqual([
+    'b journal tag:things',
+    'b journal tag:thing_7',
+    'b here tag:things',
+  ])
+})
+
 test('what one node sets all give, and none what was there before', async () => {
   const [a, b] = [node(), node()]
   await a.thing.get(7)

@@ -9,7 +9,7 @@ import type { Follower } from '../../cache/follower.ts'
 import type { Journal } from '../../cache/journal.ts'
 import { HitRates } from '../../cache/hit-rates.ts'
 import { localJournal } from '../../cache/local-journal.ts'
-import { logLine } from '../../cache/log-line.ts'
+import { logLines } from '../../cache/log-line.ts'
 import type { PostgresJournalOptions } from '../../cache/postgres-journal.ts'
 import { postgresJournal } from '../../cache/postgres-journal.ts'
 import type { RedisLink } from '../../cache/redis-link.ts'
@@ -20,6 +20,7 @@ import { SharedTier } from '../../cache/shared-tier.ts'
 import type { CacheStatistics } from '../../cache/statistics.ts'
 import { Statistics } from '../../cache/statistics.ts'
 import type { WarmingReport } from '../../cache/warming.ts'
+import type { DependentKind } from '../../invalidate/concerned.ts'
 import type { SourceRule } from '../../invalidate/dependency.ts'
 import type { NamedKind } from '../../invalidate/pattern.ts'
 import { parsePattern, patternTag, tagsInKey } from '../../invalidate/pattern.ts'
@@ -30,6 +31,7 @@ import { TidemarkError } from '../../model/errors.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidation.ts'
 import type { CacheOptions, KindOptions } from './cache-options.ts'
+import { concernedEntries } from './concerned-entries.ts'
 import type { Foreign, ForeignOptions } from './foreign.ts'
 import { Foreigners } from './foreign.ts'
 import type { Kind, Load } from './kind.ts'
@@ -143,12 +145,11 @@ const lookMs = 1_000
 export function createCache(options: CacheOptions): CacheManager {
   const { namespace, tenantForm = 'tenant_{}' } = options
   requireNamespace(namespace)
-  const statistics = new Statistics(() => new Date())
-  const kinds = new Map<string, NamedKind>()
-  const rules: SourceRule[] = []
+  const kinds = new Map<string, DependentKind>()
+  const statistics = new Statistics(() => new Date(), concernedEntries(namespace, kinds))
   const listener = listenerOf(options, statistics)
   const cache = new Cache(
-    partsOf(options, rules, (event) => {
+    partsOf(options, kinds, (event) => {
       warmer.hear(event)
       listener(event)
     }),
@@ -157,11 +158,12 @@ export function createCache(options: CacheOptions): CacheManager {
   const warmer = new Warmer({ namespace, cache, timing, clock: systemClock })
   const journalTells = options.database !== undefined
   const declared = options.onWrite ?? {}
-  const writes = new TableWrites({ cache, declared, kinds, rules, journalTells })
+  const writes = new TableWrites({ cache, declared, kinds, journalTells })
   const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
   const foreigners = new Foreigners(options, listener)
-  const queries = new Queries({ namespace, cache, url: options.database, ttlMs, timing, rules })
-  if (options.database !== undefined) kinds.set(queryKind, { kind: queryKind, tenantForm: null })
+  const { database: url } = options
+  const queries = new Queries({ namespace, cache, url, ttlMs, timing })
+  if (url !== undefined) kinds.set(queryKind, queries.kind)
   const invalidate = (verb: Verb, of: InvalidationOf): Promise<void> =>
     cache.invalidate(requestOf(verb, of, { tenantForm, kinds: [...kinds.values()] }))
   const code = invalidatesWith({
@@ -182,8 +184,7 @@ export function createCache(options: CacheOptions): CacheManager {
         ttlMs: own === undefined ? ttlMs : durationMs(own, `createCache.ttls['${name}']`),
       }
       const defined = defineKind(cache, surroundings, { name, load, options: kindOptions })
-      kinds.set(name, { kind: name, tenantForm: defined.hasTenants ? tenantForm : null })
-      rules.push(...defined.rules)
+      kinds.set(name, defined.named)
       if (defined.warm !== null) warmer.add(defined.warm)
       return defined.kind
     },
@@ -235,14 +236,15 @@ function requestOf(
 
 function partsOf(
   options: CacheOptions,
-  rules: readonly SourceRule[],
+  kinds: ReadonlyMap<string, DependentKind>,
   listener: (event: CacheEvent) => void,
 ): CacheParts {
   const { namespace, store, database, timing = systemTiming, random = Math.random } = options
   const link = store === undefined || store.kind === 'postgres' ? null : linkOf(store)
   const isAlone = link === null && database === undefined
   const maxLagMs = isAlone ? Infinity : durationMs(options.maxLag ?? '100ms', 'createCache.maxLag')
-  const own = lastingJournal(options, link, { maxLagMs, timing, wanted: () => rules })
+  const wanted = (): SourceRule[] => [...kinds.values()].flatMap(({ rules }) => rules)
+  const own = lastingJournal(options, link, { maxLagMs, timing, wanted })
   const journal = through(own, options)
   const shared =
     link !== null
@@ -300,8 +302,7 @@ function listenerOf(options: CacheOptions, statistics: Statistics) {
   const tell = (event: CacheEvent): void => {
     statistics.note(event)
     onEvent?.(event)
-    const line = log === undefined ? null : logLine(event)
-    if (line !== null) log?.[line.level](line.text)
+    if (log !== undefined) for (const { level, text } of logLines(event)) log[level](text)
   }
   return (event: CacheEvent): void => {
     tell(event)

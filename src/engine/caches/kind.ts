@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import type { Cache } from '../../cache/cache.ts'
 import type { Explanation } from '../../cache/explanation.ts'
 import type { EntryAddress, EntryRequest, Loaded } from '../../cache/entry-request.ts'
+import type { DependentKind } from '../../invalidate/concerned.ts'
 import { entryKey } from '../../invalidate/entry-key.ts'
-import type { Dependencies, SourceRule } from '../../invalidate/dependency.ts'
+import type { Dependencies } from '../../invalidate/dependency.ts'
 import { dependencies } from '../../invalidate/dependency.ts'
 import { tagsOfKey } from '../../invalidate/pattern.ts'
 import { namedTag } from '../../invalidate/tags.ts'
@@ -71,8 +72,8 @@ export interface KindSurroundings {
 /** A kind with what its cache has to know of it. */
 export interface DefinedKind<Args extends readonly unknown[], Value> {
   readonly kind: Kind<Args, Value>
-  readonly rules: readonly SourceRule[]
-  readonly hasTenants: boolean
+  /** The kind as invalidations name it. */
+  readonly named: DependentKind
   /** Null: nothing is loaded before somebody asks. */
   readonly warm: WarmKind | null
 }
@@ -95,7 +96,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
   const depends = dependencies<Args>(options.dependsOn ?? [])
   const { ttlMs, tenantForm } = surroundings
   const terms = termsOf(options, { ttlMs, place: `define('${name}')` })
-  const tenantIsFirst = options.tenant === undefined && depends.byFirst
+  const tenantIsFirst = options.tenant === undefined && depends.byFirst.size > 0
   const tenantOf = tenantIsFirst ? firstOf : options.tenant === false ? undefined : options.tenant
   const digest = digestOf(options.version ?? `${name} ${load.toString()}`)
   const { tags: named = [] } = options
@@ -161,7 +162,25 @@ export function defineKind<Args extends readonly unknown[], Value>(
     remove: (...args) => invalidate('remove', args),
     expire: (...args) => invalidate('expire', args),
   }
-  return { kind, rules: depends.rules, hasTenants: tenantOf !== undefined, warm }
+  const owned = tenantOf === undefined ? null : tenantForm
+  return { kind, named: namedKind(name, { named, depends, owned }), warm }
+}
+
+/** A kind as invalidations name it; `owned` is how its keys write a tenant, or null. */
+function namedKind<Args extends readonly unknown[]>(
+  kind: string,
+  {
+    named,
+    depends: { rules, byFirst },
+    owned,
+  }: {
+    readonly named: NonNullable<KindOptions<Args>['tags']>
+    readonly depends: Dependencies<Args>
+    readonly owned: string | null
+  },
+): DependentKind {
+  const tags = new Set(typeof named === 'function' ? [] : named.map(namedTag))
+  return { kind, tenantForm: owned, tags, rules, byFirst }
 }
 
 /** The tags of an entry before it is loaded: where they are the same for all entries of a kind, one list. */

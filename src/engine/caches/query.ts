@@ -9,6 +9,7 @@ import { queryReads } from '../../compile/query-reads.ts'
 import { selectText } from '../../compile/syntax/parse.ts'
 import type { QueryMeaning } from '../../define/understand-query.ts'
 import { readVersions, understandQuery } from '../../define/understand-query.ts'
+import type { DependentKind } from '../../invalidate/concerned.ts'
 import type { SourceRule } from '../../invalidate/dependency.ts'
 import { entryKey } from '../../invalidate/entry-key.ts'
 import { tagsOfKey } from '../../invalidate/pattern.ts'
@@ -71,8 +72,6 @@ export interface QueriesParts {
   readonly url: string | undefined
   readonly ttlMs: number
   readonly timing: Timing
-  /** Gets the rules that results rely on. */
-  readonly rules: SourceRule[]
 }
 
 /**
@@ -84,6 +83,16 @@ export interface QueriesParts {
 export class Queries {
   readonly #parts: QueriesParts
   readonly #plans = new Map<string, Promise<QueryPlan>>()
+  /** What results rely on, each once. */
+  readonly #rules: SourceRule[] = []
+  /** The kind that they are entries of. */
+  readonly kind: DependentKind = {
+    kind: queryKind,
+    tenantForm: null,
+    tags: new Set(),
+    rules: this.#rules,
+    byFirst: new Map(),
+  }
   #opened: Database | undefined
 
   constructor(parts: QueriesParts) {
@@ -192,7 +201,7 @@ export class Queries {
   }
 
   async #makePlan(sql: string): Promise<QueryPlan> {
-    const { namespace, rules } = this.#parts
+    const { namespace } = this.#parts
     const database = this.#database
     const text = await selectText(sql)
     const [row] = await database.query<{ rules: ToldRules | null }>(
@@ -206,7 +215,7 @@ export class Queries {
     for (const rule of dependences.on.map(ruleOf)) {
       const same = (other: SourceRule): boolean =>
         other.source === rule.source && other.columns.join() === rule.columns.join()
-      if (!rules.some(same)) rules.push(rule)
+      if (!this.#rules.some(same)) this.#rules.push(rule)
     }
     return { meaning, dependences }
   }

@@ -1,6 +1,5 @@
 import type { Cache } from '../../cache/cache.ts'
-import type { SourceRule } from '../../invalidate/dependency.ts'
-import type { NamedKind } from '../../invalidate/pattern.ts'
+import type { DependentKind } from '../../invalidate/concerned.ts'
 import { parsePattern } from '../../invalidate/pattern.ts'
 import type { TableWrite, WritePattern } from '../../invalidate/table-write.ts'
 import { tagsOfPattern, tagsOfWrite } from '../../invalidate/table-write.ts'
@@ -17,8 +16,7 @@ export interface TableWriteParts {
   readonly cache: Cache
   /** By table or model. */
   readonly declared: Readonly<Record<string, OnWrite>>
-  readonly kinds: ReadonlyMap<string, NamedKind>
-  readonly rules: readonly SourceRule[]
+  readonly kinds: ReadonlyMap<string, DependentKind>
   /** Whether the database tells of committed writes, whoever made them. */
   readonly journalTells: boolean
 }
@@ -54,7 +52,8 @@ export class TableWrites {
 
   /** Invalidates what these writes made untrue; resolves when this process cannot answer with it. Rejects never. */
   async outdate(writes: readonly TableWrite[]): Promise<void> {
-    const { cache, rules, journalTells } = this.#parts
+    const { cache, kinds, journalTells } = this.#parts
+    const rules = [...kinds.values()].flatMap((kind) => kind.rules)
     const tags = new Set<Tag>()
     const told = new Set<Tag>()
     for (const write of writes) {
