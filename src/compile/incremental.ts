@@ -17,6 +17,7 @@ import { functionName } from './syntax/functions.ts'
 import type { Recomputing } from './propose/indexes.ts'
 import { lookupsInStages } from './propose/indexes.ts'
 import { scalesOf } from './algebra/numeric-scale.ts'
+import { reduced } from './algebra/reduce.ts'
 import { parseQuery } from './syntax/parse.ts'
 import type { Output, Relation } from './algebra/relation.ts'
 import { clocksIn, columnsOf, inputsOf, relationsIn, scansIn } from './algebra/relation.ts'
@@ -42,7 +43,9 @@ export async function draftIncremental(
   const found = await boundWish(given)
   if (!('bound' in found)) return found
   const { wish, facts, bound } = found
-  const stages = stagesOf(bound, facts.setReturning)
+  const { fresh } = bound.binding
+  const relation = reduced(bound.relation, { facts, fresh })
+  const stages = stagesOf({ relation }, facts.setReturning)
   if (wish.query.timeDependent && stages.every(({ core }) => clocksIn(core).length === 0))
     return [{ reason: 'it asks the clock in a way that was not understood' }]
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
