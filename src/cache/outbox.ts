@@ -97,10 +97,9 @@ export class Outbox {
 
   async #seen(position: Position): Promise<void> {
     const { follower, shared } = this.#parts
-    while ((follower.place?.position ?? -1) < position) {
-      if (!(await follower.lookAgain())) return
-    }
-    await shared?.caughtUp()
+    const isTold = (follower.place?.position ?? -1) >= position
+    // One is enough: where it tells of less, the journal has begun anew, and everything is let go of.
+    if (isTold || (await follower.lookAgain())) await shared?.caughtUp()
   }
 }
 

@@ -4,23 +4,54 @@
  * An entry is text: `v` or `x` (expired), epoch, the position at its lease, the time of its lease, the number of its tags;
  * then one tag a line; then its payload. A tag is `removed at` and `expired at`, positions; a tag that is not there
  * counts as removed at the position where the store stands. `~head` is text: epoch, position, `floor` (the position before
- * which everything counts as removed) and stamp, with spaces between; so one MGET reads all that an entry is judged by.
+ * which everything counts as removed), stamp and, where the journal is here as well, the run of the server that has told of it last;
+ * with spaces between, so one MGET reads all that an entry is judged by.
  */
 
 /** Where the store stands; an empty one begins an epoch of its own. Tags nobody has met for a week are forgotten. */
 const place = `
 local tag_ms = 604800000
-local function stand(head, epoch, position, floor, stamp)
-  redis.call('set', head, string.format('%s %d %d %s', epoch, position, floor, stamp))
+local function stand(head, epoch, position, floor, stamp, run)
+  redis.call('set', head, string.format('%s %d %d %s %s', epoch, position, floor, stamp, run))
 end
 local function place(head, fresh)
   local known = redis.call('get', head)
   if not known then
-    stand(head, fresh, 0, 0, '-')
-    return fresh, 0, 0, '-'
+    stand(head, fresh, 0, 0, '-', '-')
+    return fresh, 0, 0, '-', '-'
   end
-  local epoch, position, floor, stamp = string.match(known, '^(%S+) (%d+) (%d+) (%S+)$')
-  return epoch, tonumber(position), tonumber(floor), stamp
+  local epoch, position, floor, stamp, run = string.match(known, '^(%S+) (%d+) (%d+) (%S+) (%S+)$')
+  return epoch, tonumber(position), tonumber(floor), stamp, run
+end
+`
+
+/**
+ * The run of the server: another one after each start, and on whoever is promoted. It may have less than the one before it has
+ * told of; nothing else says so, for what was lost nobody remembers who has not heard of it. '-': this user may not ask.
+ */
+const run = `
+local function run_now()
+  local told = redis.pcall('info', 'server')
+  return type(told) == 'string' and string.match(told, 'run_id:(%w+)') or '-'
+end
+`
+
+/**
+ * Begins an epoch where invalidations were lost, or may have been: nothing of before counts, and who has looked is not known. Where
+ * the journal stands, as `place` tells it, of a server that goes on or that begins so.
+ */
+const journalPlace = `${place}${run}
+local function begin(keys, fresh, position, server)
+  stand(keys.head, fresh, position, position, fresh, server)
+  redis.call('del', keys.seen, keys.log)
+  if position > 0 then redis.call('xadd', keys.log, position .. '-0', 'stamp', fresh, 'verb', 'remove') end
+  return fresh, position, position, fresh, server
+end
+local function journal_place(keys, fresh)
+  local epoch, position, floor, stamp, known = place(keys.head, fresh)
+  local server = run_now()
+  if server == '-' or server == known then return epoch, position, floor, stamp, known end
+  return begin(keys, fresh, position, server)
 end
 `
 
@@ -101,7 +132,9 @@ end
 local leased = 0
 if state == 'r' or ARGV[5] == '1' then
   local held = redis.call('get', KEYS[2])
-  if not held or string.sub(held, 1, #ARGV[3]) == ARGV[3] then
+  -- Of a lease of another epoch nothing would be stored: nobody waits for it.
+  local free = not held or string.sub(held, 1, #ARGV[3]) == ARGV[3] or not string.find(held, ' ' .. epoch .. ' ', 1, true)
+  if free then
     local lease = string.format('%s %s %d %.0f', ARGV[3], epoch, position, now)
     redis.call('set', KEYS[2], lease, 'px', ARGV[4])
     leased = 1
@@ -144,15 +177,16 @@ local epoch, position, floor = place(KEYS[1], ARGV[2])
 if epoch ~= ARGV[3] or position ~= tonumber(ARGV[4]) then return {epoch, position} end
 for i = 8, #ARGV, 4 do invalidate(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
 if ARGV[7] == '1' then floor = ARGV[6] end
-stand(KEYS[1], ARGV[5], ARGV[6], floor, '-')
+stand(KEYS[1], ARGV[5], ARGV[6], floor, '-', '-')
 return {ARGV[5], tonumber(ARGV[6])}
 `
 
-/** KEYS head, log; ARGV prefix, fresh epoch, log length, stamp, verb, (kind, name)… */
-export const appendScript: string = `${place}${invalidate}
-local epoch, position, floor = place(KEYS[1], ARGV[2])
+/** KEYS head, log, seen; ARGV prefix, fresh epoch, log length, stamp, verb, (kind, name)… */
+export const appendScript: string = `${journalPlace}${invalidate}
+local keys = {head = KEYS[1], log = KEYS[2], seen = KEYS[3]}
+local epoch, position, floor, _, run = journal_place(keys, ARGV[2])
 position = position + 1
-stand(KEYS[1], epoch, position, floor, ARGV[4])
+stand(KEYS[1], epoch, position, floor, ARGV[4], run)
 local fields = {'stamp', ARGV[4], 'verb', ARGV[5]}
 for i = 6, #ARGV, 2 do
   invalidate(ARGV[1], position, ARGV[5], ARGV[i], ARGV[i + 1])
@@ -165,43 +199,47 @@ return {epoch, position}
 `
 
 /**
- * KEYS head, log, seen; ARGV fresh epoch, node, since or '', stamp of since.
+ * KEYS head, log, seen; ARGV fresh epoch, node, since or '', stamp of since, epoch of since.
  *
- * A stamp tells two invalidations of one position apart: a server that lost the last ones gives their positions again.
+ * A stamp tells two invalidations of one position apart: a server that lost the last ones gives their positions again. Where that is
+ * seen an epoch begins: entries that were invalidated by what is lost are here again.
  * What is noted as seen is what the node had taken in when it asked; one that looks for the first time has nothing.
  */
-export const lookScript: string = `${place}${clock}
-local epoch, position, floor, stamp = place(KEYS[1], ARGV[1])
-redis.call('zadd', KEYS[3], 'nx', now_ms(), '~since')
-if ARGV[3] == '' then
-  redis.call('zadd', KEYS[3], position, ARGV[2])
-  return {epoch, position, stamp, 1, {}}
-end
-local since = tonumber(ARGV[3])
-local news, known = {}, false
-if since == position then
-  known = stamp == ARGV[4]
-elseif since < position then
-  news = redis.call('xrange', KEYS[2], ARGV[3] .. '-0', '+')
-  if since == 0 then
-    known = true
-  elseif news[1] and news[1][1] == since .. '-0' then
-    known = table.remove(news, 1)[2][2] == ARGV[4]
+export const lookScript: string = `${journalPlace}${clock}
+local keys = {head = KEYS[1], log = KEYS[2], seen = KEYS[3]}
+local epoch, position, floor, stamp, run = journal_place(keys, ARGV[1])
+local function look()
+  if ARGV[3] == '' then return position, {} end
+  local since = tonumber(ARGV[3])
+  if since == position and stamp == ARGV[4] then return since, {} end
+  local lost = since >= position
+  if since < position then
+    local news = redis.call('xrange', KEYS[2], ARGV[3] .. '-0', '+')
+    local first = news[1] and news[1][1] == since .. '-0' and table.remove(news, 1)
+    lost = first and first[2][2] ~= ARGV[4]
+    local known = first or since == 0
+    if known and not lost and since >= floor and news[1] and news[1][1] == (since + 1) .. '-0' then return since, news end
   end
-  known = known and since >= floor and news[1] and news[1][1] == (since + 1) .. '-0'
+  if lost and ARGV[5] == epoch then
+    epoch, position, floor, stamp = begin(keys, ARGV[1], math.max(position, since), run)
+  end
+  return -1, {}
 end
-redis.call('zadd', KEYS[3], known and since or -1, ARGV[2])
-if not known then return {epoch, position, stamp, 0, {}} end
-return {epoch, position, stamp, 1, news}
+local seen, news = look()
+redis.call('zadd', KEYS[3], 'nx', now_ms(), '~since')
+redis.call('zadd', KEYS[3], seen, ARGV[2])
+return {epoch, position, stamp, seen < 0 and 0 or 1, news}
 `
 
 /**
- * KEYS seen; ARGV position, lag ms. How many nodes have not come so far, or 1 where that is not known: what is noted of nodes
- * may have been forgotten, by a server that began anew or had no room, so it counts only after every node has looked again.
+ * KEYS seen, head; ARGV position, lag ms. How many nodes have not come so far, or 1 where that is not known: what is noted of nodes
+ * may have been forgotten, by a server that began anew, took over or had no room, so it counts only after every node has looked again.
  */
-export const unseenScript: string = `${clock}
+export const unseenScript: string = `${clock}${run}
 local since = redis.call('zscore', KEYS[1], '~since')
 if not since or now_ms() - tonumber(since) < tonumber(ARGV[2]) then return 1 end
+local known, server = string.match(redis.call('get', KEYS[2]) or '', '(%S+)$'), run_now()
+if server ~= '-' and server ~= known then return 1 end
 return redis.call('zcount', KEYS[1], '-inf', '(' .. ARGV[1])`
 
 /** KEYS entry, head; ARGV prefix, fresh epoch, tags…: how an entry stands to tags that it does not bear itself. */

@@ -172,31 +172,32 @@ export function redisJournal(
 ): Journal {
   const names = namesOf(namespace)
   const node = randomUUID()
-  let last = { position: 0, stamp: '' }
+  const { head, log, seen } = names
+  let last = { epoch: '', position: 0, stamp: '' }
   return {
     async look(since) {
-      const stamp = since === last.position ? last.stamp : ''
-      const words = [randomUUID(), node, since ?? '', stamp]
-      const reply = await run(link, scripts.look, [names.head, names.log, names.seen], words)
+      const { epoch, stamp } = since === last.position ? last : { epoch: '', stamp: '' }
+      const words = [randomUUID(), node, since ?? '', stamp, epoch]
+      const reply = await run(link, scripts.look, [head, log, seen], words)
       const news = newsOf(listOf(reply))
-      last = { position: news.position, stamp: textOf(listOf(reply)[2]) }
+      last = { epoch: news.epoch, position: news.position, stamp: textOf(listOf(reply)[2]) }
       return news
     },
     hearsBack: true,
     async append({ verb, tags, keys }: InvalidationRequest) {
       const what = [...tags.flatMap((tag) => ['t', tag]), ...keys.flatMap((key) => ['k', key])]
       const words = [names.prefix, randomUUID(), logMax, randomUUID(), verb, ...what]
-      const reply = listOf(await run(link, scripts.append, [names.head, names.log], words))
+      const reply = listOf(await run(link, scripts.append, [head, log, seen], words))
       return placeOf(reply).position
     },
     async settled(position) {
       const until = timing.now() + maxLagMs
       for (let waitMs = 1; timing.now() < until; waitMs = Math.min(waitMs * 2, 10)) {
-        if ((await run(link, scripts.unseen, [names.seen], [position, maxLagMs])) === 0) return
+        if ((await run(link, scripts.unseen, [seen, head], [position, maxLagMs])) === 0) return
         await passing(timing, waitMs)
       }
       // Who has not looked by now answers nothing before it has, and is then noted again.
-      await link.send(['zremrangebyscore', names.seen, '-inf', `(${position}`])
+      await link.send(['zremrangebyscore', seen, '-inf', `(${position}`])
     },
     snapshot: () => Promise.resolve(null),
     onHint: (listener) => link.subscribe(names.news, listener),

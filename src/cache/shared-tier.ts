@@ -75,6 +75,8 @@ export class SharedTier {
   readonly #breaker: Breaker
   /** When this node has loaded what the store may not have, oldest first. */
   readonly #ahead = new Map<EntryKey, number>()
+  /** The furthest place that the store has told of: one that tells of less has lost what it had. */
+  #told: JournalPlace | undefined
   /** Calls that nobody waits for. */
   readonly #behind = new Set<Promise<unknown>>()
   #following: Promise<void> = Promise.resolve()
@@ -94,7 +96,7 @@ export class SharedTier {
     return this.#breaker
       .attempt(() => glance(key, tags), Math.min(callMs, terms.hardMs))
       .then((answer) => {
-        if (answer === null || answer.entry === null || !isAtLeast(answer, seen)) return null
+        if (answer === null || answer.entry === null || !this.#isBelieved(answer, seen)) return null
         return this.#ahead.has(key) ? null : foundEntry(answer.entry)
       })
   }
@@ -209,10 +211,20 @@ export class SharedTier {
         this.#parts.callMs,
       )
       if (answer === null) this.#parts.onUnreachable()
-      if (answer === null || isAtLeast(answer, seen)) return answer
+      if (answer === null || this.#isBelieved(answer, seen)) return answer
       await this.#bringTogether(answer, seen)
     }
+    this.#told = undefined
     return null
+  }
+
+  /** Whether a place of the store is not before what this node has seen, nor before what the store has told it. */
+  #isBelieved(place: JournalPlace, seen: JournalPlace): boolean {
+    const told = this.#told
+    if (!isAtLeast(place, seen)) return false
+    const { epoch, position } = place
+    if (told?.epoch !== epoch || told.position < position) this.#told = { epoch, position }
+    return told?.epoch !== epoch || told.position <= position
   }
 
   /** The store and this node stand apart. Who is behind is taken along. */
@@ -268,11 +280,21 @@ const nothing = Promise.resolve(null)
 const isAtLeast = (place: JournalPlace, seen: JournalPlace): boolean =>
   place.epoch === seen.epoch && place.position >= seen.position
 
-/** Null: stored by a version that wrote otherwise; it is loaded anew. */
+/** Null: stored by a version that wrote otherwise; it is loaded anew. The server that tells the age may be another one than at its lease. */
 function foundEntry({ payload, tags, ageMs, standing }: SharedEntry): SharedFind | null {
   const content = decodePayload(payload)
   if (content === null) return null
   const { value, ttlMs, loadMs, tidemark, node } = content
   const fresh = standing === 'valid'
-  return { kind: 'entry', value, tags, ageMs, ttlMs, loadMs, fresh, tidemark, node }
+  return {
+    kind: 'entry',
+    value,
+    tags,
+    ageMs: Math.max(0, ageMs),
+    ttlMs,
+    loadMs,
+    fresh,
+    tidemark,
+    node,
+  }
 }

@@ -11,6 +11,8 @@ export interface CuttableNetwork {
   readonly cut: () => void
   /** New connections get through. Frozen ones stay as they are: nobody remembers them. */
   readonly mend: () => void
+  /** Connections are reset; new ones get through to another server. */
+  readonly leadTo: (url: string) => void
   /** Connections that were made so far. */
   readonly made: () => number
   readonly close: () => Promise<void>
@@ -18,7 +20,7 @@ export interface CuttableNetwork {
 
 /** Opens such a way to the server of a URL. */
 export async function cuttableNetwork(url: string): Promise<CuttableNetwork> {
-  const target = new URL(url)
+  let target = new URL(url)
   let state: 'whole' | 'frozen' | 'cut' = 'whole'
   let made = 0
   const sockets = new Set<Socket>()
@@ -59,6 +61,10 @@ export async function cuttableNetwork(url: string): Promise<CuttableNetwork> {
     },
     mend() {
       state = 'whole'
+    },
+    leadTo(other) {
+      target = new URL(other)
+      for (const socket of sockets) socket.resetAndDestroy()
     },
     made: () => made,
     async close() {

@@ -15,6 +15,8 @@ export interface TestRedis {
   /** Lets it stand still, its connections open, and lets it go on. */
   readonly freeze: () => void
   readonly thaw: () => void
+  /** Becomes a replica of another one, or a primary with what it has by then. */
+  readonly follow: (primary: string | null) => Promise<void>
   readonly stop: () => Promise<void>
 }
 
@@ -38,14 +40,28 @@ export async function startRedis(): Promise<TestRedis> {
     },
     freeze: () => void server.kill('SIGSTOP'),
     thaw: () => void server.kill('SIGCONT'),
+    async follow(primary) {
+      const of = primary === null ? null : new URL(primary)
+      const client = await createClient({ url }).connect()
+      await client.sendCommand(['replicaof', of?.hostname ?? 'no', of?.port ?? 'one'])
+      client.destroy()
+    },
     stop: kill,
   }
 }
 
+/** Keeps nothing on disk, nor takes what it replicates by way of one, and has a replica wait for nothing. */
+const inMemory = [
+  ['--save', ''],
+  ['--appendonly', 'no'],
+  ['--repl-diskless-load', 'on-empty-db'],
+  ['--repl-diskless-sync-delay', '0'],
+].flat()
+
 async function started(port: number, url: string): Promise<ChildProcess> {
   const server = spawn(
     'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    [...inMemory, '--port', String(port), '--bind', '127.0.0.1'],
     { stdio: 'ignore' },
   )
   const client = createClient({ url, socket: { reconnectStrategy: 20 } })

@@ -19,12 +19,15 @@ export type RaceCommand = (words: readonly (string | Buffer)[], nowMs: number) =
 const clockKey = '~race:clock'
 const ownClock = "redis.call('time')"
 const clockOfHistory = `{ 0, redis.call('get', '${clockKey}') * 1000 }`
+const runKey = '~race:run'
+const ownRun = "redis.pcall('info', 'server')"
+const runOfHistory = `'run_id:' .. (redis.call('get', '${runKey}') or '0')`
 
-/** The scripts by their digests, with the clock of a history in place of the server's. */
+/** The scripts by their digests, with the clock and the run of a history in place of the server's. */
 const byDigest = new Map(
   Object.values(scripts).map((text) => [
     createHash('sha1').update(text).digest('hex'),
-    text.replaceAll(ownClock, clockOfHistory),
+    text.replaceAll(ownClock, clockOfHistory).replaceAll(ownRun, runOfHistory),
   ]),
 )
 
@@ -45,4 +48,29 @@ export function raceCommands(client: Client): RaceCommand {
     ])
     return answer
   }
+}
+
+/** What a replica has got of a namespace, as far as it has come. */
+export type Replica = readonly (readonly [key: string, leftMs: number, content: Buffer])[]
+
+/** Has a replica come as far as its primary. */
+export async function replicated(client: Client, namespace: string): Promise<Replica> {
+  const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+  const keys = await client.keys(`${namespace}:*`)
+  return Promise.all(
+    keys.map(async (key) => {
+      const [leftMs, content] = await Promise.all([client.pTTL(key), bytes.dump(key)])
+      return [key, Math.max(0, leftMs), content] as const
+    }),
+  )
+}
+
+/** Has a replica be the primary from here on: what it has not got has never been, and the server is another run. */
+export async function promoted(client: Client, namespace: string, replica: Replica): Promise<void> {
+  const keys = await client.keys(`${namespace}:*`)
+  const step = client.multi().incr(runKey)
+  if (keys.length > 0) step.del(keys)
+  for (const [key, leftMs, content] of replica)
+    step.addCommand(['RESTORE', key, String(leftMs), content])
+  await step.exec()
 }

@@ -4,8 +4,8 @@ import { createCache } from '../../engine/caches/create-cache.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
 import type { RaceNode, RacePlay, RaceStage, RaceSubject, RaceValue } from './play-history.ts'
 import { pick } from '../../base/dice.ts'
-import type { Client } from './race-commands.ts'
-import { connected, raceCommands } from './race-commands.ts'
+import type { Client, Replica } from './race-commands.ts'
+import { connected, promoted, raceCommands, replicated } from './race-commands.ts'
 import type { RedisFaults, RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 
@@ -73,7 +73,7 @@ function playOn(
   }
 }
 
-/** Time passes, and Redis forgets some of what it keeps of a namespace. */
+/** Time passes, Redis forgets some of what it keeps of a namespace, and fails over to a replica that lags behind. */
 export function upsetsOf(
   { scheduler, dice }: Pick<RaceStage, 'scheduler' | 'dice'>,
   namespace: string,
@@ -83,6 +83,7 @@ export function upsetsOf(
     const keys = await scheduler.real(() => client.keys(`${namespace}:${pattern}`))
     if (keys.length > 0) await scheduler.real(() => client.del(pick(dice, keys.toSorted())))
   }
+  let replica: Replica = []
   return [
     () => scheduler.pass(dice() * 300),
     () => scheduler.pass(dice() * 20),
@@ -90,6 +91,10 @@ export function upsetsOf(
     () => forget('thing:*'),
     () => forget('~lease:*'),
     () => forget('~*'),
+    async () => {
+      replica = await scheduler.real(() => replicated(client, namespace))
+    },
+    () => scheduler.real(() => promoted(client, namespace, replica)),
   ]
 }
 
