@@ -260,7 +260,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp set
       when 'fresh' then case when f.staleness_ms = 0 then 'The view reflects every commit. No action needed.'
                              else 'The view is within its target. No action needed.' end
       when 'never_populated' then format('Refresh it once: call tidemark.run(%L)', f.view)
-      when 'unknown' then case when f.reason like 'gap:%' or f.reason like 'not_refreshed:%'
+      when 'unknown' then case when f.reason like any (array['gap:%', 'not_refreshed:%', 'verification_failed:%'])
                                then format('Refresh it: call tidemark.run(%L)', f.view)
                                else 'See the reason, and run tidemark plan.' end
       else case when f.quarantine_reason is not null then format('Mend the cause, then: select tidemark.resume(%L)', f.view)

@@ -16,7 +16,16 @@ comment on column tidemark.refresh_group.not_before is 'after a failure: no atte
 alter table tidemark.view_state add column checked_at timestamptz;
 alter table tidemark.view_state add column check_ms double precision;
 comment on column tidemark.view_state.check_ms is 'what the refresh took that last compared the view with its query';
+alter table tidemark.view_state add column groups_checked bigint not null default 0;
+alter table tidemark.view_state add column group_check_ms double precision;
+alter table tidemark.view_state add column check_credit_ms double precision not null default 0;
+alter table tidemark.view_state add column check_from tid not null default '(0,0)';
+comment on column tidemark.view_state.group_check_ms is 'what it last took to compare some groups; infinity where none can be computed alone';
+comment on column tidemark.view_state.check_credit_ms is 'a twentieth of what refreshes took, less what comparing groups took: below 0 they do not';
+comment on column tidemark.view_state.check_from is 'after this row the next one is looked for that is compared though nothing touched it';
 alter table tidemark.run add column changes bigint;
+alter table tidemark.run add column groups_checked bigint;
+comment on column tidemark.run.groups_checked is 'groups that were compared each for itself; null where none were';
 comment on column tidemark.run.changes is 'how many changes of sources were read; null where nobody counted';
 alter table tidemark.request add column stop_status text;
 alter table tidemark.request add column stop_reason text;
@@ -238,7 +247,7 @@ end $$;
 
 create type tidemark.outcome as (
   skipped boolean, rows_total bigint, rows_inserted bigint, rows_updated bigint, rows_deleted bigint, differing bigint,
-  method text, snapshot pg_snapshot, changes bigint);
+  method text, snapshot pg_snapshot, changes bigint, groups_checked bigint);
 
 -- Refreshes one view in the caller's transaction, whose locks are held: rows, tidemark and state. With `since`, the snapshot
 -- that its rows reflect, it is kept up from its changes, and finds out by itself that there are none; the others are asked first.
@@ -248,18 +257,26 @@ declare
   snap pg_snapshot := tidemark.snapshot_now();
   since_as_of timestamptz;
   moves boolean;
+  -- compares the view with its query: as a whole; by some of its groups
   looks boolean;
+  samples tid;
+  checked jsonb;
+  checked_ms double precision;
   program record;
   began timestamptz;
   took_ms double precision;
   done tidemark.outcome;
 begin
-  -- What is checked as a whole is checked so seldom that it takes a twentieth of the time.
-  select s.computed_as_of,
-         v.verify = 'full' or v.verify = 'sample'
-           and coalesce(clock_timestamp() > s.checked_at + 20 * s.check_ms * interval '1 millisecond', true)
-    into since_as_of, looks
-    from tidemark.view_state s where s.view = v.name;
+  -- What is checked as a whole is checked so seldom that it takes a twentieth of the time; a five-hundredth where groups are
+  -- checked between. Groups are, unless to compute some takes half as long as to compute all.
+  select s.computed_as_of, v.verify = 'full' or v.verify = 'sample'
+           and coalesce(clock_timestamp() > s.checked_at + p.pause * s.check_ms * interval '1 millisecond', true),
+         case when v.verify = 'sample' and since is not null and exact and p.groups and s.check_credit_ms >= 0 then s.check_from end
+    into since_as_of, looks, samples
+    from tidemark.view_state s
+   cross join lateral (select coalesce(s.group_check_ms < greatest(50, s.check_ms / 2), true) as groups) g
+   cross join lateral (select g.groups, case when g.groups and s.groups_checked > 0 then 500 else 20 end as pause) p
+   where s.view = v.name;
   if not found then
     insert into tidemark.view_state (view) values (v.name);
     looks := v.verify <> 'off';
@@ -279,16 +296,24 @@ begin
   end if;
   -- What moves with time is kept up from the now() for which it was computed; as_of will not do, it never goes back.
   moves := v.time_dependent and v.strategy = 'incremental';
-  perform set_config('tidemark.changes', '', true);
+  perform set_config('tidemark.changes', '', true), set_config('tidemark.checked', '', true),
+          set_config('tidemark.check', case when looks then '' else coalesce(samples::text, '') end, true);
   began := clock_timestamp();
   execute format('select * from %s($1, $2%s)', v.maintain, case when moves then ', $3' else '' end) into program
   using looks, since, since_as_of;
   done.changes := nullif(current_setting('tidemark.changes'), '')::bigint;
+  checked := nullif(current_setting('tidemark.checked'), '')::jsonb;
   if v.presentation = 'table' then
     program.differing := tidemark.present(v.name, looks or force, program.differing);
   end if;
   took_ms := extract(epoch from clock_timestamp() - began) * 1000;
-  done.skipped := program.method in ('incremental', 'partition') and not force and program.differing is null
+  if checked is not null then
+    checked_ms := (checked->>'ms')::double precision;
+    took_ms := took_ms - checked_ms;
+    done.groups_checked := nullif((checked->>'groups')::bigint, 0);
+  end if;
+  done.skipped := program.method in ('incremental', 'partition') and not force
+                  and (program.differing is null or checked is not null and program.differing = 0)
                   and program.rows_inserted + program.rows_updated + program.rows_deleted = 0;
   done.method := program.method;
   done.rows_inserted := program.rows_inserted;
@@ -305,6 +330,12 @@ begin
          checks = s.checks + (program.differing is not null)::int,
          checked_at = case when looks then clock_timestamp() else s.checked_at end,
          check_ms = case when looks then took_ms else s.check_ms end,
+         groups_checked = s.groups_checked + coalesce(done.groups_checked, 0),
+         group_check_ms = case when (checked->>'failed')::boolean then 'infinity'
+                               -- Who never tries again would never learn that it has become cheaper.
+                               when looks then s.group_check_ms * 0.9 else coalesce(checked_ms, s.group_check_ms) end,
+         check_credit_ms = least(0, s.check_credit_ms + took_ms / 20 - coalesce(checked_ms, 0)),
+         check_from = coalesce((checked->>'place')::tid, s.check_from),
          mismatches = s.mismatches + (coalesce(program.differing, 0) > 0)::int,
          let_go_reason = case when program.differing > 0 and (moves or not v.time_dependent) and exact
                               then format('verification_failed: %s rows differ from the query', program.differing) end,
@@ -312,6 +343,10 @@ begin
                             then s.changed_xid else pg_current_xact_id() end
    where s.view = v.name
   returning s.row_count into done.rows_total;
+  if program.differing > 0 and (moves or not v.time_dependent) and exact then
+    raise warning '% differed from its query in % rows', v.name, program.differing
+      using hint = 'The next tick has it computed afresh.';
+  end if;
   if program.differing is null and (done.method = 'diff' or done.changes >= 100) and v.strategy <> 'full' then
     perform tidemark.learn(v.name, done, took_ms);
   end if;
@@ -359,7 +394,7 @@ begin
            strategy = case when done.method not in ('incremental', 'partition') then 'full' else r.strategy end,
            method = coalesce(done.method, r.method),
            rows_total = done.rows_total, rows_inserted = done.rows_inserted, rows_updated = done.rows_updated,
-           rows_deleted = done.rows_deleted, changes = done.changes, differing = done.differing, snapshot = done.snapshot, as_of = now()
+           rows_deleted = done.rows_deleted, changes = done.changes, differing = done.differing, groups_checked = done.groups_checked, snapshot = done.snapshot, as_of = now()
      where r.request_id = q.request_id and r.view = v.name and r.status = 'running';
     if not done.skipped then refreshed := refreshed + 1; end if;
   end loop;
@@ -749,5 +784,5 @@ create view tidemark.refresh_metrics as
 create view tidemark.runs as
   select run_id, view as view_name, status, coalesce(error, reason) as message, trigger_type, triggered_by, strategy, method,
          requested_at, started_at, finished_at, duration_ms, rows_total, rows_inserted, rows_updated, rows_deleted,
-         differing, waited_for, worker, changes
+         differing, waited_for, worker, changes, groups_checked
   from tidemark.run;

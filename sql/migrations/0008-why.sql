@@ -39,7 +39,7 @@ begin
     'last', (
       select to_jsonb(r) from (
         select d.run_id, d.status, d.trigger_type, d.triggered_by, d.reasons, d.oldest_commit_at, d.requested_at, d.started_at,
-               d.finished_at, d.duration_ms, d.rows_total, d.rows_inserted, d.rows_updated, d.rows_deleted, d.changes, d.method, d.differing,
+               d.finished_at, d.duration_ms, d.rows_total, d.rows_inserted, d.rows_updated, d.rows_deleted, d.changes, d.method, d.differing, d.groups_checked,
                d.waited_for, d.worker, coalesce(d.error, d.reason) as message
           from tidemark.run d where d.view = v.name and d.status not in ('running', 'queued')
          order by d.run_id desc limit 1) r),

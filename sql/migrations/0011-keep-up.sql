@@ -88,18 +88,19 @@ begin
          rows_updated = coalesce(r.rows_updated, 0) + coalesce(done.rows_updated, 0),
          rows_deleted = coalesce(r.rows_deleted, 0) + coalesce(done.rows_deleted, 0),
          changes = coalesce(r.changes, 0) + coalesce(done.changes, 0),
-         differing = greatest(r.differing, done.differing), snapshot = done.snapshot, as_of = now()
+         differing = greatest(r.differing, done.differing),
+         groups_checked = nullif(coalesce(r.groups_checked, 0) + coalesce(done.groups_checked, 0), 0), snapshot = done.snapshot, as_of = now()
    where r.run_id = (select x.run_id from tidemark.run x where x.view = v.name order by x.run_id desc limit 1)
      and r.triggered_by = 'eager' and r.status = 'completed' and r.worker = tell_kept_up.worker
      and r.method = done.method and r.started_at > now() - interval '10 seconds';
   if found then return; end if;
   insert into tidemark.run (group_name, view, trigger_type, triggered_by, status, strategy, method, worker, pid, started_at,
                             finished_at, duration_ms, busy_ms, rows_total, rows_inserted, rows_updated, rows_deleted, changes,
-                            differing, snapshot, as_of)
+                            differing, groups_checked, snapshot, as_of)
   values (v.group_name, v.name, 'target', 'eager', 'completed',
           case when done.method in ('incremental', 'partition') then done.method else 'full' end, done.method, worker, pg_backend_pid(), began,
           clock_timestamp(), ms::bigint, ms, done.rows_total, done.rows_inserted, done.rows_updated, done.rows_deleted,
-          done.changes, done.differing, done.snapshot, now());
+          done.changes, done.differing, done.groups_checked, done.snapshot, now());
 end $$;
 
 -- Looks after eager groups for a while: at top level only. Engines call it again and again; any number may.

@@ -29,6 +29,8 @@ export interface HistoryRun {
   readonly rowsUpdated: number | null
   readonly rowsDeleted: number | null
   readonly differing: number | null
+  /** Groups that were compared each for itself; null: none. */
+  readonly groupsChecked: number | null
   readonly waitedFor: string | null
   readonly worker: string | null
   readonly message: string | null
@@ -58,7 +60,8 @@ const runColumns = `
   run_id as id, view_name as view, status, trigger_type as "triggerType", triggered_by as "triggeredBy",
   strategy, method, requested_at as "requestedAt", started_at as "startedAt", finished_at as "finishedAt",
   duration_ms as "durationMs", rows_total as "rowsTotal", rows_inserted as "rowsInserted",
-  rows_updated as "rowsUpdated", rows_deleted as "rowsDeleted", differing, waited_for as "waitedFor",
+  rows_updated as "rowsUpdated", rows_deleted as "rowsDeleted", differing, groups_checked as "groupsChecked",
+  waited_for as "waitedFor",
   worker, message`
 
 const inPeriod = `started_at >= now() - $1 * interval '1 millisecond' and ($2::text is null or view_name = $2)`

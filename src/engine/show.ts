@@ -23,6 +23,8 @@ export interface ViewDetails {
   readonly budgetSecondsPerHour: number | null
   readonly verify: string
   readonly checks: number
+  /** Groups that were compared each for itself. */
+  readonly groupsChecked: number
   readonly mismatches: number
   readonly refreshRoles: readonly string[]
   readonly refreshesPerHour: number | null
@@ -80,7 +82,7 @@ export async function readView(database: Queryable, view: RelationName): Promise
               where format('"%s"."%s"', replace(n.nspname, '"', '""'), replace(c.relname, '"', '""')) = v.state) as "stateBytes",
             v.business_target as "businessTarget", v.very_stale_ms as "veryStaleMs",
             v.budget_seconds_per_hour::float8 as "budgetSecondsPerHour", v.verify,
-            coalesce(s.checks, 0) as checks, coalesce(s.mismatches, 0) as mismatches,
+            coalesce(s.checks, 0) as checks, coalesce(s.groups_checked, 0) as "groupsChecked", coalesce(s.mismatches, 0) as mismatches,
             v.refresh_roles as "refreshRoles", v.refreshes_per_hour as "refreshesPerHour",
             v.fallback, v.time_dependent as "timeDependent", v.declared_at as "declaredAt"
        from tidemark.view v left join tidemark.view_state s on s.view = v.name where v.name = $1`,

@@ -58,6 +58,8 @@ export interface EndedRun {
   readonly method: string
   /** Rows that differed from the query when the refresh compared itself; null: it did not. */
   readonly differing: number | null
+  /** Groups that were compared each for itself; null: none, but the whole if there is a difference to tell. */
+  readonly groupsChecked: number | null
   readonly waitedFor: string | null
   readonly worker: string | null
   readonly message: string | null
@@ -144,6 +146,7 @@ interface WhyJson {
     readonly changes: number | null
     readonly method: string
     readonly differing: number | null
+    readonly groups_checked: number | null
     readonly waited_for: string | null
     readonly worker: string | null
     readonly message: string | null
@@ -240,6 +243,7 @@ const lastOf = ({ last }: WhyJson): EndedRun | null =>
     changes: last.changes,
     method: last.method,
     differing: last.differing,
+    groupsChecked: last.groups_checked,
     waitedFor: last.waited_for,
     worker: last.worker,
     message: last.message,

@@ -99,8 +99,11 @@ function strategyText({ status, details }: ViewPage): string {
   return `${strategy}, ${how}; policy ${policy}${bound}; group ${group}`
 }
 
-const verifiedText = ({ details }: ViewPage): string =>
-  `${details.verify}: ${counted(details.checks, 'check')}, ${grouped(details.mismatches)} differed`
+function verifiedText({ details }: ViewPage): string {
+  const { verify, checks, groupsChecked, mismatches } = details
+  const groups = groupsChecked === 0 ? '' : ` with ${counted(groupsChecked, 'group')}`
+  return `${verify}: ${counted(checks, 'check')}${groups}, ${grouped(mismatches)} differed`
+}
 
 function byHandText({ details }: ViewPage): string {
   const { refreshRoles, refreshesPerHour } = details

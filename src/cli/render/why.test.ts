@@ -51,6 +51,7 @@ const last: EndedRun = {
   changes: null,
   method: 'diff',
   differing: 0,
+  groupsChecked: null,
   waitedFor: null,
   worker: 'up 12 worker 1',
   message: null,
@@ -176,6 +177,11 @@ describe('the chain', () => {
     const text = renderWhy(
       factsOf({}, { choice, last: { ...last, changes: 30_000, differing: null, worker: null } }),
       style,
+    )
+    expect(
+      renderWhy(factsOf({}, { last: { ...last, groupsChecked: 4, worker: null } }), style),
+    ).toContain(
+      '  ran       500 ms: +1 ~2 −0, 3 rows in all, 4 groups compared with its query: equal',
     )
     expect(text).toContain('  ran       500 ms: 30,000 changes, in full, +1 ~2 −0, 3 rows in all')
     expect(text.slice(-2)).toEqual([

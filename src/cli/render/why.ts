@@ -230,7 +230,7 @@ function outcomeText(run: EndedRun): string {
   if (run.status === 'skipped') return 'nothing had changed, nothing was written'
   if (run.status !== 'completed')
     return `${run.status.replace('_', ' ')}${run.message === null ? '' : `: ${run.message}`}`
-  const { rowsInserted, rowsUpdated, rowsDeleted, rowsTotal, changes: read, differing } = run
+  const { rowsInserted, rowsUpdated, rowsDeleted, rowsTotal, changes: read } = run
   const changes =
     rowsInserted === null && rowsUpdated === null && rowsDeleted === null
       ? []
@@ -243,12 +243,13 @@ function outcomeText(run: EndedRun): string {
       : [`${counted(read, 'change')}${run.method === 'diff' ? ', in full' : ''}`]),
     ...changes,
     ...(rowsTotal === null ? [] : [`${counted(rowsTotal, 'row')} in all`]),
-    ...(differing === null
-      ? []
-      : [
-          differing === 0
-            ? 'compared with its query: equal'
-            : `${grouped(differing)} rows DIFFERED from its query`,
-        ]),
+    ...comparedText(run),
   ].join(', ')
+}
+
+function comparedText({ differing, groupsChecked }: EndedRun): readonly string[] {
+  if (differing === null) return []
+  if (differing > 0) return [`${grouped(differing)} rows DIFFERED from its query`]
+  const groups = groupsChecked === null ? '' : `${counted(groupsChecked, 'group')} `
+  return [`${groups}compared with its query: equal`]
 }

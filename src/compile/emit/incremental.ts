@@ -2,6 +2,7 @@ import type { ColumnType, ResultColumn, SourceUse } from '../../model/view.ts'
 import type { RelationName } from '../../model/ids.ts'
 import { captureNames, loggedName, objectName, viewNames } from '../../model/names.ts'
 import type { BindFacts } from '../algebra/facts.ts'
+import { checkDeclarations, checkStatements } from './check.ts'
 import { cutDeclarations, partitionReasons } from './cut.ts'
 import { emitDiff, emitVerify } from './diff.ts'
 import { emitMaintenance } from './maintain.ts'
@@ -211,7 +212,7 @@ export function emitIncremental(
         'from_collapse_limit = 12',
       ],
       declare: declarations(parts),
-      body: `${programBody(parts, context)}
+      body: `${programBody(parts, context)}${checking(parts, root)}
   if verify then
 ${indented(emitVerify({ sql: shown, columns: parts.columns, state: root.table }), '    ')}
     into differing;
@@ -247,6 +248,7 @@ function declarations({ view, sources, inputs, stages, typeOf }: IncrementalPart
     'spoilt boolean := false;',
     '"lost groups" bigint[];',
     '"empty groups" bigint[];',
+    ...stages.flatMap(checkDeclarations),
     'one_to_one boolean;',
   ]
   return lines.join('\n  ')
@@ -304,6 +306,14 @@ ${indented(rebuild(parts, context))}
   end if;
 ${publishing}  perform set_config('tidemark.refreshing', '', true);
 `
+}
+
+/** What a refresh does to check itself, at its end. */
+function checking({ view, sources, inputs, columns }: IncrementalParts, root: StoredStage): string {
+  const changed = [...sources, ...inputs].map(({ name }) => `${sourceCount(name)} > 0`).join(' or ')
+  const exact = inState(viewNames.exact(view))
+  const statements = checkStatements({ stored: root, exact, columns, changed })
+  return statements.map((sql) => indented(sql)).join('\n')
 }
 
 /** SQL that is true of changes that are dearer to follow than everything is to compute, of each source. */

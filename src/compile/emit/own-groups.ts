@@ -14,6 +14,7 @@ import {
   lostText,
   sameKeys,
 } from './accumulate.ts'
+import { touchedColumn, touchedVariable } from './check.ts'
 import { expressionText, hashText, indented, keyedSelect, restrictedItem } from './relation.ts'
 import type { StageContext, StoredStage } from './stored-stage.ts'
 import {
@@ -91,8 +92,15 @@ export function refreshOwnGroups(
     resultVariables(stored),
     'broken',
     ...(lost === 'false' ? [] : [keys, keysWithNull]),
+    ...touchedVariable(stored),
   ].join(', ')
-  const sql = `${withText(statement, own)}\n${toldOf(kept, lost === 'false' ? 'broken' : 'lost')}`
+  const some = touchedColumn(
+    stored,
+    { from: 'fresh', by: 'name', hash: kept.hash },
+    statement.assembly,
+  )
+  const told = toldOf(kept, lost === 'false' ? 'broken' : 'lost', some)
+  const sql = `${withText(statement, own)}\n${told}`
   const main = `${executeText(statement.assembly, sql, into)};`
   if (lost === 'false') return [main]
   const again = [
@@ -232,9 +240,13 @@ ${indented(grown, '        ')}
 
 /**
  * What there is to tell of `fresh`: rows that came, changed and went, and the changes; whether more went than there was;
- * the keys of groups that have to be looked at again.
+ * the keys of groups that have to be looked at again; and `more`.
  */
-function toldOf(kept: Kept, tells: 'changes' | 'broken' | 'lost'): string {
+function toldOf(
+  kept: Kept,
+  tells: 'changes' | 'broken' | 'lost',
+  more: readonly string[] = [],
+): string {
   const { stored, hash } = kept
   const { outputs, changeType, keyType, keyNames } = stored
   const rows = rowsOf(kept)
@@ -268,6 +280,7 @@ function toldOf(kept: Kept, tells: 'changes' | 'broken' | 'lost'): string {
           `${key} filter (where "is lost" and ${rows} > 0 and (${hasNull}))`,
         ]
       : []),
+    ...more,
   ]
   return `select\n  ${list.join(',\n  ')}\nfrom fresh`
 }

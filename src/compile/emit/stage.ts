@@ -2,6 +2,7 @@ import { executeText, listText, partOf, valueText } from './assemble.ts'
 import { absentText } from '../algebra/determine.ts'
 import type { GroupTables } from './accumulate.ts'
 import { accumulateQueries, coreOfGroups, repairGroups } from './accumulate.ts'
+import { touchedColumn, touchedVariable } from './check.ts'
 import { cutStatements, isWantedOrNull, partitionKeys } from './cut.ts'
 import { ownGroupsSelect, refreshOwnGroups } from './own-groups.ts'
 import type { Statement } from './relation.ts'
@@ -146,9 +147,15 @@ join ${table} as s on s.${sqlName(hash)} = k."hash of group"
 ${resultSelect(stored).replace(/\nfrom difference$/, '')},
   (select array_agg("hash of group") from groups where lost${stage.key.length === 0 ? ' or "rows" = 0' : ' and "rows" > 0'}),
   (select array_agg("hash of group") from groups where "rows" <= 0),
-  (select coalesce(bool_or("rows" < 0), false) from groups)
+  ${['(select coalesce(bool_or("rows" < 0), false) from groups)', ...touchedColumn(stored, { from: 'change', by: 'id', hash: '"hash of group"' }, statement.assembly)].join(',\n  ')}
 from difference`
-  const into = `${resultVariables(stored)}, "lost groups", "empty groups", broken`
+  const into = [
+    resultVariables(stored),
+    '"lost groups"',
+    '"empty groups"',
+    'broken',
+    ...touchedVariable(stored),
+  ].join(', ')
   const main = `${executeText(statement.assembly, sql, into)};`
   const [side] = inputKeys(stage)
   const repairStatement = statementOf(context)
@@ -236,8 +243,12 @@ ${
     : `  (select array_agg(row(${[...list.map((id) => `n.${id}`), 'n.w'].join(', ')})::${changeType}) from net as n),
 `
 }  -- More went than there was: what is stored is not what it should be.
-  (select coalesce(-sum(w), 0) from net where w < 0) <> (select count(*) from removed)`
-  return executeText(statement.assembly, sql, `${resultVariables(stored)}, broken`)
+  ${[
+    '(select coalesce(-sum(w), 0) from net where w < 0) <> (select count(*) from removed)',
+    ...touchedColumn(stored, { from: 'net', by: 'id', hash: 'hash' }, statement.assembly),
+  ].join(',\n  ')}`
+  const into = [resultVariables(stored), 'broken', ...touchedVariable(stored)].join(', ')
+  return executeText(statement.assembly, sql, into)
 }
 
 const textHash = (name: string): string => `hashtextextended(${name}, 0)`

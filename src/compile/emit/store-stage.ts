@@ -3,6 +3,7 @@ import type { ColumnType } from '../../model/view.ts'
 import type { Accumulation } from '../algebra/accumulate.ts'
 import { accumulationOf, declared } from '../algebra/accumulate.ts'
 import type { GroupColumn, GroupTables } from './accumulate.ts'
+import { groupCheckOf } from './check.ts'
 import {
   groupTable,
   stageChangeType,
@@ -76,6 +77,7 @@ export function storedStage(
     changes: stageChanges(stage.number),
     uniqueIndexes,
     pairedBy: pairedBy(draft, stage, outputs),
+    check: last ? groupCheckOf({ stage, outputs, keyNames, hash }) : null,
   }
   return { ...stored, groups: groupsOf(view, stored, typeOf) }
 }

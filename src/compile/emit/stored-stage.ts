@@ -20,6 +20,16 @@ export interface StoredColumn {
   readonly type: ColumnType
 }
 
+/** What the groups of a view are told apart by. */
+export interface GroupCheck {
+  /** Columns that the view shows; by their ids, parts of the key of the stage. */
+  readonly columns: readonly StoredColumn[]
+  /** A group are rows that look alike, and these are the columns by which they may be found. */
+  readonly byImage: boolean
+  /** The column by which the stored rows of a group are found; null where more is in it than in the columns. */
+  readonly hash: string | null
+}
+
 /** A stage with the table that holds it. */
 export interface StoredStage {
   readonly stage: Stage
@@ -49,6 +59,8 @@ export interface StoredStage {
   readonly indexes: readonly string[]
   /** Columns by which rows are paired to be changed in place, where the key of the stage is that of many rows. */
   readonly pairedBy: readonly string[] | null
+  /** How refreshes check groups of the view; null for other stages, and where none can be computed alone. */
+  readonly check: GroupCheck | null
 }
 
 /** What the emitters of stages share. */

@@ -103,7 +103,7 @@ export interface DefaultsConfig {
   readonly policy?: 'deadline' | 'eager' | 'budget'
   /** Busy time an hour that policy `budget` may spend. */
   readonly budget?: DurationText
-  /** Whether a refresh checks itself: never, now and then, or every time. Default `'off'`. */
+  /** Whether a refresh checks itself: never, some groups of the view, or all of it every time. Default `'off'`. */
   readonly verify?: 'off' | 'sample' | 'full'
   /** Who may ask for a refresh by hand, and how often. */
   readonly refreshBy?: RefreshByConfig
@@ -153,7 +153,7 @@ export interface ViewConfig {
   readonly policy?: 'deadline' | 'eager' | 'budget'
   /** Busy time an hour that policy `budget` may spend: `'30s'`. */
   readonly budget?: DurationText
-  /** Whether a refresh checks itself: never, now and then, or every time. Default `'off'`. */
+  /** Whether a refresh checks itself: never, some groups of the view, or all of it every time. Default `'off'`. */
   readonly verify?: 'off' | 'sample' | 'full'
   /** Views of one group are refreshed at one snapshot. Default: with the views that it feeds on. */
   readonly group?: string
