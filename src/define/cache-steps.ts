@@ -21,7 +21,7 @@ export function cacheSteps(journal: Journal, actual: Actual): readonly PlanStep[
     name,
     sources: namesOf('table'),
     views: namesOf('view'),
-    rules: { json: Object.fromEntries(inputs.map(({ relation, rules }) => [relation, rules])) },
+    rules: { json: Object.fromEntries(inputs.map((input) => [input.relation, toldApart(input)])) },
     retain_ms: retainMs,
     roles,
     digest: digestOf(functions),
@@ -43,10 +43,16 @@ export function cacheSteps(journal: Journal, actual: Actual): readonly PlanStep[
   ]
 }
 
+/** By what its changes are told apart; whoever depends on it need not know where the values come from. */
+const toldApart = ({ rules, lookups }: JournalInput): readonly (readonly string[])[] => [
+  ...rules,
+  ...lookups.map(({ columns }) => columns),
+]
+
 /** `public.quotes (tenant_id)`: an input in a few words. */
-const told = ({ relation, rules }: JournalInput): string => {
-  const lists = rules.filter((rule) => rule.length > 0).map((rule) => ` (${rule.join(', ')})`)
-  return `${relation}${lists.join('')}`
+const told = (input: JournalInput): string => {
+  const rules = toldApart(input).filter((rule) => rule.length > 0)
+  return `${input.relation}${rules.map((rule) => ` (${rule.join(', ')})`).join('')}`
 }
 
 /** Namespaces that nobody declares any more. */

@@ -3,9 +3,12 @@ import type { JournalSource } from '../model/journal.ts'
 import {
   foreignFunction,
   invalidateFunction,
+  lookupFunction,
+  lookupsMax,
   pollFunction,
   sourceTag,
   storeFunction,
+  triedLookupFunction,
   wholeTag,
 } from '../model/journal.ts'
 import { captureNames, loggedName, objectName } from '../model/names.ts'
@@ -20,9 +23,21 @@ export interface Published {
   readonly weight: string
 }
 
+/** A lookup with its tables and columns found. */
+export interface BoundLookup {
+  /** Its number in the namespace. */
+  readonly n: number
+  /** The columns of the changed row that it reads, which are the texts of `$1`, in this order. */
+  readonly reads: readonly string[]
+  /** The columns that it tells, by name. */
+  readonly columns: readonly string[]
+  readonly query: string
+}
+
 /** A table or view of a namespace, and where its changes are found. */
-export type JournalInput = JournalSource &
-  (
+export type JournalInput = Omit<JournalSource, 'lookups'> & {
+  readonly lookups: readonly BoundLookup[]
+} & (
     | { readonly kind: 'table' }
     /** Null: only whether it changed is known. */
     | { readonly kind: 'view'; readonly published: Published | null }
@@ -75,6 +90,7 @@ as $f$ select tidemark.use_store(${literal(name)}, what, entry_key, lease_holder
   const signatures = signaturesOf(name)
   return [
     ...dropJournal(name),
+    ...journal.inputs.flatMap(({ lookups }) => lookups).flatMap((of) => lookupFunctions(name, of)),
     pollSql(journal),
     invalidate,
     foreign,
@@ -87,8 +103,56 @@ as $f$ select tidemark.use_store(${literal(name)}, what, entry_key, lease_holder
 }
 
 /** Takes the functions of a namespace away. */
-export const dropJournal = (namespace: string): readonly string[] =>
-  signaturesOf(namespace).map((signature) => `drop function if exists ${signature}`)
+export const dropJournal = (namespace: string): readonly string[] => [
+  ...signaturesOf(namespace).map((signature) => `drop function if exists ${signature}`),
+  dropLookups(namespace),
+]
+
+/** How many lookups there were is not known any more. */
+function dropLookups(namespace: string): string {
+  const names = Array.from({ length: lookupsMax }, (_, n) => [
+    `${functionName(triedLookupFunction(namespace, n))}(text[])`,
+    `${functionName(lookupFunction(namespace, n))}(text[])`,
+  ])
+  return `do $f$
+declare signature text;
+begin
+  foreach signature in array ${textArray(names.flat())} loop
+    if to_regprocedure(signature) is not null then
+      execute 'drop function ' || signature;
+    end if;
+  end loop;
+end
+$f$`
+}
+
+/**
+ * A lookup is bound to tables and columns by number, so that it follows renames. It runs for rows that are committed: one that fails must
+ * not keep everybody from being told of everything, and tells that its rows cannot be told.
+ */
+function lookupFunctions(namespace: string, { n, columns, query }: BoundLookup): readonly string[] {
+  const [lookup, tried] = [
+    functionName(lookupFunction(namespace, n)),
+    functionName(triedLookupFunction(namespace, n)),
+  ]
+  const named = columns.map((column) => identifier(column))
+  return [
+    `create function ${lookup}(text[]) returns table (${named.map((column) => `${column} text`).join(', ')})
+language sql stable
+begin atomic select ${named.map((column) => `k.${column}::text`).join(', ')} from (${query}) k; end`,
+    `create function ${tried}(row_values text[]) returns table (failed boolean, found text[])
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $f$
+begin
+  return query select false, array[${named.map((column) => `k.${column}`).join(', ')}] from ${lookup}(row_values) k;
+exception when others then
+  raise warning 'a lookup of cache % failed: %', ${literal(namespace)}, sqlerrm;
+  return query select true, null::text[];
+end
+$f$`,
+    ...[lookup, tried].map((name) => `revoke all on function ${name}(text[]) from public`),
+  ]
+}
 
 /*
  * Logs are asked bucket by bucket: nearly always one will do, and a statement costs by its tables. Plans are made once in
@@ -186,7 +250,7 @@ function sequenceSql(
   inputs: readonly JournalInput[],
   views: readonly RelationName[],
 ): string {
-  const parts = inputs.map((input, i) => tagsOf(input, String(i)))
+  const parts = inputs.map((input, i) => tagsOf(name, input, String(i)))
   const requested = `select t.kind, t.name, l.verb, l.x as low, l.x as high
       from (${beyondCursor('tidemark.invalidation_request', 'l.tags, l.keys, l.verb, l.xid::text::bigint as x', `l.cache = ${literal(name)} and `)}) l
       cross join lateral (select 'tag', unnest(l.tags) union all select 'key', unnest(l.keys)) t (kind, name)`
@@ -221,13 +285,13 @@ interface Tags {
   readonly tags: readonly string[]
 }
 
-function tagsOf(input: JournalInput, n: string): Tags {
-  const { relation, rules } = input
+function tagsOf(namespace: string, input: JournalInput, n: string): Tags {
+  const { relation, rules, lookups } = input
   const keyed = rules.filter((rule) => rule.length > 0)
   const changed = identifier(`changed ${n}`)
-  const columns = [...new Set(keyed.flat())]
+  const columns = [...new Set([...keyed.flat(), ...lookups.flatMap(({ reads }) => reads)])]
   const bare = rules.some((rule) => rule.length === 0) ? [sourceTag(relation)] : []
-  const whole = keyed.length > 0 ? [wholeTag(relation)] : []
+  const whole = keyed.length + lookups.length > 0 ? [wholeTag(relation)] : []
   const span = (tag: string, rows: string): string =>
     `select 'tag', ${literal(tag)}, 'remove', min(low), max(high) from ${rows} having count(*) > 0`
   const queries = [`${changed} as materialized (\n      ${changesOf(input, columns)}\n    )`]
@@ -247,12 +311,7 @@ function tagsOf(input: JournalInput, n: string): Tags {
   for (const [k, rule] of keyed.entries()) {
     const keys = identifier(`keys ${n} ${String(k)}`)
     const list = rule.map((column) => identifier(column))
-    const values = rule
-      .map((column, i) => {
-        const before = i === 0 ? `${sourceTag(relation)}:${column}=` : `,${column}=`
-        return `${literal(before)} || tidemark.tag_value(${list[i] ?? ''})`
-      })
-      .join(' || ')
+    const values = tagText(relation, rule, list)
     queries.push(`${keys} as materialized (
       select ${list.join(', ')}, min(low) as low, max(high) as high from ${changed} where w <> 0 group by ${list.join(', ')}
     )`)
@@ -261,7 +320,57 @@ function tagsOf(input: JournalInput, n: string): Tags {
       `select 'tag', ${literal(wholeTag(relation))}, 'remove', min(low), max(high) from ${keys} having count(*) > ${String(keysMax)}`,
     )
   }
+  for (const lookup of lookups) {
+    const found = tagsOfLookup(namespace, relation, { lookup, changed })
+    queries.push(...found.queries)
+    tags.push(...found.tags)
+  }
   return { queries, tags }
+}
+
+/** The text of a tag of rows whose columns have these values, as SQL. */
+const tagText = (
+  relation: RelationName,
+  columns: readonly string[],
+  values: readonly string[],
+): string =>
+  columns
+    .map((column, i) => {
+      const before = i === 0 ? `${sourceTag(relation)}:${column}=` : `,${column}=`
+      return `${literal(before)} || tidemark.tag_value(${values[i] ?? ''})`
+    })
+    .join(' || ')
+
+function tagsOfLookup(
+  namespace: string,
+  relation: RelationName,
+  { lookup, changed }: { readonly lookup: BoundLookup; readonly changed: string },
+): Tags {
+  const { n, reads, columns } = lookup
+  const asked = identifier(`asked ${String(n)}`)
+  const found = identifier(`found ${String(n)}`)
+  const list = reads.map((column) => identifier(column)).join(', ')
+  const values = columns.map((_, i) => `found[${String(i + 1)}]`)
+  const many = (rows: string): string => `(select count(*) from ${rows}) > ${String(keysMax)}`
+  const untold = (rows: string, when: string): string =>
+    `select 'tag', ${literal(wholeTag(relation))}, 'remove', min(low), max(high) from ${rows} where ${when} having count(*) > 0`
+  return {
+    queries: [
+      `${asked} as materialized (
+      select ${list}, min(low) as low, max(high) as high from ${changed} where w <> 0 group by ${list}
+    )`,
+      `${found} as materialized (
+      select f.failed, f.found, a.low, a.high from ${asked} a
+      cross join lateral ${functionName(triedLookupFunction(namespace, n))}(array[${list}]) f
+      where not ${many(asked)}
+    )`,
+    ],
+    tags: [
+      `select 'tag', ${tagText(relation, columns, values)}, 'remove', low, high from ${found} where not failed and not ${many(found)}`,
+      untold(asked, many(asked)),
+      untold(found, `failed or ${many(found)}`),
+    ],
+  }
 }
 
 /** Changed rows: `w`, the transaction as `low` and `high`, and columns as bytes tell them apart, whatever their collation. */

@@ -1,12 +1,15 @@
 import { changesTable } from '../compile/emit/inputs.ts'
 import type { DesiredView } from '../define/desired.ts'
-import type { Journal, JournalInput } from '../define/journal-program.ts'
+import type { BoundLookup, Journal, JournalInput } from '../define/journal-program.ts'
 import type { SourceShape } from '../model/capture.ts'
 import type { Configuration } from '../model/declaration.ts'
+import type { Fault } from '../model/errors.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { JournalSource, NamespaceDeclaration } from '../model/journal.ts'
+import { lookupsMax } from '../model/journal.ts'
 import type { Queryable } from '../postgres/connection.ts'
+import { columnsRead, understandLookup } from './lookup.ts'
 
 /** What a namespace may depend on. */
 interface Known {
@@ -20,10 +23,11 @@ export function cachedTables(
 ): ReadonlyMap<RelationName, ReadonlySet<string>> {
   const views = new Set(configuration.views.map(({ name }) => name))
   const tables = new Map<RelationName, Set<string>>()
-  for (const { relation, rules } of configuration.caches.flatMap(({ sources }) => sources)) {
+  const sources = configuration.caches.flatMap((cache) => cache.sources)
+  for (const { relation, rules, lookups } of sources) {
     if (views.has(relation)) continue
     const columns = tables.get(relation) ?? new Set()
-    for (const column of rules.flat()) columns.add(column)
+    for (const column of [...rules.flat(), ...lookups.flatMap(columnsRead)]) columns.add(column)
     tables.set(relation, columns)
   }
   return tables
@@ -55,16 +59,24 @@ export async function journalsOf(
             type: generatedVirtual ? 'generated on reading' : baseType,
           }),
         )
-      await checkKeys(transaction, {
+      const at = {
         declaration,
         source,
         types: new Map(columns.map(({ name, type }) => [name, type])),
-      })
-      inputs.push(
-        view === undefined
-          ? { ...source, kind: 'table' }
-          : { ...source, kind: 'view', published: publishedBy(view) },
+      }
+      await checkKeys(transaction, at)
+      const lookups = await lookupsOf(
+        transaction,
+        at,
+        inputs.flatMap((input) => input.lookups).length,
       )
+      inputs.push({
+        ...source,
+        lookups,
+        ...(view === undefined
+          ? { kind: 'table' }
+          : { kind: 'view', published: publishedBy(view) }),
+      })
     }
     const { name, retainMs, roles } = declaration
     journals.push({ name, inputs, retainMs, roles })
@@ -92,18 +104,37 @@ async function checkKeys(
   transaction: Queryable,
   { declaration, source, types }: Keys,
 ): Promise<void> {
-  const place = `caches.${declaration.name}.dependsOn.${source.relation}`
+  const place = placeOf({ declaration, source })
   const columns = [...new Set(source.rules.flat())]
-  const missing = columns.find((column) => !types.has(column))
-  if (missing !== undefined) {
-    throw new TidemarkError({
-      code: 'TIDEMARK_CACHE_KEY_INVALID',
-      what: `${source.relation} has no column ${missing}`,
-      mend: `Name one of ${[...types.keys()].join(', ')}, or [] where it matters only that it changed.`,
-      place,
-    })
-  }
-  const named = columns.map((column) => ({ column, type: types.get(column) }))
+  for (const column of columns) typeIn({ declaration, source, types }, column)
+  await checkTypes(
+    transaction,
+    { source, place },
+    new Map(columns.map((name) => [name, types.get(name)])),
+  )
+}
+
+/** The type of a column of the source. */
+function typeIn({ declaration, source, types }: Keys, column: string): string {
+  const type = types.get(column)
+  if (type !== undefined) return type
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_KEY_INVALID',
+    what: `${source.relation} has no column ${column}`,
+    mend: `Name one of ${[...types.keys()].join(', ')}, or [] where it matters only that it changed.`,
+    place: placeOf({ declaration, source }),
+  })
+}
+
+const placeOf = ({ declaration, source }: Pick<Keys, 'declaration' | 'source'>): string =>
+  `caches.${declaration.name}.dependsOn.${source.relation}`
+
+async function checkTypes(
+  transaction: Queryable,
+  { source, place }: { readonly source: JournalSource; readonly place: string },
+  types: ReadonlyMap<string, string | undefined>,
+): Promise<void> {
+  const named = [...types].map(([column, type]) => ({ column, type }))
   const [refused] = await transaction.query<{ column: string; type: string }>(
     `select u.column, u.type
      from json_to_recordset($1) u ("column" text, type text)
@@ -120,4 +151,58 @@ async function checkKeys(
     mend: `Name columns of the types ${usable}, or [] where it matters only that it changed.`,
     place,
   })
+}
+
+/** The lookups of a source, numbered from `first` on. Throws where they tell what cannot be told apart. */
+async function lookupsOf(
+  transaction: Queryable,
+  at: Keys,
+  first: number,
+): Promise<readonly BoundLookup[]> {
+  const { source } = at
+  const bound: BoundLookup[] = []
+  for (const [i, lookup] of source.lookups.entries()) {
+    const reads = columnsRead(lookup)
+    const place = `${placeOf(at)}[lookup ${String(i)}]`
+    const { query, types } = await understandLookup(transaction, lookup, {
+      place,
+      typeOf: (column) => typeIn(at, column),
+      valueOf: (column) => `($1)[${String(reads.indexOf(column) + 1)}]::${typeIn(at, column)}`,
+      called: 'as entries are to name them',
+    })
+    await checkTypes(transaction, { source, place }, types)
+    const columns = [...types.keys()].toSorted()
+    const clash = columns.find((column) => at.types.has(column))
+    if (clash !== undefined || reads.length === 0 || first + i >= lookupsMax) {
+      throw new TidemarkError({ ...lookupFault(source, { clash, reads }), place })
+    }
+    bound.push({ n: first + i, reads, columns, query })
+  }
+  return bound
+}
+
+/** A query that tells rows apart by a column of that name would take the value that was looked up for it. */
+function lookupFault(
+  { relation }: JournalSource,
+  { clash, reads }: { readonly clash: string | undefined; readonly reads: readonly string[] },
+): Pick<Fault, 'code' | 'what' | 'mend'> {
+  const code = 'TIDEMARK_CACHE_RULE_INVALID'
+  if (clash !== undefined) {
+    return {
+      code,
+      what: `The lookup tells ${clash}, which is a column of ${relation} as well`,
+      mend: `Call it otherwise: select … as ${clash}_found.`,
+    }
+  }
+  return reads.length === 0
+    ? {
+        code,
+        what: `The lookup reads no column of ${relation}`,
+        mend: 'Write $column for columns of the changed row.',
+      }
+    : {
+        code,
+        what: `There are more than ${String(lookupsMax)} lookups in this namespace`,
+        mend: 'Let a maintained view join what they look up, and depend on that.',
+      }
 }

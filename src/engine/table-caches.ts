@@ -7,6 +7,8 @@ import type { RelationName } from '../model/ids.ts'
 import type { CacheRule, TableCacheDeclaration } from '../model/table-cache.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { identifier } from '../postgres/identifier.ts'
+import type { UnderstoodLookup } from './lookup.ts'
+import { understandLookup } from './lookup.ts'
 
 /** Where something stands in the configuration, and the table that it is about. */
 interface Place {
@@ -90,7 +92,12 @@ async function boundRule(
   const { query, types } =
     rule.lookup === null
       ? ofColumns(rule.key ?? {}, at)
-      : await ofLookup(transaction, rule.lookup, at)
+      : await understandLookup(transaction, rule.lookup, {
+          place: at.place,
+          typeOf: (column) => typeOf(column, at),
+          valueOf: (column) => `($1).${identifier(column)}`,
+          called: 'like columns of the key',
+        })
   const known = key.filter(({ name }) => types.has(name))
   const stray = [...types.keys()].find((name) => !key.some((column) => column.name === name))
   if (stray !== undefined || known.length === 0) {
@@ -112,49 +119,10 @@ async function boundRule(
   }
 }
 
-/** A query over `$1`, and the types of its columns. */
-interface KeyQuery {
-  readonly query: string
-  readonly types: ReadonlyMap<string, string>
-}
-
-function ofColumns(columns: Readonly<Record<string, string>>, at: Place): KeyQuery {
+function ofColumns(columns: Readonly<Record<string, string>>, at: Place): UnderstoodLookup {
   const entries = Object.entries(columns)
   return {
     query: `select ${entries.map(([key, column]) => `($1).${identifier(column)} as ${identifier(key)}`).join(', ')}`,
     types: new Map(entries.map(([key, column]) => [key, typeOf(column, at)])),
-  }
-}
-
-/** Lookups are understood like the queries of views: under the search_path of the role that applies. */
-async function ofLookup(transaction: Queryable, lookup: string, at: Place): Promise<KeyQuery> {
-  const sql = lookup.trim().replace(/;$/, '')
-  const withColumns = (value: (column: string) => string): string =>
-    sql.replaceAll(/\$([A-Za-z_][A-Za-z0-9_]*)/g, (_, column: string) => value(column))
-  const probe = withColumns((column) => `null::${typeOf(column, at)}`)
-  await transaction.query('savepoint probe_lookup')
-  try {
-    await transaction.query(
-      `select set_config('search_path', (select reset_val from pg_settings where name = 'search_path'), true)`,
-    )
-    await transaction.query(`create temporary view "tidemark lookup" as select * from (${probe}) q`)
-    const columns = await transaction.query<{ name: string; type: string }>(
-      `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type
-       from pg_attribute a where a.attrelid = 'pg_temp."tidemark lookup"'::regclass order by a.attnum`,
-    )
-    return {
-      query: withColumns((column) => `($1).${identifier(column)}`),
-      types: new Map(columns.map(({ name, type }) => [name, type])),
-    }
-  } catch (error) {
-    if (error instanceof TidemarkError) throw error
-    const message = error instanceof Error ? error.message : String(error)
-    throw invalid(
-      `PostgreSQL refuses the lookup: ${message}`,
-      'Write one SELECT whose columns are called like columns of the key, with $column for the changed row.',
-      at.place,
-    )
-  } finally {
-    await transaction.query('rollback to savepoint probe_lookup; release savepoint probe_lookup')
   }
 }

@@ -6,6 +6,8 @@ export interface JournalSource {
   readonly relation: RelationName
   /** Lists of columns, by name, whose values make a tag; an empty list stands for "it changed". */
   readonly rules: readonly (readonly string[])[]
+  /** Queries for what tells its changes apart where the row itself does not have it, with `$column` for columns of the changed row. */
+  readonly lookups: readonly string[]
 }
 
 /** A namespace of caches outside of the database, with every default filled in. */
@@ -29,6 +31,17 @@ export const storeFunction = (namespace: string): string => `store ${namespace}`
 
 /** The function that keeps the cursors of foreign caches. */
 export const foreignFunction = (namespace: string): string => `foreign ${namespace}`
+
+/** A namespace has no more lookups than this. */
+export const lookupsMax = 32
+
+/** The function that makes the values of a lookup of a namespace. */
+export const lookupFunction = (namespace: string, n: number): string =>
+  `lookup ${n} of ${namespace}`
+
+/** The function that calls it and does not fail. */
+export const triedLookupFunction = (namespace: string, n: number): string =>
+  `lookup ${n} of ${namespace}, tried`
 
 /** The tag of any change of a source. */
 export const sourceTag = (relation: RelationName): Tag => `source:${relation}` as Tag

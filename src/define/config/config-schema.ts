@@ -300,16 +300,24 @@ const view = objectOf('ViewConfig', `{ sql: 'select …', target: '1m' }`, {
 const columnsOf = (example: string) =>
   setOf(nameOf('a column', `'tenant_id'`), 'a list of columns', example)
 
+const lookupField = sqlOf('a query', `'select id as user_id from usuarios where email = $email'`)
+
+const toldApart = eitherOf(
+  [
+    columnsOf(`['tenant_id']`),
+    objectOf('LookupConfig', `{ lookup: 'select …' }`, { lookup: lookupField }),
+  ],
+  'a list of columns or a lookup',
+  `['tenant_id'], [] or { lookup: 'select id as user_id from usuarios where email = $email' }`,
+)
+
 const cache = objectOf('CacheConfig', `{ dependsOn: { quotes: ['tenant_id'] } }`, {
   dependsOn: recordOf(
     relationField,
     eitherOf(
-      [
-        columnsOf(`['tenant_id']`),
-        listOf(columnsOf(`['tenant_id']`), 'a list of lists', `[['tenant_id'], []]`),
-      ],
+      [columnsOf(`['tenant_id']`), listOf(toldApart, 'a list of lists', `[['tenant_id'], []]`)],
       'a list of columns',
-      `['tenant_id'], [['tenant_id'], []] or []`,
+      `['tenant_id'], [['tenant_id'], []], [] or [{ lookup: 'select …' }]`,
     ),
     `{ quotes: ['tenant_id'] }`,
   ),
@@ -325,10 +333,7 @@ const cacheRule = objectOf('CacheRuleConfig', `{ on: 'polizas', key: { user_id: 
     nameOf('a column', `'usuario_id'`),
     `{ user_id: 'usuario_id' }`,
   ).exactOptional(),
-  lookup: sqlOf(
-    'a query',
-    `'select id as user_id from usuarios where email = $email'`,
-  ).exactOptional(),
+  lookup: lookupField.exactOptional(),
 }).superRefine(({ key, lookup }, context) => {
   if ((key === undefined) !== (lookup === undefined)) return
   const what =

@@ -3,7 +3,7 @@ import { parseDuration } from '../../base/duration.ts'
 import { relationOf } from '../../model/ids.ts'
 import type { JournalSource, NamespaceDeclaration } from '../../model/journal.ts'
 import type { TableCacheDeclaration } from '../../model/table-cache.ts'
-import type { CacheConfig, CacheTableConfig } from './tidemark-config.ts'
+import type { CacheConfig, CacheTableConfig, LookupConfig, ToldApart } from './tidemark-config.ts'
 
 /** A span that was checked to be one. */
 export const millisecondsOf = (text: string): number =>
@@ -13,15 +13,15 @@ export const millisecondsOf = (text: string): number =>
  * A list of columns is one rule; an empty one asks for nothing but that it changed. Columns are in the order of their names, so
  * that a rule is one rule however it is written.
  */
-function rulesOf(
-  columns: readonly string[] | readonly (readonly string[])[],
-): JournalSource['rules'] {
-  const lists = columns.filter((item) => typeof item !== 'string')
-  const written = lists.length > 0 ? lists : [columns.filter((item) => typeof item === 'string')]
-  const rules = new Map(
-    written.map((rule) => rule.toSorted()).map((rule) => [JSON.stringify(rule), rule]),
-  )
-  return [...rules.values()]
+function rulesOf(told: ToldApart): Pick<JournalSource, 'rules' | 'lookups'> {
+  const isColumns = told.every((item) => typeof item === 'string')
+  const written: readonly (readonly string[] | LookupConfig)[] = isColumns ? [told] : told
+  const lists = written.flatMap((rule) => ('lookup' in rule ? [] : [rule.toSorted()]))
+  const rules = new Map(lists.map((rule) => [JSON.stringify(rule), rule]))
+  return {
+    rules: [...rules.values()],
+    lookups: written.flatMap((rule) => ('lookup' in rule ? [rule.lookup] : [])),
+  }
 }
 
 /** Namespaces with their defaults. */
@@ -32,7 +32,7 @@ export const fillCaches = (
     name,
     sources: Object.entries(dependsOn).map(([relation, columns]) => ({
       relation: relationOf(relation),
-      rules: rulesOf(columns),
+      ...rulesOf(columns),
     })),
     retainMs: millisecondsOf(retain ?? '1h'),
     roles: roles ?? [],

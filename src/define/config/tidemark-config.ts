@@ -186,15 +186,22 @@ export interface SourceConfig {
   readonly capture?: 'auto' | 'marks' | 'rows'
 }
 
+/** Changes are told apart by what a query finds, where the changed row itself does not have it. */
+export interface LookupConfig {
+  /** With `$column` for columns of the changed row: `'select id as user_id from usuarios where email = $email_agente'`. */
+  readonly lookup: string
+}
+
+/** By what changes of a table or view are told apart. */
+export type ToldApart = readonly string[] | readonly (readonly string[] | LookupConfig)[]
+
 /** What the caches of one namespace depend on, outside of the database. */
 export interface CacheConfig {
   /**
    * Tables and views, each with the columns by whose values its changes are told apart: `['tenant_id']`, several such
-   * lists, or `[]` where it matters only that it changed.
+   * lists, or `[]` where it matters only that it changed; `{ lookup }` where the value stands elsewhere.
    */
-  readonly dependsOn: Readonly<
-    Record<RelationText, readonly string[] | readonly (readonly string[])[]>
-  >
+  readonly dependsOn: Readonly<Record<RelationText, ToldApart>>
   /** How long invalidations are kept for nodes that come late; who comes later forgets everything. Default `'1h'`. */
   readonly retain?: DurationText
   /** Roles that may poll and invalidate. Default: whoever applies, and nobody else. */
