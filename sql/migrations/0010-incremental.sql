@@ -253,7 +253,9 @@ begin
   select d.strategy, d.unknown_reason, s.* into v
   from tidemark.view d join tidemark.view_state s on s.view = d.name where d.name = view_name;
   if not found or v.strategy = 'full' or not v.populated or v.snapshot is null
-     or v.unknown_reason is not null or v.let_go_reason is not null
+     -- What refreshes alone see changed, they see.
+     or v.unknown_reason is not null and v.unknown_reason not like 'seen_by_refreshes:%'
+     or v.let_go_reason is not null
      or tidemark.reliance_problem(view_name) is not null
      or exists (
        select from pg_proc p

@@ -67,7 +67,7 @@ export async function compileView(view: ViewToCompile): Promise<CompiledView> {
     method,
     reasons: [
       ...strategyReasons(view, await textsOf(declaration.definition, query)),
-      ...queryReasons(query, await asWritten(view, parsed)),
+      ...queryReasons(query, await asWritten(view, parsed), program !== null),
       ...(method === 'diff' ? [keyReason(key, declaration.key !== null)] : []),
     ],
     incremental: program,
@@ -143,7 +143,11 @@ function strategyReasons(
   return incremental.map((obstacle) => `full: ${placedReason(obstacle, texts)}`)
 }
 
-function queryReasons(query: CanonicalQuery, written: ParsedQuery): readonly string[] {
+function queryReasons(
+  query: CanonicalQuery,
+  written: ParsedQuery,
+  isKeptUp: boolean,
+): readonly string[] {
   const reasons: string[] = []
   if (query.timeDependent) reasons.push(`moves with time: ${timeReason(timeCalls(written))}`)
   if (query.volatile) {
@@ -155,7 +159,10 @@ function queryReasons(query: CanonicalQuery, written: ParsedQuery): readonly str
     )
   }
   if (query.uncaptured.length > 0) {
-    reasons.push(`reads ${query.uncaptured.join(', ')}: changes there cannot be captured`)
+    const what = isKeptUp
+      ? 'what changes there is seen by refreshes alone'
+      : 'changes there cannot be captured'
+    reasons.push(`reads ${query.uncaptured.join(', ')}: ${what}`)
   }
   return reasons
 }

@@ -87,7 +87,7 @@ const clocks = ['now', 'current_date', 'current_timestamp', 'localtimestamp', 's
 function refusedHere(given: IncrementalWish, { reads }: PartitionWish): readonly Obstacle[] {
   const { query } = given
   return [
-    ...refusalsOf({ ...given, query: { ...query, opaqueFunctions: [] } }),
+    ...refusalsOf({ ...given, query: { ...query, opaqueFunctions: [], copied: [] } }),
     ...(reads === null
       ? query.opaqueFunctions.map((name) => ({
           reason: `it calls ${name}; say under reads what it reads, reads: [] for nothing`,

@@ -10,6 +10,7 @@ import { bindQuery } from './bind/query.ts'
 import { movesAlways } from './algebra/clock.ts'
 import type { IncrementalProgram, ReadSource } from './emit/incremental.ts'
 import { emitIncremental, inlineNames } from './emit/incremental.ts'
+import type { ReadView } from './emit/inputs.ts'
 import type { TargetNames } from './emit/relation.ts'
 import type { ColumnId, Expression } from './algebra/expression.ts'
 import { columnIn, columnOf, columnsIn } from './algebra/expression.ts'
@@ -100,7 +101,9 @@ export const probingNames = (
   stages: readonly Stage[],
 ): TargetNames =>
   inlineNames({ facts, typeOf: () => unknownType }, stages, (target) =>
-    target.kind === 'view' ? emptyRows(wish, target.name) : rowsText(wish.query, target.name),
+    target.kind === 'source'
+      ? rowsText(wish.query, target.name)
+      : emptyRows([...(wish.inputs ?? []), ...wish.query.copied], target.name),
   )
 
 /** What keeps a part of a query from being cheaper than the whole. */
@@ -172,9 +175,9 @@ function rowsText(query: CanonicalQuery, name: RelationName): string {
   return `(select ${list} from ${sqlName(name.slice(0, dot))}.${sqlName(name.slice(dot + 1))})`
 }
 
-/** Rows of a view that may not exist yet, or with other columns: none, of the right types. */
-function emptyRows({ inputs = [] }: IncrementalWish, name: RelationName): string {
-  const columns = inputs.find((input) => input.name === name)?.columns ?? []
+/** Rows of a view that may not exist yet, not be filled, or have other columns: none, of the right types. */
+function emptyRows(views: readonly ReadView[], name: RelationName): string {
+  const columns = views.find((view) => view.name === name)?.columns ?? []
   const list = columns.map((column) => {
     const collate = column.collation === undefined ? '' : ` collate ${column.collation}`
     return `null::${column.type}${collate} as ${sqlName(column.name)}`
@@ -190,7 +193,8 @@ const volatileFunctions = [
 /** Why a query cannot be kept up from what changes, whatever is in it. */
 export function refusalsOf(wish: IncrementalWish): readonly Obstacle[] {
   const { query, shapes, inputs = [] } = wish
-  const { volatile, opaqueFunctions, uncaptured, sources } = query
+  const { volatile, opaqueFunctions, uncaptured, copied, sources } = query
+  const unseen = uncaptured.filter((name) => !copied.some((each) => each.name === name))
   const about = (
     kind: 'function' | 'relation' | 'column',
     names: readonly string[],
@@ -202,7 +206,7 @@ export function refusalsOf(wish: IncrementalWish): readonly Obstacle[] {
     ...opaqueFunctions.map((name) =>
       about('function', [name], `it calls ${name}, and what a function reads cannot be told`),
     ),
-    ...uncaptured.map((name) =>
+    ...unseen.map((name) =>
       about('relation', [name], `it reads ${name}, which cannot be captured`),
     ),
     ...silent.map((name) =>
@@ -239,6 +243,15 @@ async function factsOf(
       target: { kind: 'view', name },
       columns: columns.map(({ name: column, type }) => ({ name: column, notNull: false, type })),
       allColumns: columns.map((column) => column.name),
+      used: null,
+      keys: [],
+    })
+  }
+  for (const { name, columns, allColumns } of query.copied) {
+    tables.set(name, {
+      target: { kind: 'copied', name },
+      columns: columns.map(({ name: column, type }) => ({ name: column, notNull: false, type })),
+      allColumns,
       used: null,
       keys: [],
     })
@@ -331,6 +344,7 @@ export function finishIncremental(
     strategy,
     sources,
     inputs: wish.inputs ?? [],
+    copied: wish.query.copied,
     publishes: wish.publishes ?? false,
     stages: stored,
     facts,

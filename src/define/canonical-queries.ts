@@ -91,7 +91,17 @@ relation as (
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         and a.attname in (select used.attname from used where used.root = r.root and used.whole = c.oid)
       order by a.attnum
-    ) as columns
+    ) as columns,
+    case when c.relkind = 'm' then (
+      select json_agg(json_build_object(
+        'name', a.attname,
+        'type', format_type(a.atttypid, a.atttypmod),
+        'collation', (select format('%I.%I', k_in.nspname, k.collname)
+                      from pg_collation k join pg_namespace k_in on k_in.oid = k.collnamespace
+                      where k.oid = a.attcollation and k.oid <> t.typcollation)) order by a.attnum)
+      from pg_attribute a join pg_type t on t.oid = a.atttypid
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    ) end as typed
   from (select distinct root, whole from reached) r
   join pg_class c on c.oid = r.whole
   join pg_namespace n on n.oid = c.relnamespace
@@ -143,7 +153,7 @@ select
   (
     select coalesce(json_agg(json_build_object(
       'name', name, 'kind', kind, 'temporary', temporary, 'system', system, 'declared', declared,
-      'hiddenColumns', hidden_columns, 'columns', columns) order by name), '[]')
+      'hiddenColumns', hidden_columns, 'columns', columns, 'typed', typed) order by name), '[]')
     from relation where root = v.oid
   ) as relations,
   -- The ordinary views that a query reads, with what the server prints of them.

@@ -3,7 +3,7 @@ import { lineAndColumn } from '../base/text-place.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
-import type { CanonicalQuery, NestedView, ResultColumn } from '../model/view.ts'
+import type { CanonicalQuery, CopiedView, NestedView, ResultColumn } from '../model/view.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { identifier, qualifiedName } from '../postgres/identifier.ts'
 import { sqlstateOf } from '../postgres/sqlstate.ts'
@@ -224,14 +224,16 @@ interface RelationRow {
   readonly declared: boolean
   readonly hiddenColumns: boolean
   readonly columns: readonly string[]
+  /** All columns of a materialized view; null of any other kind of relation. */
+  readonly typed: readonly ColumnRow[] | null
 }
+
+type ColumnRow = Omit<ResultColumn, 'collation'> & { readonly collation: string | null }
 
 interface ViewRow {
   readonly oid: number
   readonly sql: string
-  readonly columns: readonly (Omit<ResultColumn, 'collation'> & {
-    readonly collation: string | null
-  })[]
+  readonly columns: readonly ColumnRow[]
   readonly relations: readonly RelationRow[]
   readonly views: readonly NestedView[]
   readonly calls: readonly {
@@ -286,11 +288,7 @@ const canonicalQuery = (row: ViewRow): CanonicalQuery => ({
   aggregates: row.calls.filter(({ aggregate }) => aggregate).map(({ name }) => name),
   setReturning: row.calls.filter(({ returnsSet }) => returnsSet).map(({ name }) => name),
   sql: row.sql,
-  columns: row.columns.map(({ name, type, collation }) => ({
-    name,
-    type,
-    ...(collation === null ? {} : { collation }),
-  })),
+  columns: row.columns.map(resultColumn),
   ...sorted(row.relations),
   opaqueFunctions: row.opaque,
   timeDependent: row.time_dependent,
@@ -298,10 +296,16 @@ const canonicalQuery = (row: ViewRow): CanonicalQuery => ({
   returnsSets: row.returns_sets,
 })
 
+const resultColumn = ({ name, type, collation }: ColumnRow): ResultColumn => ({
+  name,
+  type,
+  ...(collation === null ? {} : { collation }),
+})
+
 /** Relations by what can be done about their changes. */
 function sorted(
   relations: readonly RelationRow[],
-): Pick<CanonicalQuery, 'sources' | 'inputs' | 'uncaptured'> {
+): Pick<CanonicalQuery, 'sources' | 'inputs' | 'uncaptured' | 'copied'> {
   const read = relations.filter(({ kind, system, declared }) => kind !== 'v' || system || declared)
   const capturable = ({ kind, system, temporary, hiddenColumns }: RelationRow): boolean =>
     (kind === 'r' || kind === 'p') && !system && !temporary && !hiddenColumns
@@ -313,6 +317,20 @@ function sorted(
     uncaptured: read
       .filter((relation) => !relation.declared && !capturable(relation))
       .map(({ name }) => name),
+    copied: read
+      .filter(({ kind, declared, hiddenColumns }) => kind === 'm' && !declared && !hiddenColumns)
+      .map(copiedView),
+  }
+}
+
+function copiedView({ name, columns, typed }: RelationRow): CopiedView {
+  const all = (typed ?? []).map(resultColumn)
+  const read = all.filter((column) => columns.includes(column.name))
+  // Of one that is only counted the rows are stored by some column.
+  return {
+    name,
+    columns: read.length === 0 ? all.slice(0, 1) : read,
+    allColumns: all.map((column) => column.name),
   }
 }
 

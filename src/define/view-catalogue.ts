@@ -23,10 +23,17 @@ export function sourcesOf({
   return columns
 }
 
+/** How the reason begins why a view that is kept up from what its refreshes find changed is `unknown` all the same. */
+const looksOnly = 'seen_by_refreshes'
+
 /** Why the state of a view cannot be known; null when every commit that it reads is captured. */
 export function unknownReason({ declaration, compiled }: DesiredView): string | null {
   const { opaqueFunctions, uncaptured } = compiled.query
-  if (uncaptured.length > 0) return `not_captured: ${uncaptured.join(', ')}`
+  if (uncaptured.length > 0) {
+    return compiled.incremental === null
+      ? `not_captured: ${uncaptured.join(', ')}`
+      : `${looksOnly}: what changes in ${uncaptured.join(', ')} is seen by refreshes alone`
+  }
   if (opaqueFunctions.length === 0 || declaration.reads !== null) return null
   return `function_reads_unknown: ${opaqueFunctions.join(', ')}; name the tables that it reads under reads`
 }

@@ -34,6 +34,8 @@ export interface CanonicalQuery {
   readonly returnsSets: boolean
   /** Foreign tables and other relations that cannot be captured. */
   readonly uncaptured: readonly RelationName[]
+  /** Of these, materialized views with the columns that are read of them: what changed in one is found by comparing. */
+  readonly copied: readonly CopiedView[]
   /** Ordinary views that are read, with their queries as the server prints them. */
   readonly views: readonly NestedView[]
   /** Sets of columns of tables that are unique and not null. */
@@ -45,6 +47,15 @@ export interface CanonicalQuery {
   readonly aggregates: readonly string[]
   /** Functions that are called and return sets. */
   readonly setReturning: readonly string[]
+}
+
+/** A materialized view that Tidemark does not maintain. */
+export interface CopiedView {
+  readonly name: RelationName
+  /** Those that are read. */
+  readonly columns: readonly ResultColumn[]
+  /** The names of all, in order. */
+  readonly allColumns: readonly string[]
 }
 
 /** An ordinary view that a query reads. */

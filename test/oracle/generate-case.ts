@@ -25,8 +25,7 @@ export interface CaseOptions {
 /** Some of them fail. */
 const statementsMin = historyStatementsMin + 6
 const ordinaryViewsMax = 3
-/** A materialized view cannot be captured: whoever reads it is computed in full, and shows nothing else. */
-const materializedShare = 0.06
+const materializedShare = 0.3
 /** Coprime to the number of constructs, so that a batch is a mixture and every turn comes. */
 const stride = 67
 
@@ -41,12 +40,13 @@ export async function generateCase(
   const random = randomOf(options.seed)
   const schema = generateSchema(random.fork())
   await buildTables(on, { schema: schema.statements, data: schema.data })
-  const given = await generateInputs(on, random, schema)
+  const given = await generateInputs(on, { random, schema, options })
   const made = generateQueries(random, { schema, options, readables: given.readables })
   const histories = Array.from({ length: options.histories }, (_, at) =>
     generateHistory({
       random: random.fork(),
       schema,
+      materialized: given.materialized,
       serverVersion: on.serverVersion,
       statementsMin,
       restoring: at > 0,
@@ -70,10 +70,19 @@ interface Inputs {
   readonly readables: readonly Readable[]
   readonly statements: readonly string[]
   readonly rejected: readonly Rejected[]
+  /** Materialized views, which histories refresh. */
+  readonly materialized: readonly string[]
 }
 
 /** Ordinary views, of one another too, and now and then a materialized one. */
-async function generateInputs(on: OracleDatabase, random: Random, schema: Schema): Promise<Inputs> {
+async function generateInputs(
+  on: OracleDatabase,
+  {
+    random,
+    schema,
+    options,
+  }: { readonly random: Random; readonly schema: Schema; readonly options: CaseOptions },
+): Promise<Inputs> {
   const readables: Readable[] = []
   const statements: string[] = []
   const rejected: Rejected[] = []
@@ -101,8 +110,25 @@ async function generateInputs(on: OracleDatabase, random: Random, schema: Schema
     })
   }
   for (let at = 1; at <= ordinaryViewsMax; at += 1) await make('view', `o.u${at}`)
-  if (random.chance(materializedShare)) await make('materialized view', 'o.m1')
-  return { readables, statements, rejected }
+  const isWanted = options.featured?.includes('materialized view') === true
+  if (!isWanted && !random.chance(materializedShare))
+    return { readables, statements, rejected, materialized: [] }
+  await make('materialized view', 'o.m1')
+  const made = readables.find(({ name }) => name === 'o.m1')
+  if (made !== undefined) statements.push(...(await uniqueIndexes(on, made)))
+  return { readables, statements, rejected, materialized: made === undefined ? [] : [made.name] }
+}
+
+/** What REFRESH CONCURRENTLY needs, where the rows are unique as they stand. */
+async function uniqueIndexes(
+  on: OracleDatabase,
+  { name, columns }: Readable,
+): Promise<readonly string[]> {
+  const sql = `create unique index on ${name} (${columns.map((column) => column.name).join(', ')})`
+  return on.database.query(sql).then(
+    () => [sql],
+    () => [],
+  )
 }
 
 /** The maintained views that others may read: the first ones, so that inputs come first. */

@@ -17,6 +17,8 @@ export const isTransactional = (sql: string): boolean =>
 export interface HistoryInput {
   readonly random: Random
   readonly schema: Schema
+  /** Materialized views that are refreshed now and then. */
+  readonly materialized: readonly string[]
   /** As `server_version_num` says it: MERGE is of 15. */
   readonly serverVersion: number
   /** Statements that write, at least. */
@@ -81,7 +83,7 @@ function restore({ random, schema }: HistoryInput): Step[] {
     },
     ...Array.from({ length: random.between(1, 5) }, () => ({
       session: 0,
-      sql: insertRows({ random, schema, serverVersion: 0, statementsMin: 0 }, table, table),
+      sql: insertRows({ random }, table, table),
     })),
   ])
 }
@@ -155,6 +157,8 @@ function write(input: HistoryInput, alone: boolean): string {
     [1, move],
     [table.key === null || input.serverVersion < 150000 ? 0 : 2, merge],
     [alone ? 0.3 : 0, truncate],
+    // Within a transaction it would keep every reader waiting.
+    [alone && input.materialized.length > 0 ? 6 : 0, refreshMaterialized],
   ]
   return random.weighted(choices)(input, table, into)
 }
@@ -166,7 +170,11 @@ function row(random: Random, into: Writable): string {
   return `(${rowOf(random, into.columns, someId(random))})`
 }
 
-const insertRows: Write = ({ random }, table, into) => {
+const insertRows = (
+  { random }: Pick<HistoryInput, 'random'>,
+  table: Table,
+  into: Writable,
+): string => {
   const rows = Array.from(
     {
       length: random.weighted([
@@ -310,6 +318,9 @@ const merge: Write = ({ random, schema }, table) => {
 
 const truncate: Write = (_input, table, into) =>
   `truncate ${into.name}${table.key === null ? '' : ' cascade'}`
+
+const refreshMaterialized: Write = ({ random, materialized }) =>
+  `refresh materialized view ${random.pick(['', 'concurrently '])}${random.pick(materialized)}`
 
 /** A condition that some rows of few meet. */
 function someRows(random: Random, columns: readonly Column[], prefix = ''): string {

@@ -1,4 +1,4 @@
-import { beyondCases, constructs } from './constructs.ts'
+import { constructs } from './constructs.ts'
 import type { ViewOutcome } from './case.ts'
 import type { Random } from './random.ts'
 
@@ -17,7 +17,6 @@ export class Steering {
   /** The constructs that have been seen least; what reads views that are maintained comes after these. */
   next(count: number, histories: number): readonly string[] {
     const ranked = constructs
-      .filter((name) => !beyondCases.includes(name))
       .map((name) => ({ name, seen: (this.#seen.get(name) ?? 0) + this.#random.below(2) }))
       .sort((a, b) => a.seen - b.seen)
     const chosen = Array.from({ length: count }, (_, at) => ranked[at % ranked.length]?.name ?? '')

@@ -1,5 +1,5 @@
 import type { HistoryFacts } from './case.ts'
-import { beyondCases, constructs, isHonest } from './constructs.ts'
+import { constructs, isHonest } from './constructs.ts'
 import type { BatchReport, FoundFailure } from './hunt-messages.ts'
 import { togetherOf } from './run-history.ts'
 
@@ -112,7 +112,6 @@ export class Tally {
     return this.coverage
       .filter(({ construct, withRows }) => constructs.includes(construct) && withRows < shareMin)
       .map(({ construct }) => construct)
-      .filter((construct) => !beyondCases.includes(construct))
   }
 
   line(): string {

@@ -44,7 +44,12 @@ export interface Scan {
 
 /** What a scan reads. What stands still is read as it is now, its changes having been seen to elsewhere. */
 export type ScanTarget =
-  | { readonly kind: 'source' | 'view'; readonly name: RelationName; readonly still?: true }
+  | {
+      /** Of what is `copied` nobody is told when it changes: it is looked at by each refresh. */
+      readonly kind: 'source' | 'view' | 'copied'
+      readonly name: RelationName
+      readonly still?: true
+    }
   | { readonly kind: 'stage'; readonly number: number }
 
 /** A function in FROM, or VALUES: reads no table, perhaps columns of relations before it (`free`). */
@@ -182,6 +187,8 @@ export interface Whole {
   readonly columns: readonly ColumnId[]
   /** Why no rule was found; null where this is the rule. */
   readonly refused: Refusal | null
+  /** It is what it reads, column by column. */
+  readonly copies?: true
 }
 
 /** The query of a view that is kept up partition by partition: over sources that are cut to the keys that changed. */

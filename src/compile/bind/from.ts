@@ -5,6 +5,7 @@ import type { Binding, BoundQuery, Named, Scope } from './scope.ts'
 import { NoRule, cteNamed, fieldsOf, renamedCopy, resolved } from './scope.ts'
 import { unreadId } from '../algebra/references.ts'
 import { tableOf } from '../algebra/facts.ts'
+import { copyOf } from './copied.ts'
 import { askingBothSides } from './full-join.ts'
 import { dependsInward, leftLateral, pulledLateral } from './lateral.ts'
 import type { Expressed } from './subquery.ts'
@@ -138,7 +139,8 @@ function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
   }))
   // A maintained view has the columns that its query names, and is made anew by apply.
   const type = found.target.kind === 'source' ? { schema: schemaname ?? '', name: relname } : null
-  return named(binding, { alias: called, relation: scan, columns: visible, type }, scope)
+  const relation = found.target.kind === 'copied' ? copyOf(binding, scan) : scan
+  return named(binding, { alias: called, relation, columns: visible, type }, scope)
 }
 
 const withNames = (bound: BoundQuery, names: readonly string[] | undefined): BoundQuery => ({

@@ -341,6 +341,13 @@ class Kinds {
           this.#from.set(id, [{ RowExpr: { args: [relation.item] } }])
         return
       case 'whole': {
+        const [read] = relation.reads
+        if (relation.copies === true && read !== undefined) {
+          relation.columns.forEach((id, at) =>
+            this.#known.set(id, kindInTable(read, columnsOf(read)[at] ?? '', facts)),
+          )
+          return
+        }
         const foreign = relation.reads.some((scan) =>
           columnsOf(scan).some((id) => kindInTable(scan, id, facts) !== null),
         )

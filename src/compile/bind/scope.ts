@@ -70,6 +70,8 @@ export const innerScope = (parent: Scope | null): Scope => ({
 /** Everything that binding shares: facts, and names that were given. */
 export interface Binding {
   readonly facts: BindFacts
+  /** The stages of materialized views of others, by their names. */
+  readonly copies: Map<string, Relation>
   /** A new column id that reminds of a name. */
   readonly fresh: (hint: string) => ColumnId
   /** Binds a query within the scope of the queries around it. */
@@ -107,7 +109,7 @@ export function newBinding(
       }
     }
   }
-  return { facts, fresh, bind, where }
+  return { facts, copies: new Map(), fresh, bind, where }
 }
 
 /** The fields of a reference to a column: `a.b` as ['a', 'b'], a star as '*'. */

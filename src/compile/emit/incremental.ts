@@ -1,4 +1,4 @@
-import type { ColumnType, ResultColumn, SourceUse } from '../../model/view.ts'
+import type { ColumnType, CopiedView, ResultColumn, SourceUse } from '../../model/view.ts'
 import type { RelationName } from '../../model/ids.ts'
 import { captureNames, loggedName, objectName, viewNames } from '../../model/names.ts'
 import type { BindFacts } from '../algebra/facts.ts'
@@ -50,6 +50,8 @@ export interface IncrementalParts {
   readonly key: readonly string[] | null
   /** Maintained views that it reads. */
   readonly inputs: readonly ReadView[]
+  /** Materialized views of others that it reads. */
+  readonly copied: readonly CopiedView[]
   /** Others read it. */
   readonly publishes: boolean
 }
@@ -126,14 +128,19 @@ function programNames(parts: Pick<IncrementalParts, 'view' | 'typeOf'>): TargetN
     typeOf,
     rows: (target) =>
       target.kind === 'stage' ? stageTable(target.number, view) : readName(target, view),
-    gate: (target) =>
-      target.kind === 'stage'
-        ? `${stageChanges(target.number)} is not null`
-        : `${sourceCount(target.name)} > 0`,
+    gate: (target) => changedGate(target),
     changes: (target) =>
       target.kind === 'stage' ? stageChanges(target.number) : sourceChanges(target.name),
   }
 }
+
+/** SQL that is true when something may have changed in what is read. */
+const changedGate = (target: ScanTarget): string =>
+  target.kind === 'stage'
+    ? `${stageChanges(target.number)} is not null`
+    : target.kind === 'copied'
+      ? 'true'
+      : `${sourceCount(target.name)} > 0`
 
 /** Names by which everything is computed in place, from the rows of sources alone. */
 export function inlineNames(
@@ -309,8 +316,13 @@ ${publishing}  perform set_config('tidemark.refreshing', '', true);
 }
 
 /** What a refresh does to check itself, at its end. */
-function checking({ view, sources, inputs, columns }: IncrementalParts, root: StoredStage): string {
-  const changed = [...sources, ...inputs].map(({ name }) => `${sourceCount(name)} > 0`).join(' or ')
+function checking(parts: IncrementalParts, root: StoredStage): string {
+  const { view, sources, inputs, copied, columns } = parts
+  // Of what is copied nobody has counted what changed.
+  const changed = [
+    ...[...sources, ...inputs].map(({ name }) => `${sourceCount(name)} > 0`),
+    ...(copied.length > 0 ? ['true'] : []),
+  ].join(' or ')
   const exact = inState(viewNames.exact(view))
   const statements = checkStatements({ stored: root, exact, columns, changed })
   return statements.map((sql) => indented(sql)).join('\n')
@@ -377,9 +389,7 @@ function stageStep(
   const targets = new Map(
     scansIn(stage.core).map(({ of }) => [of.kind === 'stage' ? String(of.number) : of.name, of]),
   )
-  const changed = [...targets.values()].map((of) =>
-    of.kind === 'stage' ? `${stageChanges(of.number)} is not null` : `${sourceCount(of.name)} > 0`,
-  )
+  const changed = [...targets.values()].map((of) => changedGate(of))
   changed.push(...new Set(clocksIn(stage.core).map((clock) => movedText(clock))))
   const last = stages.at(-1) === stored
   const title = last ? 'The view itself.' : `Stage ${String(stage.number)}: ${stage.core.kind}.`
@@ -441,19 +451,23 @@ ${indented(diff, '    ')}
   analyze ${root.table};`
 }
 
-function sourceObjects({ view, sources, inputs }: IncrementalParts): readonly string[] {
+function sourceObjects({ view, sources, inputs, copied }: IncrementalParts): readonly string[] {
   const types = inputs.map((input) => inputChangeType(input, sourceChangeType(input.name, view)))
+  const rowsView = ({
+    name,
+    columns,
+  }: Pick<ReadSource | CopiedView, 'name' | 'columns'>): string => {
+    const list = columns.map((column) => sqlName(column.name)).join(', ')
+    return `create view ${rowsName(name, view)} as select ${list} from ${sqlRelation(name)}`
+  }
   const rows = sources.flatMap((source) => {
     const { name, columns } = source
-    const dot = name.indexOf('.')
-    const relation = `${sqlName(name.slice(0, dot))}.${sqlName(name.slice(dot + 1))}`
-    const list = columns.map((column) => sqlName(column.name)).join(', ')
     return [
-      `create view ${rowsName(name, view)} as select ${list} from ${relation}`,
+      rowsView(source),
       `create type ${sourceChangeType(name, view)} as (${[...columns.map((column) => `${sqlName(column.name)} ${column.logType}`), '"weight of change" bigint'].join(', ')})`,
     ]
   })
-  return [...rows, ...types]
+  return [...rows, ...copied.map(rowsView), ...types]
 }
 
 /**
