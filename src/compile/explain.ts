@@ -9,7 +9,7 @@ import type { Stage } from './algebra/stages.ts'
 import { isFields } from './syntax/walk.ts'
 
 /** How a stage is brought up to date. */
-export type StageMethod = 'changes' | 'weights' | 'keys' | 'all'
+export type StageMethod = 'changes' | 'weights' | 'keys' | 'first' | 'all'
 
 /** A stage in a few words. */
 export interface StageSummary {
@@ -32,6 +32,8 @@ export const methodWords: Readonly<Record<StageMethod, string>> = {
   changes: 'its changes follow from those of what it reads, and are written as they are',
   weights: 'groups are kept up by adding what came and taking away what went',
   keys: 'rows of a key at which something changed are computed afresh',
+  first:
+    'the first rows are kept, and some after them; where too few are left, all are looked through',
   all: 'computed afresh altogether when something that it reads has changed',
 }
 
@@ -43,16 +45,22 @@ export function stageSummary({
   hiddenKey,
   groups,
 }: StoredStage): StageSummary {
-  const { number, core, key, linear } = stage
+  const { number, core, linear } = stage
   return {
     number,
     kind: linear ? 'linear' : core.kind,
-    method: linear ? 'changes' : groups !== null ? 'weights' : key.length > 0 ? 'keys' : 'all',
+    method: linear ? 'changes' : groups !== null ? 'weights' : methodOf(stage),
     table,
     stores: [...outputs, ...hiddenKey].map(({ name }) => name),
     key: keyTexts(stage),
     reads: [...new Set(scansIn(core).map(({ of }) => targetName(of)))],
   }
+}
+
+function methodOf({ core, key, firstRows }: Stage): StageMethod {
+  if (key.length > 0) return 'keys'
+  const ofFirst = scansIn(core).some(({ of }) => of.kind === 'stage' && of.firstRows === true)
+  return firstRows !== undefined || ofFirst ? 'first' : 'all'
 }
 
 /** The key over the input, where the core has names of its own for it. */

@@ -1,4 +1,3 @@
-import type { FuncCall } from 'libpg-query'
 import type { SourceShape } from '../model/capture.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
@@ -390,9 +389,11 @@ function typesByText(
   const definitions = definitionsIn(stages)
   return (expression) => {
     const type = typeOf(expression)
-    return type.imageEqual || type.type !== 'numeric'
-      ? type
-      : { ...type, imageEqual: hasOneScale(expression, { typeOf, definitions }) }
+    if (type.imageEqual || type.type !== 'numeric') return type
+    const defined = { typeOf, definitions }
+    const scale = oneScale(expression, defined)
+    if (scale !== null) return { ...type, imageEqual: true, scale }
+    return { ...type, imageEqual: isFixedPart(expression, defined) }
   }
 }
 
@@ -419,26 +420,39 @@ interface Known {
 const fixedParts =
   /^(century|day|decade|dow|doy|epoch|hour|isodow|isoyear|microseconds|millennium|milliseconds|minute|month|quarter|second|week|year)$/
 
-/** Whether equal values of an expression of type numeric have as many decimal places each. */
-function hasOneScale(expression: Expression, known: Known): boolean {
-  const id = columnIn(expression)
-  const definition = id === null ? undefined : known.definitions.get(id)
-  if (definition !== undefined && columnIn(definition) !== id) return hasOneScale(definition, known)
-  if ('FuncCall' in expression) return givesOneScale(expression.FuncCall, known)
-  return id === null && scalesOf(expression, known.typeOf)?.length === 1
+/** How many decimal places every value of an expression of type numeric has; null where they differ or are not known. */
+function oneScale(expression: Expression, known: Known): number | null {
+  const [scale, another] = scalesOf(expression, known.typeOf) ?? []
+  if (scale !== undefined && another === undefined) return scale
+  const defined = definitionOf(expression, known)
+  if (defined !== null) return oneScale(defined, known)
+  if (!('FuncCall' in expression)) return null
+  // A sum, least or greatest of values with so many places has as many itself.
+  const name = functionName(expression.FuncCall).replace(/^pg_catalog\./, '')
+  const { args: [first, more] = [], over } = expression.FuncCall
+  if (first === undefined || more !== undefined || over !== undefined) return null
+  return ['sum', 'min', 'max'].includes(name) ? oneScale(first, known) : null
 }
 
-/** extract() of some parts; and a sum, least or greatest of values with so many places has as many itself. */
-function givesOneScale(call: FuncCall, known: Known): boolean {
-  const name = functionName(call).replace(/^pg_catalog\./, '')
-  const [first, another] = call.args ?? []
-  if (first === undefined || call.over !== undefined) return false
+/** Whether an expression is a part of a date that has always as many decimal places. */
+function isFixedPart(expression: Expression, known: Known): boolean {
+  const defined = definitionOf(expression, known)
+  if (defined !== null) return isFixedPart(defined, known)
+  if (!('FuncCall' in expression)) return false
+  const name = functionName(expression.FuncCall).replace(/^pg_catalog\./, '')
+  const { args: [first, another] = [], over } = expression.FuncCall
+  if (first === undefined || over !== undefined) return false
   if (name === 'extract') {
     return 'A_Const' in first && fixedParts.test((first.A_Const.sval?.sval ?? '').toLowerCase())
   }
-  if (another !== undefined || !['sum', 'min', 'max'].includes(name)) return false
-  const given = scalesOf(first, known.typeOf)
-  return given?.length === 1 || hasOneScale(first, known)
+  return another === undefined && /^(sum|min|max)$/.test(name) && isFixedPart(first, known)
+}
+
+/** What a column is computed from; null of any other expression, and of a column of a table. */
+function definitionOf(expression: Expression, { definitions }: Known): Expression | null {
+  const id = columnIn(expression)
+  const definition = id === null ? undefined : definitions.get(id)
+  return definition === undefined || columnIn(definition) === id ? null : definition
 }
 
 function keyObstacles(

@@ -73,6 +73,8 @@ export interface ColumnType {
   readonly collation: string | null
   /** Values that are equal look alike: no 1.0 beside 1.00. */
   readonly imageEqual: boolean
+  /** How many decimal places each value has, where that is known of a numeric beyond its type. */
+  readonly scale?: number
   /** Rows with such a column can be hashed. */
   readonly hashable: boolean
   /** Sums depend on the order in which they are added up. */

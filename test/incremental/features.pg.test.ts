@@ -24,6 +24,7 @@ afterAll(async () => {
 /** The dearest way in which a part of a query is kept, in the words of the manual. */
 const methods: readonly (readonly [StageMethod, string])[] = [
   ['all', 'a part is computed afresh altogether'],
+  ['first', 'the first rows are kept, and some after them'],
   ['keys', 'keys where something changed are computed afresh'],
   ['weights', 'by adding what came and taking away what went'],
   ['changes', 'from the changes alone'],

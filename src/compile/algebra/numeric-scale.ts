@@ -27,7 +27,7 @@ type Scales = ReadonlySet<number> | null
 type TypeOf = (expression: Expression) => ColumnType
 
 function possible(expression: Expression, typeOf: TypeOf): Scales {
-  if (columnIn(expression) !== null) return ofType(typeOf(expression).type)
+  if (columnIn(expression) !== null) return ofType(typeOf(expression))
   if ('A_Const' in expression) return ofConstant(expression.A_Const)
   if ('TypeCast' in expression) return ofCast(expression.TypeCast, typeOf)
   if ('CoalesceExpr' in expression) return union(expression.CoalesceExpr.args ?? [], typeOf)
@@ -62,7 +62,8 @@ function ofOperator({ kind, name, lexpr, rexpr }: A_Expr, typeOf: TypeOf): Scale
     : combined(left, right, Math.max)
 }
 
-function ofType(type: string): Scales {
+function ofType({ type, scale: known }: ColumnType): Scales {
+  if (known !== undefined) return new Set([known])
   if (/^(smallint|integer|bigint)$/.test(type)) return new Set([0])
   const [, scale] = /^numeric\(\d+,(\d+)\)$/.exec(type) ?? []
   return scale === undefined ? null : new Set([Number(scale)])

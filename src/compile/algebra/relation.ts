@@ -50,7 +50,12 @@ export type ScanTarget =
       readonly name: RelationName
       readonly still?: true
     }
-  | { readonly kind: 'stage'; readonly number: number }
+  | {
+      readonly kind: 'stage'
+      readonly number: number
+      /** It keeps the first rows of an order alone. */
+      readonly firstRows?: true
+    }
 
 /** A function in FROM, or VALUES: reads no table, perhaps columns of relations before it (`free`). */
 export interface Rows {

@@ -2,8 +2,8 @@ import { columnOf } from './expression.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { freeIn } from './references.ts'
 import { peel } from './peel.ts'
-import type { Output, Relation } from './relation.ts'
-import { columnsOf, isKeyed } from './relation.ts'
+import type { Output, Relation, Top } from './relation.ts'
+import { columnsOf, isConstant, isKeyed } from './relation.ts'
 
 /**
  * A part of a query whose rows are stored: what a refresh brings up to date, one after the other, each from the
@@ -27,6 +27,17 @@ export interface Stage {
   readonly linear: boolean
   /** No two rows have the same key. */
   readonly unique: boolean
+  /**
+   * What is stored are the first rows of an order, as many of them as there happen to be, for a LIMIT over them: no
+   * fewer than `least`, unless these are all, and about `most` at most. Left out: all rows of the core.
+   */
+  readonly firstRows?: FirstRows
+}
+
+/** How many of the first rows of an order are kept. */
+export interface FirstRows {
+  readonly least: number
+  readonly most: number
 }
 
 /**
@@ -43,7 +54,7 @@ export function stagesOf(
   const add = (relation: Relation): Stage => {
     const { core, outputs, having } = peel(relation, setReturning)
     const linear = !isKeyed(core)
-    const inner = linear ? staged(relation) : withInputs(core, staged)
+    const inner = linear ? staged(relation) : overFirstRows(withInputs(core, staged))
     const number = stages.length + 1
     const stage: Stage = linear
       ? {
@@ -66,6 +77,29 @@ export function stagesOf(
         }
     stages.push(stage)
     return stage
+  }
+
+  /** A LIMIT over a stage that keeps the first rows and some after them, where that is known to be enough. */
+  const overFirstRows = (core: Relation): Relation => {
+    const firstRows = core.kind === 'top' ? firstRowsFor(core) : null
+    if (core.kind !== 'top' || firstRows === null) return core
+    const columns = columnsOf(core.input)
+    const number = stages.length + 1
+    stages.push({
+      number,
+      core: { ...core, limit: integer(2 * firstRows.least + spareRows), offset: null },
+      having: [],
+      outputs: columns.map((id) => ({ id, expression: columnOf(id) })),
+      key: [],
+      linear: false,
+      unique: false,
+      firstRows,
+    })
+    const of = { kind: 'stage', number, firstRows: true } as const
+    return {
+      ...core,
+      input: { kind: 'scan', of, columns: columns.map((id) => ({ id, name: id })) },
+    }
   }
 
   const staged = (relation: Relation): Relation => {
@@ -92,6 +126,29 @@ export function stagesOf(
 
   add(root.relation)
   return stages
+}
+
+/** Rows beyond those that a LIMIT shows: as many may go before all are looked through again. */
+const spareRows = 50
+
+/** A LIMIT of more rows than this is computed afresh: to sort so many would not be much sooner done. */
+const limitMax = 1000
+
+function firstRowsFor({ input, per, limit, offset }: Top): FirstRows | null {
+  if (per.length > 0 || isConstant(input)) return null
+  const [most, skipped] = [integerOf(limit), offset === null ? 0 : integerOf(offset)]
+  if (most === null || skipped === null || most === 0 || most + skipped > limitMax) return null
+  const least = most + skipped
+  return { least, most: 4 * least + 2 * spareRows }
+}
+
+const integer = (ival: number): Expression => ({ A_Const: { ival: { ival } } })
+
+/** What a constant says; null of any other expression. */
+function integerOf(expression: Expression | null): number | null {
+  if (expression === null || !('A_Const' in expression)) return null
+  const { ival } = expression.A_Const
+  return ival === undefined ? null : (ival.ival ?? 0)
 }
 
 function keyOf(core: Relation): readonly Output[] {

@@ -256,6 +256,7 @@ function declarations({ view, sources, inputs, stages, typeOf }: IncrementalPart
     '"lost groups" bigint[];',
     '"empty groups" bigint[];',
     ...stages.flatMap(checkDeclarations),
+    '"too few" boolean;',
     'one_to_one boolean;',
   ]
   return lines.join('\n  ')

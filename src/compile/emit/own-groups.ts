@@ -2,6 +2,7 @@ import { absentText } from '../algebra/determine.ts'
 import type { Accumulation, Accumulator } from '../algebra/accumulate.ts'
 import { declared } from '../algebra/accumulate.ts'
 import { executeText } from './assemble.ts'
+import { alsoTold } from './difference.ts'
 import type { GroupColumn, GroupTables } from './accumulate.ts'
 import {
   allAccumulators,
@@ -283,18 +284,6 @@ function toldOf(
     ...more,
   ]
   return `select\n  ${list.join(',\n  ')}\nfrom fresh`
-}
-
-/** A statement that tells of changes, which are added to what was told before. */
-function alsoTold({ changeType, changes }: StoredStage, statement: string): string {
-  const before = changeType === null ? '' : `\n  "changes before" ${changeType}[] := ${changes};`
-  const both = changeType === null ? '' : `\n  ${changes} := "changes before" || ${changes};`
-  return `declare
-  "came before" bigint := came; "altered before" bigint := altered; "went before" bigint := went;${before}
-begin
-${indented(statement)}
-  came := came + "came before"; altered := altered + "altered before"; went := went + "went before";${both}
-end;`
 }
 
 /** The statement that looks for extrema that may have gone among the rows of the groups. */

@@ -374,7 +374,7 @@ function aggregateSelect(
 }
 
 /** The whole row as text: a total order on rows, in which only rows that look alike are equal. */
-const rowText = (columns: readonly ColumnId[]): string =>
+export const rowText = (columns: readonly ColumnId[]): string =>
   `row(${selectList(columns)})::text collate "C"`
 
 function windowSelect(

@@ -4,6 +4,8 @@ import type { GroupTables } from './accumulate.ts'
 import { accumulateQueries, coreOfGroups, repairGroups } from './accumulate.ts'
 import { touchedColumn, touchedVariable } from './check.ts'
 import { cutStatements, isWantedOrNull, partitionKeys } from './cut.ts'
+import { difference, imageOf, resultSelect } from './difference.ts'
+import { refreshFirstRows } from './first-rows.ts'
 import { ownGroupsSelect, refreshOwnGroups } from './own-groups.ts'
 import type { Statement } from './relation.ts'
 import {
@@ -21,12 +23,10 @@ import {
 import { columnOf } from '../algebra/expression.ts'
 import type { Partition } from '../algebra/relation.ts'
 import { isConstant } from '../algebra/relation.ts'
-import type { StageContext, StoredColumn, StoredStage } from './stored-stage.ts'
+import type { StageContext, StoredStage } from './stored-stage.ts'
 import {
   assemblyOf,
-  isRewritten,
   keyVariables,
-  pairingColumns,
   restrictionOf,
   resultVariables,
   statementOf,
@@ -90,10 +90,6 @@ function hashOf({ stage, keyNames, outputs }: StoredStage, alias: string): strin
   return hashText(keyNames.map((name) => `${alias}.${sqlName(name)}`))
 }
 
-/** A row as text: equal for rows that look alike. */
-const imageOf = (columns: readonly StoredColumn[], alias: string): string =>
-  `row(${columns.map(({ name }) => `${alias}.${sqlName(name)}`).join(', ')})::text collate "C"`
-
 /**
  * The statement that brings a stage up to date from the changes of its inputs, into came, altered, went (and its own
  * changes).
@@ -108,6 +104,8 @@ export function refreshStatements(context: StageContext, stored: StoredStage): r
   if (stored.stage.linear) return [`${applyChanges(context, stored)};`]
   if (stored.stage.core.kind === 'partition')
     return partitionStatements(context, stored, stored.stage.core)
+  if (stored.stage.firstRows !== undefined)
+    return refreshFirstRows(context, stored, () => rewrite(context, stored))
   if (stored.groups === null) return [recompute(context, stored, 'touched')]
   if (stored.groups.within !== null)
     return refreshOwnGroups(context, stored, () => rewrite(context, stored))
@@ -378,78 +376,6 @@ join ${table} as s on s.${sqlName(hash)} = k.hash
 union all
 ${found(keysWithNull)}
 where ${keysWithNull} is not null`
-}
-
-/** New and stored rows, paired one to one, where they differ; then what is written. */
-function difference(stored: StoredStage): readonly string[] {
-  const { outputs, hiddenKey, table, hash } = stored
-  const columns = [...outputs, ...hiddenKey].map(({ name }) => sqlName(name))
-  const all = [...columns, ...(hash === null ? [] : [sqlName(hash)])]
-  const pairing = pairingColumns(stored)
-  const pair = (alias: string): string =>
-    pairing === null
-      ? `hashtextextended(${imageOf([...outputs, ...hiddenKey], alias)}, 0)`
-      : hashText(pairing.map((name) => `${alias}.${sqlName(name)}`))
-  // The cast makes it one value: rows as they stand would be compared field by field, and by other operators.
-  const image = (alias: string): string =>
-    `row(${columns.map((name) => `${alias}.${name}`).join(', ')})::record`
-  const inPlace = isRewritten(stored)
-  const side = (from: string): string =>
-    `select *, row_number() over (partition by "pair of row") as "turn of row" from (select ${from}.*, ${pair(from)} as "pair of row" from ${from}) as p`
-  return [
-    `difference as materialized (
-  select n."pair of row" is not null as "is new", s."place of row", ${[...all.map((name) => `n.${name}`), ...columns.map((name, at) => `s.${name} as "old ${String(at + 1)}"`)].join(', ')}
-  from (${side('fresh')}) as n
-  full join (${side('stored')}) as s on s."pair of row" = n."pair of row" and s."turn of row" = n."turn of row"
-  where n."pair of row" is null or s."pair of row" is null or ${image('n')} *<> ${image('s')}
-)`,
-    `removed as (
-  delete from ${table} as s
-  where s.ctid = any (array(select "place of row" from difference where ${inPlace ? 'not "is new"' : '"place of row" is not null'}))
-  returning 1
-)`,
-    ...(inPlace
-      ? [
-          `rewritten as (
-  update ${table} as s
-  set ${all.map((name) => `${name} = d.${name}`).join(', ')}
-  from difference as d
-  where s.ctid = d."place of row" and d."is new"
-  returning 1
-)`,
-        ]
-      : []),
-    `added as (
-  insert into ${table} (${all.join(', ')})
-  select ${all.map((name) => `d.${name}`).join(', ')}
-  from difference as d
-  where d."is new"${inPlace ? ' and d."place of row" is null' : ''}
-    -- Rows go before rows come, for the sake of unique indexes.
-    and (select count(*) from removed) >= 0
-  returning 1
-)`,
-  ]
-}
-
-function resultSelect(stored: StoredStage): string {
-  const { outputs, changeType } = stored
-  const counts = `select
-  count(*) filter (where "is new" and "place of row" is null),
-  count(*) filter (where "is new" and "place of row" is not null),
-  count(*) filter (where not "is new")`
-  if (changeType === null) return `${counts}\nfrom difference`
-  const now = outputs.map(({ name }) => `d.${sqlName(name)}`)
-  const before = outputs.map((_, at) => `d."old ${String(at + 1)}"`)
-  return `${counts},
-  (
-    select array_agg(c.change)
-    from (
-      select row(${[...now, '1'].join(', ')})::${changeType} as change from difference as d where d."is new"
-      union all
-      select row(${[...before, '-1'].join(', ')})::${changeType} from difference as d where d."place of row" is not null
-    ) as c
-  )
-from difference`
 }
 
 /** The columns of a stage by name, for scans of it in a statement that computes it in place. */

@@ -273,7 +273,7 @@ function keysOf(
   recomputing: Recomputing,
 ): readonly AnyLookup[] {
   const { core } = stage
-  if (core.kind === 'top' && core.per.length === 0) return firstRows(core.order, definitions)
+  if (core.kind === 'top' && core.per.length === 0) return firstRows(stage, core.order, definitions)
   if (recomputing === 'never' || stage.linear) return []
   const use =
     recomputing === 'lost'
@@ -308,8 +308,15 @@ function choicesOf(found: readonly Traced[]): AnyLookup['choices'] {
   return [...byScan].flatMap(([scan, columns]) => choiceOf(scan, columns))
 }
 
-/** The order of a LIMIT, as far as it is one of a single table. */
-function firstRows(order: readonly SortBy[], definitions: Definitions): readonly AnyLookup[] {
+/**
+ * The order of a LIMIT, as far as it is one of a single table. A stage of first rows is read as a whole, and one that they
+ * are the first of so seldom that its changes would pay for an index each time.
+ */
+function firstRows(
+  { firstRows: kept }: Stage,
+  order: readonly SortBy[],
+  definitions: Definitions,
+): readonly AnyLookup[] {
   const columns: { expression: Expression; direction: string }[] = []
   let of: Scan | undefined
   for (const item of order) {
@@ -318,7 +325,8 @@ function firstRows(order: readonly SortBy[], definitions: Definitions): readonly
     of = one.scan
     columns.push({ expression: one.expression, direction: directionOf(item) })
   }
-  if (of === undefined) return []
+  const seldom = of?.of.kind === 'stage' && (kept !== undefined || of.of.firstRows === true)
+  if (of === undefined || seldom) return []
   return [{ use: 'the first rows in the order of a LIMIT', choices: [{ of: of.of, columns }] }]
 }
 
