@@ -56,6 +56,8 @@ export type CacheEvent =
       /** The last failure. */
       readonly error?: unknown
     })
+  /** Said of a kind at start: any change of the table or view invalidates all its entries. */
+  | (EntryOwner & { readonly event: 'depends_on_all'; readonly source: string })
   /** Keys of another program's cache were deleted; `glob`: all that match it. */
   | {
       readonly event: 'foreign_deleted'

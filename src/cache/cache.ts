@@ -169,9 +169,12 @@ export class Cache {
     await this.invalidate({ verb: 'remove', keys: [request.key], tags: [] })
     const direct = !(await this.#follower.lookAgain())
     // No flight that is under way brings it; one of another node may come first.
-    const { tier, stored } = await this.#loader.flight(request, { since: Infinity, direct }, true)
-      .arrival
-    return tier === 'source' && stored
+    const joinable = { since: Infinity, direct }
+    const { entry, tier, stored } = await this.#loader.flight(request, joinable, true).arrival
+    if (tier !== 'source' || !stored) return false
+    // What others have invalidated meanwhile may not have been heard of yet.
+    const current = await this.#follower.catchUp()
+    return current && this.#memory.peek(request.key) === entry && this.#standing(entry) === 'valid'
   }
 
   /**

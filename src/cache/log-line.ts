@@ -38,6 +38,13 @@ function logLine(event: Exclude<CacheEvent, { readonly event: 'invalidated' }>):
     }
     case 'warming':
       return warmingLine(event)
+    case 'depends_on_all': {
+      const { kind, source } = event
+      return {
+        level: 'info',
+        text: `Cache kind ${kind}: any change of ${source} invalidates it all`,
+      }
+    }
     case 'invalidation_failed':
       return { level: 'error', text: `Cache invalidation: ${String(event.error)}` }
     case 'foreign_deleted':

@@ -171,7 +171,7 @@ export class Statistics {
   note(event: CacheEvent): void {
     if (event.event === 'invalidated') this.#noteInvalidated(event)
     if (!('kind' in event)) return
-    if (event.event === 'hit_rate') return
+    if (event.event === 'hit_rate' || event.event === 'depends_on_all') return
     if (event.event === 'warming') {
       this.#ofKind(event.kind).warming.note(event, this.#now)
       return

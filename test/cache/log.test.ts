@@ -118,6 +118,18 @@ test('statistics count of each kind and tenant what was invalidated that it has 
   expect(await counted(wrote('clients', { id: 1 }))).toEqual([0, 0, 0, 0, 0])
 })
 
+test('a kind that any change of a table invalidates says so at start', async () => {
+  const cache = makeCache()
+  const dependsOn = { quotes: 'tenant_id', vat: true } as const
+  cache.define('kpis', (id: number) => id, { dependsOn })
+  cache.define('reports', () => 1, { dependsOn: ['quotes'] })
+  await cache.start()
+  expect(lines).toEqual([
+    'INFO Cache kind kpis: any change of public.vat invalidates it all',
+    'INFO Cache kind reports: any change of public.quotes invalidates it all',
+  ])
+})
+
 const rates = () =>
   events.flatMap((event) =>
     event.event === 'hit_rate' ? [{ kind: event.kind, low: event.low, rate: event.rate }] : [],

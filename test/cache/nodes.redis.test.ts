@@ -199,6 +199,20 @@ test('law: a load that an invalidation on another node outdates is stored nowher
   expect((await other.get()).value).toBe(2)
 })
 
+test('law: a value that is set while another node invalidates it is stored nowhere', async () => {
+  const [a, b] = [node(), node()]
+  const [begun, making] = [gate(), gate<number>()]
+  const set = a.thing.set([7], async () => {
+    begun.open()
+    return { id: 7, source: await making.passed }
+  })
+  await begun.passed
+  await b.cache.remove({ tags: ['things'] })
+  making.open(10)
+  expect(await set).toBe(false)
+  for (const { thing } of [a, b]) expect((await thing.get(7)).value.source).toBe(1)
+})
+
 test('law: an entry is not taken from Redis when its tags are forgotten there', async () => {
   const [a, b] = [node(), node()]
   await a.thing.get(7)

@@ -200,6 +200,7 @@ export function createCache(options: CacheOptions): CacheManager {
     async start() {
       writes.check()
       code.check()
+      for (const event of dependingOnAll(kinds.values())) cache.tell(event)
       try {
         await cache.look()
       } finally {
@@ -216,6 +217,14 @@ export function createCache(options: CacheOptions): CacheManager {
     },
   }
 }
+
+/** What is declared without columns is easily meant otherwise. */
+const dependingOnAll = (kinds: Iterable<DependentKind>): readonly CacheEvent[] =>
+  [...kinds].flatMap(({ kind, rules }) =>
+    rules
+      .filter(({ columns }) => columns.length === 0)
+      .map(({ source }) => ({ event: 'depends_on_all', kind, tenant: null, source })),
+  )
 
 function requestOf(
   verb: Verb,
