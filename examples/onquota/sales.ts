@@ -43,12 +43,9 @@ export function salesOf(cache: CacheManager, database: Transactions): SalesDesk 
     }
 
     /** Of one tenant alone, and the numbers of the dashboard only when they change: when it is accepted. */
-    @cache.invalidates('quotes:list:{tenant}:*', 'quotes:summary:{tenant}:*', {
-      with: (_: Quote, [tenant]: [TenantId]) => ({ tenant }),
-    })
-    @cache.invalidates('dashboard:kpis:{tenant}:*', 'dashboard:top_clients:{tenant}:*', {
+    @cache.invalidates('quotes:list:{0}:*', 'quotes:summary:{0}:*')
+    @cache.invalidates('dashboard:kpis:{0}:*', 'dashboard:top_clients:{0}:*', {
       when: (quote: Quote) => quote.status === 'ACCEPTED',
-      with: (_: Quote, [tenant]: [TenantId]) => ({ tenant }),
     })
     async setStatus(tenant: TenantId, id: number, status: Quote['status']): Promise<Quote> {
       return one<Quote>(

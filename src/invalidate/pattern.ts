@@ -17,7 +17,7 @@ export type Pattern =
   | { readonly kind: 'all'; readonly text: string }
   | { readonly kind: 'beginning'; readonly text: string; readonly words: string }
 
-const place = /\{([A-Za-z_$][\w$.]*)\}/g
+const place = /\{([\w$][\w$.]*)\}/g
 
 /**
  * Reads a pattern: `*`, `quotes:*`, `quotes:tenant_7:*`, `quotes:tenant_{tenantId}:*`.

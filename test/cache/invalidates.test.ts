@@ -88,6 +88,20 @@ describe('a wrapped function', () => {
     expect(await held()).toEqual(['list 7', 'kpis 7'])
   })
 
+  test.each([
+    ['quotes:list:tenant_{0}:*', [8, { tenantId: 7 }]],
+    ['quotes:list:tenant_{1.tenantId}:*', [{ tenantId: 7 }, { tenantId: 8 }]],
+    ['quotes:list:tenant_{tenantId}:*', [7, { tenantId: 8 }]],
+  ])('has the places of %s filled from the arguments %j', async (pattern, args) => {
+    const write = cache.invalidates(pattern)(async (...given: readonly unknown[]) =>
+      Promise.resolve(given.length),
+    )
+    await filled()
+    await write(...args)
+    expect(await held()).toEqual(['list 7', 'kpis 7'])
+    expect(failures()).toEqual([])
+  })
+
   test('returns when what it names cannot be served any more, and not before it has written', async () => {
     const writing = gate()
     const write = cache.invalidates('*')(async () => writing.passed)

@@ -16,7 +16,7 @@ export interface InvalidatesOptions<Result, Args extends readonly unknown[]> {
   readonly when?: (result: Result, args: Args) => boolean
   /**
    * Values for the places of the patterns. Default: a place is filled from the field of its name of the first argument
-   * that is an object and has it.
+   * that is an object and has it; `{0}` is the first argument itself, `{1.id}` a field of the second.
    */
   readonly with?: (result: Result, args: Args) => Readonly<Record<string, unknown>>
   /** Names that entries were tagged with, as well. */
@@ -200,6 +200,7 @@ function valuesOf(
 ): Readonly<Record<string, unknown>> {
   const objects = args.filter(isRecord)
   const fields = patterns.flatMap(placesOf).map((name): [string, unknown] => {
+    if (/^\d+$/.test(name)) return [name, args[Number(name)]]
     const owner = objects.find((object) => Object.hasOwn(object, name))
     return [name, owner?.[name]]
   })
