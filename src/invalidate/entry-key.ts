@@ -1,30 +1,35 @@
 import type { EntryKey } from '../model/invalidation.ts'
 
-/** What the key of an entry is made of. */
-export interface KeyParts {
+/** What the keys of a kind have in common. */
+export interface KeyForm {
   /** The namespace of the cache. */
   readonly prefix: string
   /** The kind: one or more words with colons between, `dashboard:kpis`. */
   readonly kind: string
-  /** The tenant as it is to stand in the key, or null. */
-  readonly tenant: string | null
-  /** The other arguments of the load. */
-  readonly params: readonly unknown[]
   /** What tells versions of the load apart. */
   readonly digest: string
 }
+
+/** Makes the key of an entry of the tenant as it is to stand in the key, or null, and of the other arguments of the load. */
+export type KeyMaker = (tenant: string | null, params: readonly unknown[]) => EntryKey
 
 /** Longer ones are not for eyes any more. */
 const paramsLengthMax = 200
 
 /**
- * The key of an entry: `onquota:quotes:list:tenant_7:page=2:1f0c9a2e`, the same in every process for the same arguments.
+ * Makes the keys of a kind: `onquota:quotes:list:tenant_7:page=2:1f0c9a2e`, the same in every process for the same arguments.
  * Different arguments have different keys.
  */
-export function entryKey(parts: KeyParts, digestOf: (text: string) => string): EntryKey {
-  const { prefix, kind, tenant, params, digest } = parts
-  const owner = tenant === null ? '' : `${tenant}:`
-  return `${prefix}:${kind}:${owner}${paramsText(params, digestOf)}:${digest}` as EntryKey
+export function keyMaker(
+  { prefix, kind, digest }: KeyForm,
+  digestOf: (text: string) => string,
+): KeyMaker {
+  const head = `${prefix}:${kind}:`
+  const tail = `:${digest}`
+  return (tenant, params) => {
+    const owned = tenant === null ? head : `${head}${tenant}:`
+    return `${owned}${paramsText(params, digestOf)}${tail}` as EntryKey
+  }
 }
 
 function paramsText(params: readonly unknown[], digestOf: (text: string) => string): string {
@@ -39,6 +44,8 @@ function paramsText(params: readonly unknown[], digestOf: (text: string) => stri
 const word = /^[A-Za-z][\w.@/+-]*$/
 const reserved = new Set(['true', 'false', 'null', 'undefined', 'NaN', 'Infinity'])
 
+const isWord = (text: string): boolean => word.test(text) && !reserved.has(text)
+
 /** Names of fields as they stand in keys: there are few, and reading each one anew was a third of the work. */
 const nameTexts = new Map<string, string>()
 const nameTextsMax = 10_000
@@ -52,7 +59,7 @@ function valuesText(values: readonly unknown[]): string {
 function valueText(value: unknown): string {
   switch (typeof value) {
     case 'string':
-      return word.test(value) && !reserved.has(value) ? value : quoted(value)
+      return isWord(value) ? value : quoted(value)
     case 'number':
     case 'boolean':
     case 'undefined':

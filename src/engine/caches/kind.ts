@@ -3,7 +3,8 @@ import type { Cache } from '../../cache/cache.ts'
 import type { Explanation } from '../../cache/explanation.ts'
 import type { EntryAddress, EntryRequest, Loaded } from '../../cache/entry-request.ts'
 import type { DependentKind } from '../../invalidate/concerned.ts'
-import { entryKey } from '../../invalidate/entry-key.ts'
+import { keyMaker } from '../../invalidate/entry-key.ts'
+import { remembered } from '../../invalidate/recent-keys.ts'
 import type { Dependencies } from '../../invalidate/dependency.ts'
 import { dependencies } from '../../invalidate/dependency.ts'
 import { tagsOfKey } from '../../invalidate/pattern.ts'
@@ -101,13 +102,16 @@ export function defineKind<Args extends readonly unknown[], Value>(
   const digest = digestOf(options.version ?? `${name} ${load.toString()}`)
   const { tags: named = [] } = options
   const tagsOf = entryTags(name, named, depends)
-  const addressOf = (args: Args): EntryAddress => {
-    const id = tenantOf?.(...args)
+  const keyOfParts = keyMaker({ prefix: surroundings.namespace, kind: name, digest }, longDigestOf)
+  const addressFor = remembered((id, params): EntryAddress => {
     const tenant = id === undefined ? null : tenantIn(tenantForm, id)
-    const params = options.params?.(...args) ?? (tenantIsFirst ? args.slice(1) : args)
-    const parts = { prefix: surroundings.namespace, kind: name, tenant, params, digest }
-    return { kind: name, tenant, key: entryKey(parts, longDigestOf) }
-  }
+    return { kind: name, tenant, key: keyOfParts(tenant, params) }
+  })
+  const addressOf = (args: Args): EntryAddress =>
+    addressFor(
+      tenantOf?.(...args),
+      options.params?.(...args) ?? (tenantIsFirst ? args.slice(1) : args),
+    )
   const requestOf = ({ key, tenant }: EntryAddress, args: Args, of = terms): EntryRequest => ({
     key,
     kind: name,

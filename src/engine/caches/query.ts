@@ -11,7 +11,7 @@ import type { QueryMeaning } from '../../define/understand-query.ts'
 import { readVersions, understandQuery } from '../../define/understand-query.ts'
 import type { DependentKind } from '../../invalidate/concerned.ts'
 import type { SourceRule } from '../../invalidate/dependency.ts'
-import { entryKey } from '../../invalidate/entry-key.ts'
+import { keyMaker } from '../../invalidate/entry-key.ts'
 import { tagsOfKey } from '../../invalidate/pattern.ts'
 import type { Dependences, ToldRules } from '../../invalidate/query-dependence.ts'
 import {
@@ -222,14 +222,8 @@ export class Queries {
 
   #address(sql: string, values: readonly unknown[]): EntryAddress {
     const { namespace } = this.#parts
-    const parts = {
-      prefix: namespace,
-      kind: queryKind,
-      tenant: null,
-      params: values,
-      digest: digestOf(sql),
-    }
-    return { kind: queryKind, tenant: null, key: entryKey(parts, digestOf) }
+    const keyOf = keyMaker({ prefix: namespace, kind: queryKind, digest: digestOf(sql) }, digestOf)
+    return { kind: queryKind, tenant: null, key: keyOf(null, values) }
   }
 }
 
