@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { CacheOptions } from '../../src/cache.ts'
-import { cached } from '../../src/cache.ts'
+import { cached, redis } from '../../src/cache.ts'
 import type { Gate } from '../support/gate.ts'
 import { gate } from '../support/gate.ts'
 import type { HandTiming } from '../support/hand-timing.ts'
@@ -32,6 +32,12 @@ async function bring(value: unknown): Promise<void> {
   loads.at(-1)?.open(value)
   await turn()
 }
+
+test.each([undefined, ''])('a store or a database that is %j is refused, not left out', (unset) => {
+  const refused = expect.objectContaining({ code: 'TIDEMARK_CACHE_INVALID' }) as Error
+  expect(() => redis(unset)).toThrow(refused)
+  expect(() => makeCache({ database: unset })).toThrow(refused)
+})
 
 describe('how long an entry is fresh', () => {
   test('as its kind says, else the table of the cache, else its default, else five minutes', async () => {

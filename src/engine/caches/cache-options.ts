@@ -5,6 +5,7 @@ import type { Timing } from '../../base/timing.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
 import type { OnWrite } from './table-writes.ts'
 import type { DurationText } from '../../define/config/tidemark-config.ts'
+import { TidemarkError } from '../../model/errors.ts'
 
 /** Where nodes keep what they share. */
 export type StoreOption =
@@ -22,9 +23,10 @@ export interface CacheOptions {
   readonly store?: StoreOption
   /**
    * The database whose commits invalidate, as `postgres://…`. It is the one that loads read from: a load that reads a
-   * standby may be behind what invalidated it. Default: none; only code invalidates.
+   * standby may be behind what invalidated it. Default: none; only code invalidates. One that is named and undefined, as of a variable
+   * that is not set, is refused.
    */
-  readonly database?: string
+  readonly database?: string | undefined
   /**
    * How old an answer may be that is said to be true: from the commit that outdates it.
    * 0: each answer looks first. Default `'100ms'`; the same in all processes of a namespace, for who invalidates waits so
@@ -156,8 +158,17 @@ export function isCached<Value>(result: Value | Cached<Value>): result is Cached
 /**
  * What nodes share: the Redis (or Valkey) of a URL, or one reached through a client of `redis`, `ioredis` or `iovalkey`, which
  * the caller goes on owning.
+ *
+ * @throws TidemarkError TIDEMARK_CACHE_INVALID for what is undefined or empty, as of a variable that is not set.
  */
-export function redis(of: string | RedisClient): StoreOption {
+export function redis(of: string | RedisClient | undefined): StoreOption {
+  if (of === undefined || of === '') {
+    throw new TidemarkError({
+      code: 'TIDEMARK_CACHE_INVALID',
+      what: 'redis() was given no URL, but undefined or an empty text.',
+      mend: "Set the variable that it is read from, or leave 'store' out: redis('redis://localhost:6379').",
+    })
+  }
   return typeof of === 'string' ? { kind: 'redis', url: of } : { kind: 'redis client', client: of }
 }
 

@@ -145,6 +145,7 @@ const lookMs = 1_000
 export function createCache(options: CacheOptions): CacheManager {
   const { namespace, tenantForm = 'tenant_{}' } = options
   requireNamespace(namespace)
+  requireDatabase(options)
   const kinds = new Map<string, DependentKind>()
   const statistics = new Statistics(() => new Date(), concernedEntries(namespace, kinds))
   const listener = listenerOf(options, statistics)
@@ -335,6 +336,17 @@ function requireNamespace(namespace: string): void {
     code: 'TIDEMARK_CACHE_INVALID',
     what: `'${namespace}' cannot be the namespace of a cache.`,
     mend: 'Use letters, digits, dots, dashes and underscores, a letter first.',
+  })
+}
+
+/** Without it nothing that is committed would be heard of, and nobody would notice. */
+function requireDatabase(options: CacheOptions): void {
+  const isMeant = Object.hasOwn(options, 'database')
+  if (!isMeant || (options.database !== undefined && options.database !== '')) return
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: `The database of the cache ${options.namespace} is named, and is undefined or an empty text.`,
+    mend: "Set the variable that it is read from, or leave 'database' out: then only code invalidates.",
   })
 }
 
