@@ -200,27 +200,34 @@ create function tidemark.relations_read(group_text text) returns oid[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return array(
-    select m from (
-      select x.m
-      from (select distinct s.name, s.relation
-              from tidemark.view d
-              join tidemark.view_source vs on vs.view = d.name
-              join tidemark.source s on s.name = vs.source
-             where d.group_name = group_text) s,
-      lateral (select tidemark.members(s.relation) m
-               union all
-               select c.oid from pg_class c
-                where c.relnamespace = 'tidemark'::regnamespace
-                  and c.relname in (tidemark.object_name('log 0 ' || s.name), tidemark.object_name('log 1 ' || s.name),
-                                    tidemark.object_name('log 2 ' || s.name))) x
-      where exists (select from pg_class c where c.oid = x.m)
+    with recursive read (name, relation) as materialized (
+      select distinct s.name, s.relation::oid
+        from tidemark.view d
+        join tidemark.view_source vs on vs.view = d.name
+        join tidemark.source s on s.name = vs.source
+       where d.group_name = group_text
+    ),
+    -- as tidemark.members has them, of all at once
+    member (relation) as (
+      select r.relation from read r
+      union
+      select i.inhrelid from member m join pg_inherits i on i.inhparent = m.relation
+    )
+    select o from (
+      select c.oid as o from member m join pg_class c on c.oid = m.relation
+      union
+      select c.oid
+        from read r
+       cross join generate_series(0, 2) bucket
+        join pg_class c on c.relname = tidemark.object_name(format('log %s %s', bucket, r.name))::name
+                       and c.relnamespace = 'tidemark'::regnamespace
       union
       -- apply makes the state of a view anew when its columns change
       select to_regclass(input.state)::oid from tidemark.view d
       join tidemark.view_input i on i.view = d.name
       join tidemark.view input on input.name = i.input and input.presentation in ('view', 'table')
       where d.group_name = group_text and to_regclass(input.state) is not null) r
-    order by m);
+    order by o);
 end $$;
 
 -- TRUNCATE and rewrites are not MVCC-safe. Holds them off these relations, and finds one that slipped in between the

@@ -4,7 +4,7 @@ import { relationName } from '../../src/model/ids.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import type { Outcome } from './captured.ts'
-import { capture, changesBetween, entries, outcomeOf, snapshotOf } from './captured.ts'
+import { capture, changesBetween, entries, logOf, outcomeOf, snapshotOf } from './captured.ts'
 
 const columns = ['id', 'customer', 'total', 'seller']
 
@@ -101,6 +101,29 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
     // Who looked while it was prepared finds it now: it was running then.
     expect(await changesBetween(db.database, orders, between)).not.toEqual([])
     expect(await changesBetween(db.database, orders, before)).not.toEqual([])
+  })
+
+  test('what a snapshot does not reflect is told alike of few transactions and of many', async () => {
+    const told: unknown[] = []
+    const snapshots = [await snapshotOf(db.database)]
+    await sql(`begin; insert into shop.orders (id) values (100); prepare transaction '${schema}'`)
+    for (let turn = 0; turn < 90; turn += 1) {
+      await sql(`update shop.orders set total = total + 1 where id > ${turn % 12}`)
+      if (turn % 8 === 0) snapshots.push(await snapshotOf(db.database))
+    }
+    const log = logOf(orders)
+    for (const snapshot of [...snapshots, await snapshotOf(db.database)]) {
+      if (told.length === 6) await sql(`commit prepared '${schema}'`)
+      const [row] = await db.sql<{ told: string; all: string }>(
+        `select array(select x from unnest(tidemark.unreflected('${orders}', '${snapshot}')) x order by x)::text as told,
+           array(select distinct xid from ${log} l where not pg_visible_in_snapshot(xid, '${snapshot}') order by xid)::text as all`,
+      )
+      expect(row?.told).toBe(row?.all)
+      told.push(row?.told)
+    }
+    expect(new Set(told).size).toBe(told.length)
+    // The one that was open all the time.
+    expect(told.at(-1)).toMatch(/^\{\d+\}$/)
   })
 
   test('a prepared transaction that was rolled back is not in the log', async () => {
