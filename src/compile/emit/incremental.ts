@@ -215,6 +215,8 @@ export function emitIncremental(
         'plan_cache_mode = force_custom_plan',
         // For many keys it would read a whole index in its order, row by row all over the table.
         'enable_mergejoin = off',
+        // Statements turn it off for themselves.
+        'enable_nestloop = on',
         'join_collapse_limit = 12',
         'from_collapse_limit = 12',
       ],

@@ -29,7 +29,8 @@ import {
   tableList,
   withText,
 } from './stored-stage.ts'
-import { sqlName } from '../syntax/sql-text.ts'
+import { relationsIn, scansIn } from '../algebra/relation.ts'
+import { sqlName, sqlText } from '../syntax/sql-text.ts'
 import { inputKeys } from '../algebra/stages.ts'
 
 /*
@@ -102,7 +103,7 @@ export function refreshOwnGroups(
   )
   const told = toldOf(kept, lost === 'false' ? 'broken' : 'lost', some)
   const sql = `${withText(statement, own)}\n${told}`
-  const main = `${executeText(statement.assembly, sql, into)};`
+  const main = inOneGo(context, stored, `${executeText(statement.assembly, sql, into)};`)
   if (lost === 'false') return [main]
   const again = [
     ...(gone.length === 0 ? [] : [alsoTold(stored, `${regained(context, kept, gone)};`)]),
@@ -117,6 +118,30 @@ if ${keys} is not null or ${keysWithNull} is not null then
 ${indented(again.join('\n'))}
 end if;`,
   ]
+}
+
+/** Of a stage with less than so many changed rows a page, groups are found by the index. */
+const changesAPage = 3
+
+/**
+ * The statement, with the whole table read to find groups where changes are so many that most of it is read anyway.
+ * PostgreSQL cannot tell: of groups of what changed it takes there to be few. Only where finding groups is all that is
+ * joined: changes of other relations may be found in tables of any size.
+ */
+function inOneGo({ names }: StageContext, { stage, table }: StoredStage, main: string): string {
+  const [scan, another] = scansIn(stage.core)
+  const joins = [...relationsIn(stage.core)].some(
+    (one) =>
+      !('input' in one) &&
+      one.kind !== 'scan' &&
+      !(one.kind === 'product' && one.inputs.length === 1),
+  )
+  if (scan === undefined || another !== undefined || joins) return main
+  const pages = `pg_relation_size(${sqlText(table)}) / current_setting('block_size')::int`
+  return `perform set_config('enable_nestloop',
+  (coalesce(cardinality(${names.changes(scan.of)}), 0) < ${String(changesAPage)} * ${pages})::text, true);
+${main}
+perform set_config('enable_nestloop', 'on', true);`
 }
 
 function keptOf(stored: StoredStage): Kept {
