@@ -3,6 +3,7 @@ import { createClient } from 'redis'
 import { redis } from '../../src/cache.ts'
 import type { TestDatabase } from '../support/database.ts'
 import type { TestRedis } from '../support/redis.ts'
+import { gate } from '../support/gate.ts'
 import { startRedis } from '../support/redis.ts'
 import { cachesOfTests } from './caches-of-tests.ts'
 import { createShop } from './shop.ts'
@@ -67,11 +68,17 @@ test('the node that warms holds a lease: another one leaves it alone, until the 
   const { cache } = node({ entries: tenants })
   await cache.start()
   await cache.warm()
-  await client.set(lease, 'somebody-else x 0 0', { PX: 60_000 })
+  const listing = gate()
+  const first = node({ entries: () => listing.passed.then(tenants), atStart: false }).cache
+  const warming = first.warm()
+  await expect.poll(() => client.exists(lease)).toBe(1)
   expect(await cache.warm()).toEqual({ total: null })
+  // As when it has died, and its time is over.
   await client.del(lease)
   expect(await cache.warm()).toMatchObject({ total: { ready: 20, loaded: 0 } })
   expect(await client.exists(lease)).toBe(0)
+  listing.open()
+  await warming
   client.destroy()
 })
 
