@@ -30,6 +30,7 @@ import type { ViewInMaking } from './compile-views.ts'
 import { compileConfiguration } from './define.ts'
 import { viewMeant, viewUnknown } from './named-view.ts'
 import type { MadeProgram } from './program.ts'
+import { placedIn } from './placed.ts'
 import { programOf } from './program.ts'
 
 export { methodWords } from '../compile/explain.ts'
@@ -185,7 +186,7 @@ export async function explainFile(
   file: { readonly folder: string; readonly path: string },
 ): Promise<ExplainedFile> {
   const text = textOf(file)
-  const { queries, others } = await queriesIn(text)
+  const { queries, others } = await placedIn(file.path, () => queriesIn(text))
   const found = await database.transaction(
     async (transaction) => {
       await transaction.query('savepoint explain_file')

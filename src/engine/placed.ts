@@ -2,8 +2,12 @@ import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 
 /** Runs a step for a view of the configuration; a fault that it throws says in which view it is. */
-export async function placed<Result>(
-  view: RelationName,
+export const placed = <Result>(view: RelationName, step: () => Promise<Result>): Promise<Result> =>
+  placedIn(`views.${view}`, step)
+
+/** Runs a step over something that has a name, such as a file; a fault that it throws says in which it is. */
+export async function placedIn<Result>(
+  where: string,
   step: () => Promise<Result>,
 ): Promise<Result> {
   try {
@@ -11,7 +15,7 @@ export async function placed<Result>(
   } catch (error) {
     if (!(error instanceof TidemarkError)) throw error
     const { code, what, mend, place } = error
-    const at = place === undefined ? `views.${view}` : `views.${view}, ${place}`
+    const at = place === undefined ? where : `${where}, ${place}`
     throw new TidemarkError({ code, what, mend, place: at, cause: error })
   }
 }

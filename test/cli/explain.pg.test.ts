@@ -188,8 +188,10 @@ test.each([
     /no stage detla[^]*mean delta\?/,
   ],
   ['a file that is not there', ['explain', '--file', 'nowhere.sql'], /nowhere\.sql cannot be read/],
+  ['a file that does not parse', ['explain', '--file', 'slip.sql'], /"selec"[^]*at slip\.sql, 2:1/],
   ['a view that is not declared', ['explain', 'slaes'], /slaes[^]*mean sales\?/],
 ] as const)('%s is refused with its mend', async (_, words, says) => {
+  await shell.write('slip.sql', 'select 1;\nselec 2')
   const { status, err } = await shell.run(words)
   expect(status).toBe(1)
   expect(err).toMatch(says)

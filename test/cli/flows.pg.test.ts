@@ -335,6 +335,7 @@ describe('by hand', () => {
     for (const text of [
       'staleness',
       'key         region',
+      'incremental, in full by diff; policy',
       'orders',
       'nightly sales',
       'amount >= 10000',

@@ -93,7 +93,8 @@ function stalenessText({ status, details }: ViewPage): string {
 
 function strategyText({ status, details }: ViewPage): string {
   const { strategy, method, policy, group } = status.freshness
-  const how = method === 'diff' ? 'by diff' : 'by REFRESH MATERIALIZED VIEW'
+  const whole = method === 'diff' ? 'by diff' : 'by REFRESH MATERIALIZED VIEW'
+  const how = strategy === 'full' ? whole : `in full ${whole}`
   const budget = details.budgetSecondsPerHour
   const bound = budget === null ? '' : `, ${budget} s an hour`
   return `${strategy}, ${how}; policy ${policy}${bound}; group ${group}`
