@@ -7,6 +7,7 @@ import { ownExpressions, rowTypesAmong } from './algebra/references.ts'
 import type { Bound } from './bind/query.ts'
 import { bindQuery } from './bind/query.ts'
 import { movesAlways } from './algebra/clock.ts'
+import { isFloat } from './algebra/determine.ts'
 import type { IncrementalProgram, ReadSource } from './emit/incremental.ts'
 import { emitIncremental, inlineNames } from './emit/incremental.ts'
 import type { ReadView } from './emit/inputs.ts'
@@ -368,7 +369,7 @@ function logTypeOf(shape: SourceShape | undefined, name: string): string {
 }
 
 function typesByText(
-  { probes, stages }: IncrementalDraft,
+  { probes, stages, wish }: IncrementalDraft,
   types: readonly (readonly ColumnType[])[],
 ): (expression: Expression) => ColumnType {
   const known = new Map<string, ColumnType>()
@@ -387,8 +388,10 @@ function typesByText(
   const typeOf = (expression: Expression): ColumnType =>
     known.get(treeText(expression)) ?? { ...unknownType, imageEqual: false, float: true }
   const definitions = definitionsIn(stages)
+  const approximate = wish.floatSums === 'approximate'
   return (expression) => {
     const type = typeOf(expression)
+    if (approximate && isFloat(type)) return { ...type, addsUp: true }
     if (type.imageEqual || type.type !== 'numeric') return type
     const defined = { typeOf, definitions }
     const scale = oneScale(expression, defined)

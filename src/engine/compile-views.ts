@@ -110,6 +110,7 @@ function wishOf(
     shapes,
     timeZone: configuration.timeZone,
     uniqueIndexes: hasUniqueIndex(declaration, before),
+    floatSums: declaration.floatSums,
     key,
     inputs: query.inputs.flatMap((input) => toldBy(done.get(input))),
     publishes:

@@ -85,6 +85,8 @@ export interface ViewDeclaration {
    */
   readonly as: 'view' | 'table' | 'matview'
   readonly maintain: 'auto' | 'incremental' | 'partition' | 'full'
+  /** How sums of floats are kept: recomputed for each group, or added to and taken from as decimals. */
+  readonly floatSums: 'exact' | 'approximate'
   readonly targetMs: number
   /** A different target inside business hours; outside them `targetMs` holds. */
   readonly businessTarget: { readonly hours: BusinessHours; readonly targetMs: number } | null

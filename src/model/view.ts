@@ -79,6 +79,8 @@ export interface ColumnType {
   readonly hashable: boolean
   /** Sums depend on the order in which they are added up. */
   readonly float: boolean
+  /** A float whose sums are those of its values as decimals, which depend on no order. */
+  readonly addsUp?: boolean
   /** The equality operator that groups are made by, `pg_catalog.=`; null when there is none. */
   readonly equality: string | null
 }

@@ -51,7 +51,7 @@ export interface Accumulation {
  * Plans how the aggregates of a stage follow from what changed: sums and counts by weight, minimum and maximum by the
  * better value. Null when one of them has no such rule; groups are then computed afresh.
  *
- * Floats are never added up so: what is taken away again would leave its rounding behind.
+ * Floats are never added up as they are: what is taken away again would leave its rounding behind.
  */
 export function accumulationOf(
   { core }: Stage,
@@ -128,6 +128,7 @@ class Plan {
       return type.imageEqual ? this.#extremum(name, given) : null
     if (/^(bool_and|bool_or|every)$/.test(name)) return this.#truth(given)
     if (name !== 'sum' && name !== 'avg') return null
+    if (type.addsUp === true) return this.#decimalSum(given)
     const sum = this.#sum(given)
     return sum === null
       ? null
@@ -209,6 +210,19 @@ class Plan {
           `when ${this.#count([...plain, `scale(${value}) = ${String(scale)}`])} > 0 then ${String(scale)}`,
       )
     return `round(${sum}, case ${cases.join(' ')} else 0 end)`
+  }
+
+  /** Computed afresh it would be the same: see `decimalSum` of determine.ts. */
+  #decimalSum(given: Given): string {
+    const { name, value, type, where } = given
+    // NaN is greater than all others.
+    const addable = `${value} > '-Infinity' and ${value} < 'Infinity'`
+    this.#special.add(this.#count([...where, `not (${addable})`]))
+    const decimal = `${value}::numeric`
+    const sum = this.#added(`${decimal} * w`, decimal, [...where, addable])
+    const count = this.#count(present(given))
+    if (name === 'avg') return `case when ${count} > 0 then ${sum}::float8 / ${count}::float8 end`
+    return `case when ${count} > 0 then ${sum}::${type.type} end`
   }
 
   #added(weighed: string, value: string, conditions: readonly string[]): string {

@@ -1,5 +1,5 @@
 import type { ColumnType } from '../../model/view.ts'
-import type { Node, SortBy } from 'libpg-query'
+import type { FuncCall, Node, SortBy } from 'libpg-query'
 import type { Expression } from './expression.ts'
 import { functionName } from '../syntax/functions.ts'
 
@@ -39,11 +39,22 @@ const orderless =
 /** Those that add up: exact, and so without an order, but for floats. */
 const sums = /^(sum|avg|stddev(_pop|_samp)?|var(iance|_pop|_samp))$/
 
-/** A call with an order of its input that leaves nothing to choose. */
-export function orderedCall(
+/** A call that leaves nothing to choose: with an order of its input, or as a sum that needs none. */
+export function determinedCall(
   call: Expression,
   typeOf: (expression: Expression) => ColumnType,
 ): Expression {
+  const own = 'FuncCall' in call ? call.FuncCall : null
+  const [argument] = own?.args ?? []
+  if (own === null || argument === undefined || own.agg_distinct === true)
+    return orderedCall(call, typeOf)
+  const name = functionName(own)
+  const type = typeOf(argument)
+  const adds = type.addsUp === true && (name === 'sum' || name === 'avg')
+  return adds ? decimalSum(own, name, type) : orderedCall(call, typeOf)
+}
+
+function orderedCall(call: Expression, typeOf: (expression: Expression) => ColumnType): Expression {
   if (!('FuncCall' in call)) return call
   const { agg_within_group, agg_distinct, agg_star, args = [], agg_order = [] } = call.FuncCall
   const name = functionName(call.FuncCall)
@@ -53,12 +64,37 @@ export function orderedCall(
   if (orderless.test(name) && types.every(({ imageEqual }) => imageEqual)) return call
   if (sums.test(name) && types.every(({ float }) => !float)) return call
   // Values that look different and are equal, 0 and -0, are added up alike.
-  const order = sums.test(name) && types.every(({ type }) => isFloat(type)) ? inOrder : textOrder
+  const order = sums.test(name) && types.every((type) => isFloat(type)) ? inOrder : textOrder
   const more = args.map((argument, at): Node => ({ SortBy: order(argument, types[at]) }))
   return { FuncCall: { ...call.FuncCall, agg_order: [...agg_order, ...more] } }
 }
 
-const isFloat = (type: string): boolean => type === 'double precision' || type === 'real'
+/** Whether a type is one of PostgreSQL's floats. */
+export const isFloat = ({ type }: Pick<ColumnType, 'type'>): boolean =>
+  type === 'double precision' || type === 'real'
+
+const castTo = (arg: Expression, ...type: readonly string[]): Expression => ({
+  TypeCast: { arg, typeName: { names: type.map((sval) => ({ String: { sval } })), typemod: -1 } },
+})
+
+/**
+ * The sum of floats as decimals: of 15 digits, or 6 of a real, which is what PostgreSQL casts them to. These add up in any
+ * order, and what is taken away leaves nothing behind.
+ */
+function decimalSum(call: FuncCall, name: 'sum' | 'avg', { type }: ColumnType): Expression {
+  const args = (call.args ?? []).map((argument) => castTo(argument, 'pg_catalog', 'numeric'))
+  const sum = { FuncCall: { ...call, funcname: [{ String: { sval: 'sum' } }], args } }
+  if (name === 'sum') return castTo(sum, 'pg_catalog', type === 'real' ? 'float4' : 'float8')
+  const count = { FuncCall: { ...call, funcname: [{ String: { sval: 'count' } }] } }
+  return {
+    A_Expr: {
+      kind: 'AEXPR_OP',
+      name: [{ String: { sval: '/' } }],
+      lexpr: castTo(sum, 'pg_catalog', 'float8'),
+      rexpr: castTo(count, 'pg_catalog', 'float8'),
+    },
+  }
+}
 
 const inOrder = (node: Expression): SortBy => ({
   node,
@@ -66,9 +102,7 @@ const inOrder = (node: Expression): SortBy => ({
   sortby_nulls: 'SORTBY_NULLS_DEFAULT',
 })
 
-const asText = (node: Expression): Expression => ({
-  TypeCast: { arg: node, typeName: { names: [{ String: { sval: 'text' } }], typemod: -1 } },
-})
+const asText = (node: Expression): Expression => castTo(node, 'text')
 
 /** As {@link imageText} has it. */
 const imageOf = (node: Expression, type: ColumnType | undefined): Expression =>

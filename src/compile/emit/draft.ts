@@ -17,6 +17,8 @@ export interface IncrementalWish {
   readonly shapes: ReadonlyMap<RelationName, SourceShape>
   readonly timeZone: string
   readonly uniqueIndexes: boolean
+  /** Whether sums of floats are those of their values as decimals, so that they can be added to and taken from. */
+  readonly floatSums?: 'exact' | 'approximate'
   /** Key by which a full refresh pairs rows. */
   readonly key: readonly string[] | null
   /** The maintained views among those that it reads which tell what changes in them. */

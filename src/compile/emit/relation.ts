@@ -5,7 +5,7 @@ import { partOf, valueText } from './assemble.ts'
 import type { BindFacts } from '../algebra/facts.ts'
 import { freeIn } from '../algebra/references.ts'
 import { movedText } from '../algebra/clock.ts'
-import { determined, orderedCall } from '../algebra/determine.ts'
+import { determined, determinedCall } from '../algebra/determine.ts'
 import { cutCondition, isWantedOrNull } from './cut.ts'
 import { fromWithLooks, looksOf, withLooks } from './looks.ts'
 import type { ColumnId, Expression } from '../algebra/expression.ts'
@@ -355,7 +355,7 @@ function aggregateSelect(
   const list = [
     ...named.map(({ id, of, name }) => `${determined(name, typeOf(of))} as ${sqlName(id)}`),
     ...calls.map(({ id, expression }) => {
-      const ordered = orderedCall(withLooks(looks, expression), typeOf)
+      const ordered = determinedCall(withLooks(looks, expression), typeOf)
       return `${sqlOf(ordered)} as ${sqlName(id)}`
     }),
   ]

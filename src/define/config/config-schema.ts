@@ -269,6 +269,7 @@ const view = objectOf('ViewConfig', `{ sql: 'select …', target: '1m' }`, {
   adopt: relationField.exactOptional(),
   as: wordOf(['view', 'table', 'matview']).exactOptional(),
   maintain: wordOf(['auto', 'incremental', 'partition', 'full']).exactOptional(),
+  floatSums: wordOf(['exact', 'approximate']).exactOptional(),
   partition: partition.exactOptional(),
   ...shared,
   group: labelOf('a name of a group', `'dashboard'`).exactOptional(),

@@ -40,6 +40,7 @@ describe('defaults', () => {
       definition: { kind: 'sql', sql },
       as: 'view',
       maintain: 'auto',
+      floatSums: 'exact',
       targetMs: 300_000,
       businessTarget: null,
       veryStaleMs: 600_000,

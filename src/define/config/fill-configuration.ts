@@ -35,6 +35,7 @@ export interface ConfigurationOrigin {
 const viewDefaults = {
   as: 'view',
   maintain: 'auto',
+  floatSums: 'exact',
   target: '5m',
   policy: 'deadline',
   verify: 'off',
@@ -137,6 +138,7 @@ class Filling {
       definition: this.#definition(name, view, path),
       as: filled.as,
       maintain: filled.maintain,
+      floatSums: filled.floatSums,
       ...this.#targets(view, path),
       policy: filled.policy,
       budgetSecondsPerHour: this.#budget(filled.policy, view, path),

@@ -140,6 +140,11 @@ export interface ViewConfig {
   readonly as?: 'view' | 'table' | 'matview'
   /** How the result is kept up to date; `'auto'` chooses. Default `'auto'`. */
   readonly maintain?: 'auto' | 'incremental' | 'partition' | 'full'
+  /**
+   * `'approximate'`: sums and averages of floats are those of their values as decimals of 15 digits, so that they are added to
+   * and taken from instead of recomputed for each group that changed. Default `'exact'`.
+   */
+  readonly floatSums?: 'exact' | 'approximate'
   /** By which column a view is kept up partition by partition. Default: by one that is found, if any. */
   readonly partition?: PartitionConfig
   /** How stale the view may become: `'1m'`, or a tighter target in business hours. Default `'5m'`. */
