@@ -38,7 +38,9 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select concat_ws(':', 'relation',
              -- a maintained view is made anew by apply; by name it is the same
              case when exists (select from tidemark.view v where to_regclass(v.relation) = c.oid) then 'maintained ' || c.relname
-                  else concat_ws(':', c.oid, (select w.xmin from pg_rewrite w where w.ev_class = c.oid and c.relkind = 'v')) end) as part
+                  -- a partition by its name is captured with its root, for as long as it belongs to it
+                  else concat_ws(':', c.oid, case when c.relispartition then pg_partition_root(c.oid)::oid end,
+                                 (select w.xmin from pg_rewrite w where w.ev_class = c.oid and c.relkind = 'v')) end) as part
     from reads r join pg_class c on r.kind = 'pg_class'::regclass and c.oid = r.oid
     union all
     select concat_ws(':', 'function', p.oid, p.xmin)

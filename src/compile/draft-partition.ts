@@ -25,7 +25,7 @@ import { parseQuery } from './syntax/parse.ts'
 import type { Cutting } from './algebra/partition-cuts.ts'
 import { byName, cutBy } from './algebra/partition-cuts.ts'
 import type { Partition, Relation, Scan } from './algebra/relation.ts'
-import { columnsOf, isKeyed, relationsIn } from './algebra/relation.ts'
+import { columnsOf, isKeyed, relationsIn, scansIn } from './algebra/relation.ts'
 import { sqlName } from './syntax/sql-text.ts'
 import type { Stage } from './algebra/stages.ts'
 import { hasSubquery, nodesOf } from './syntax/walk.ts'
@@ -69,6 +69,8 @@ export async function draftPartition(
   )
   const found = await boundWish(withColumns(given, more), more)
   if (!('bound' in found)) return found
+  if (scansIn(found.bound.relation).some(({ of }) => of.kind === 'member'))
+    return [{ reason: 'it reads a table of a tree by ONLY, or a partition by its name' }]
   const chosen = chosenCutting(found, wanted)
   if ('obstacle' in chosen) return [chosen.obstacle]
   // What functions read of a table that the query reads as well, no join tells.

@@ -101,8 +101,9 @@ export const probingNames = (
   stages: readonly Stage[],
 ): TargetNames =>
   inlineNames({ facts, typeOf: () => unknownType }, stages, (target) =>
-    target.kind === 'source'
-      ? rowsText(wish.query, target.name)
+    target.kind === 'source' || target.kind === 'member'
+      ? // A member has the columns of its root.
+        rowsText(wish.query, target.name)
       : emptyRows([...(wish.inputs ?? []), ...wish.query.copied], target.name),
   )
 
@@ -270,6 +271,12 @@ async function factsOf(
         .filter((unique) => unique.relation === relation)
         .map((unique) => unique.columns),
     })
+  }
+  for (const { name, root, allColumns } of query.parts) {
+    const table = tables.get(root)
+    if (table === undefined) continue
+    const target = { kind: 'member', name: root, member: name, only: false } as const
+    tables.set(name, { ...table, target, allColumns, keys: [] })
   }
   const views = new Map<
     string,

@@ -156,6 +156,18 @@ select
       'hiddenColumns', hidden_columns, 'columns', columns, 'typed', typed) order by name), '[]')
     from relation where root = v.oid
   ) as relations,
+  (
+    select coalesce(json_agg(json_build_object(
+      'name', n.nspname || '.' || c.relname,
+      'root', (select rn.nspname || '.' || rc.relname from pg_class rc join pg_namespace rn on rn.oid = rc.relnamespace
+               where rc.oid = part.whole),
+      'allColumns', array(select a.attname::text from pg_attribute a
+                          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum))
+      order by n.nspname, c.relname), '[]')
+    from (select distinct oid, whole from reached where root = v.oid and oid <> whole) part
+    join pg_class c on c.oid = part.oid
+    join pg_namespace n on n.oid = c.relnamespace
+  ) as parts,
   -- The ordinary views that a query reads, with what the server prints of them.
   (
     select coalesce(json_agg(json_build_object(

@@ -241,6 +241,7 @@ interface ViewRow {
     readonly aggregate: boolean
     readonly returnsSet: boolean
   }[]
+  readonly parts: CanonicalQuery['parts']
   readonly uniques: CanonicalQuery['uniques']
   readonly opaque: readonly string[]
   readonly time_dependent: boolean
@@ -284,6 +285,7 @@ async function readBack(transaction: Queryable, sql: string): Promise<void> {
 
 const canonicalQuery = (row: ViewRow): CanonicalQuery => ({
   views: row.views,
+  parts: row.parts,
   uniques: row.uniques,
   aggregates: row.calls.filter(({ aggregate }) => aggregate).map(({ name }) => name),
   setReturning: row.calls.filter(({ returnsSet }) => returnsSet).map(({ name }) => name),

@@ -36,6 +36,8 @@ export interface CanonicalQuery {
   readonly uncaptured: readonly RelationName[]
   /** Of these, materialized views with the columns that are read of them: what changed in one is found by comparing. */
   readonly copied: readonly CopiedView[]
+  /** Partitions that are read by their names. */
+  readonly parts: readonly NamedPart[]
   /** Ordinary views that are read, with their queries as the server prints them. */
   readonly views: readonly NestedView[]
   /** Sets of columns of tables that are unique and not null. */
@@ -47,6 +49,14 @@ export interface CanonicalQuery {
   readonly aggregates: readonly string[]
   /** Functions that are called and return sets. */
   readonly setReturning: readonly string[]
+}
+
+/** A partition that is read by its name; the table that is captured is the root of its tree. */
+export interface NamedPart {
+  readonly name: RelationName
+  readonly root: RelationName
+  /** The names of its columns, in its order. */
+  readonly allColumns: readonly string[]
 }
 
 /** A materialized view that Tidemark does not maintain. */

@@ -112,6 +112,7 @@ export const features: Readonly<Record<string, readonly Feature[]>> = {
     ['set-returning functions in the select list', `select id, unnest(tags) as tag from orders`],
     ['partitioned tables', `select kind, sum(n) as n from events group by kind`],
     ['inherited tables', `select id, label from parts`],
+    ['ONLY, and partitions by their names', `select p.id, e.n from only parts p left join events_2026 e on e.id = p.id`],
     ['materialized views that Tidemark does not maintain', `select customer_id, n from order_counts`],
     ['tables with row-level security', `select id, v from locked`],
   ],

@@ -43,7 +43,7 @@ export const constructs: readonly string[] = [
   'with ordinality',
   // What is read.
   'ordinary view', 'nested ordinary view', 'view over view', 'materialized view', 'partitioned table',
-  'inherited table', 'row-level security',
+  'inherited table', 'row-level security', 'only', 'partition by name',
   // Types.
   'domain', 'enum', 'range', 'citext', 'numeric of any scale', 'NaN', 'float', 'composite', 'array column',
   'json column', 'collation', 'nondeterministic collation',
@@ -73,8 +73,6 @@ const honest: readonly Honest[] = [
     why: 'CASE, NULLIF and IS DISTINCT FROM over what is computed from them name no operator',
   },
   // Beyond item 2.
-  { reason: /^ONLY$/, why: 'changes are captured for the tree' },
-  { reason: /cannot be captured$/, why: 'a partition or heir by its name, beside its root' },
   {
     reason: /^a whole row is used as a value/,
     why: 'of a subquery, where no function of JSON takes it: it is of no type',

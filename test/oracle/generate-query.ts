@@ -1619,6 +1619,8 @@ const features: Readonly<Record<string, Feature>> = {
   'materialized view': ofReadable('materialized view'),
   'partitioned table': ofTable(({ shape }) => shape === 'partitioned'),
   'inherited table': ofTable(({ shape }) => shape === 'inherited'),
+  only: ofTable(({ shape }) => shape === 'inherited'),
+  'partition by name': ofTable(({ shape }) => shape === 'partitioned'),
   'row-level security': ofTable(({ secured }) => secured),
   'group by primary key': groupByKey,
   'whole row': wholeRow,

@@ -156,8 +156,8 @@ export class QueryWriter {
   }
 
   table(table: Table): FromItem {
-    const only = table.shape === 'inherited' && this.random.chance(0.01)
-    const part = table.parts.length > 0 && !only && this.random.chance(0.01)
+    const only = table.shape === 'inherited' && this.random.chance(0.05)
+    const part = table.parts.length > 0 && !only && this.random.chance(0.05)
     const read = part ? this.random.pick(table.parts) : table
     if (table.shape === 'partitioned') this.mark(part ? 'partition by name' : 'partitioned table')
     if (table.shape === 'inherited') this.mark(only ? 'only' : 'inherited table')

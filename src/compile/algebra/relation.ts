@@ -44,18 +44,36 @@ export interface Scan {
 
 /** What a scan reads. What stands still is read as it is now, its changes having been seen to elsewhere. */
 export type ScanTarget =
-  | {
-      /** Of what is `copied` nobody is told when it changes: it is looked at by each refresh. */
-      readonly kind: 'source' | 'view' | 'copied'
-      readonly name: RelationName
-      readonly still?: true
-    }
+  | { readonly kind: 'source' | 'view'; readonly name: RelationName; readonly still?: true }
+  | CopiedTarget
+  | MemberTarget
   | {
       readonly kind: 'stage'
       readonly number: number
       /** It keeps the first rows of an order alone. */
       readonly firstRows?: true
     }
+
+/** A materialized view that Tidemark does not maintain: nobody tells when it changes, each refresh looks at it. */
+export interface CopiedTarget {
+  readonly kind: 'copied'
+  readonly name: RelationName
+  readonly still?: true
+}
+
+/** A table of a tree, by ONLY or by a name of its own. Changes are told of the root, and do not say where in the tree they were. */
+export interface MemberTarget {
+  readonly kind: 'member'
+  /** The root, which is the source. */
+  readonly name: RelationName
+  readonly member: RelationName
+  readonly only: boolean
+  readonly still?: true
+}
+
+/** What is read, as objects that are named after it call it: the same for two targets that are the same relation. */
+export const targetName = (target: Exclude<ScanTarget, { kind: 'stage' }>): string =>
+  target.kind === 'member' ? `${target.only ? 'only ' : ''}${target.member}` : target.name
 
 /** A function in FROM, or VALUES: reads no table, perhaps columns of relations before it (`free`). */
 export interface Rows {

@@ -1,13 +1,14 @@
 import type { JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar } from 'libpg-query'
 import { must } from '../../base/assert.ts'
+import { relationName } from '../../model/ids.ts'
 import { stringOf } from '../syntax/implied-names.ts'
 import type { Binding, BoundQuery, Named, Scope } from './scope.ts'
 import { NoRule, cteNamed, fieldsOf, renamedCopy, resolved } from './scope.ts'
 import { unreadId } from '../algebra/references.ts'
 import { tableOf } from '../algebra/facts.ts'
-import { copyOf } from './copied.ts'
 import { askingBothSides } from './full-join.ts'
 import { dependsInward, leftLateral, pulledLateral } from './lateral.ts'
+import { onlyOf, storedRead } from './stored-read.ts'
 import type { Expressed } from './subquery.ts'
 import { joinSubqueries } from './subquery.ts'
 import type { Expression } from '../algebra/expression.ts'
@@ -119,9 +120,12 @@ function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
   const { relname = '', schemaname, alias, location } = table
   const called = alias?.aliasname ?? relname
   const renamed = aliasNames(alias)
-  if (table.inh !== true) throw new NoRule('ONLY', location ?? null)
   const found = tableOf(binding.facts, schemaname, relname)
   if (found === undefined) throw new NoRule(`${relname} cannot be captured`, location ?? null)
+  const target =
+    table.inh === true
+      ? found.target
+      : onlyOf(found.target, relationName(schemaname ?? '', relname))
   const { used } = found
   const isRead = (name: string): boolean => used === null || used.has(name)
   const columns = found.columns.map(({ name }) => {
@@ -130,7 +134,7 @@ function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
   })
   const scan: Relation = {
     kind: 'scan',
-    of: found.target,
+    of: target,
     columns: columns.filter(({ name }) => isRead(name)),
   }
   const visible = columns.map(({ name, id }) => ({
@@ -138,8 +142,9 @@ function bindScan(binding: Binding, table: RangeVar, scope: Scope): Relation {
     is: columnOf(id),
   }))
   // A maintained view has the columns that its query names, and is made anew by apply.
-  const type = found.target.kind === 'source' ? { schema: schemaname ?? '', name: relname } : null
-  const relation = found.target.kind === 'copied' ? copyOf(binding, scan) : scan
+  const type = target.kind === 'source' ? { schema: schemaname ?? '', name: relname } : null
+  const isStored = target.kind === 'copied' || target.kind === 'member'
+  const relation = isStored ? storedRead(binding, scan, target) : scan
   return named(binding, { alias: called, relation, columns: visible, type }, scope)
 }
 

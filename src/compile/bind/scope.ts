@@ -70,8 +70,8 @@ export const innerScope = (parent: Scope | null): Scope => ({
 /** Everything that binding shares: facts, and names that were given. */
 export interface Binding {
   readonly facts: BindFacts
-  /** The stages of materialized views of others, by their names. */
-  readonly copies: Map<string, Relation>
+  /** The stages of what is read and stored as it is, by name. */
+  readonly stored: Map<string, Relation>
   /** A new column id that reminds of a name. */
   readonly fresh: (hint: string) => ColumnId
   /** Binds a query within the scope of the queries around it. */
@@ -109,7 +109,7 @@ export function newBinding(
       }
     }
   }
-  return { facts, copies: new Map(), fresh, bind, where }
+  return { facts, stored: new Map(), fresh, bind, where }
 }
 
 /** The fields of a reference to a column: `a.b` as ['a', 'b'], a star as '*'. */

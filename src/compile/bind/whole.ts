@@ -1,11 +1,14 @@
 import type { Node, SelectStmt } from 'libpg-query'
 import type { Binding, BoundQuery, Scope } from './scope.ts'
+import { relationName } from '../../model/ids.ts'
+import { onlyOf } from './stored-read.ts'
 import type { ReadableTable } from '../algebra/facts.ts'
 import { NoRule, cteNamed, fieldsOf } from './scope.ts'
 import { tableOf } from '../algebra/facts.ts'
 import { aliasOf, impliedNames } from '../syntax/implied-names.ts'
 import { printableStatement, replacedDeep } from '../algebra/expression.ts'
 import type { Scan } from '../algebra/relation.ts'
+import { targetName } from '../algebra/relation.ts'
 import { nodesOf, treeText } from '../syntax/walk.ts'
 
 interface Refused {
@@ -35,12 +38,14 @@ export function bindWhole(
     if (kind !== 'RangeVar' || typeof node['relname'] !== 'string') continue
     const schema = typeof node['schemaname'] === 'string' ? node['schemaname'] : undefined
     if (schema === undefined) continue
-    if (node['inh'] !== true) throw new NoRule('ONLY')
     const table = tableOf(binding.facts, schema, node['relname'])
     if (table === undefined) throw reason
-    reads.set(`${schema}.${node['relname']}`, {
+    const relation = relationName(schema, node['relname'])
+    const of = node['inh'] === true ? table.target : onlyOf(table.target, relation)
+    if (of.kind === 'stage') continue
+    reads.set(targetName(of), {
       kind: 'scan',
-      of: table.target,
+      of,
       columns: readColumns(table).map((name) => ({ name, id: binding.fresh(name) })),
     })
   }

@@ -17,10 +17,11 @@ import { emitDelta } from './delta.ts'
 import type { ReadInto, ReadView } from './inputs.ts'
 import { inputChangeType, publishStatements, publishedTable, readPublished } from './inputs.ts'
 import { columnsWithin } from './own-groups.ts'
+import { rowsName, rowsViews } from './rows-views.ts'
 import { fullSelect, inlineSelect, refreshStatements } from './stage.ts'
 import type { Expression } from '../algebra/expression.ts'
 import type { ScanTarget } from '../algebra/relation.ts'
-import { clocksIn, scansIn } from '../algebra/relation.ts'
+import { clocksIn, scansIn, targetName } from '../algebra/relation.ts'
 import { dollarQuoted, sqlName, sqlRelation, sqlText } from '../syntax/sql-text.ts'
 import type { StageContext, StoredStage } from './stored-stage.ts'
 import { isRewritten, keyVariables, pairingColumns } from './stored-stage.ts'
@@ -81,13 +82,9 @@ export interface IncrementalProgram {
 
 const inState = (text: string): string => `tidemark_state.${sqlName(objectName(text))}`
 
-/** The view on the rows of a source: bound to its columns, whatever they are called later. */
-const rowsName = (source: RelationName, view: RelationName): string =>
-  inState(`rows of ${source} for ${view}`)
-
 /** A source by the view on its rows; a maintained view by its own name, which stays when it is made anew. */
 const readName = (target: Exclude<ScanTarget, { kind: 'stage' }>, view: RelationName): string =>
-  target.kind === 'view' ? sqlRelation(target.name) : rowsName(target.name, view)
+  target.kind === 'view' ? sqlRelation(target.name) : rowsName(targetName(target), view)
 
 const sourceChangeType = (source: RelationName, view: RelationName): string =>
   inState(`change of ${source} for ${view}`)
@@ -454,23 +451,22 @@ ${indented(diff, '    ')}
   analyze ${root.table};`
 }
 
-function sourceObjects({ view, sources, inputs, copied }: IncrementalParts): readonly string[] {
-  const types = inputs.map((input) => inputChangeType(input, sourceChangeType(input.name, view)))
-  const rowsView = ({
-    name,
-    columns,
-  }: Pick<ReadSource | CopiedView, 'name' | 'columns'>): string => {
-    const list = columns.map((column) => sqlName(column.name)).join(', ')
-    return `create view ${rowsName(name, view)} as select ${list} from ${sqlRelation(name)}`
-  }
-  const rows = sources.flatMap((source) => {
-    const { name, columns } = source
-    return [
-      rowsView(source),
-      `create type ${sourceChangeType(name, view)} as (${[...columns.map((column) => `${sqlName(column.name)} ${column.logType}`), '"weight of change" bigint'].join(', ')})`,
-    ]
-  })
-  return [...rows, ...copied.map(rowsView), ...types]
+function sourceObjects({
+  view,
+  sources,
+  inputs,
+  copied,
+  stages,
+}: IncrementalParts): readonly string[] {
+  const read = stages.flatMap(({ stage }) => scansIn(stage.core).map(({ of }) => of))
+  return [
+    ...rowsViews(view, { sources, copied, read }),
+    ...sources.map(
+      ({ name, columns }) =>
+        `create type ${sourceChangeType(name, view)} as (${[...columns.map((column) => `${sqlName(column.name)} ${column.logType}`), '"weight of change" bigint'].join(', ')})`,
+    ),
+    ...inputs.map((input) => inputChangeType(input, sourceChangeType(input.name, view))),
+  ]
 }
 
 /**

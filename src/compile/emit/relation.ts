@@ -14,7 +14,7 @@ import { isNotNull, notNullIn } from '../algebra/nullability.ts'
 import { sameExpression } from '../algebra/expression.ts'
 import { columnIn, columnOf, fromItemText, replacedDeep, sqlOf } from '../algebra/expression.ts'
 import type { Output, Relation, ScanTarget } from '../algebra/relation.ts'
-import { clocksIn, columnsOf, isConstant, scansIn } from '../algebra/relation.ts'
+import { clocksIn, columnsOf, isConstant, scansIn, targetName } from '../algebra/relation.ts'
 import { sqlName } from '../syntax/sql-text.ts'
 
 /** Which rows of a relation: those there are now, or what changed since the last refresh, with weights. */
@@ -547,9 +547,8 @@ function wholeSelect(
     replacedDeep(query, (node) => {
       if (!('RangeVar' in node) || node.RangeVar.schemaname === undefined) return undefined
       const { schemaname, relname = '', alias } = node.RangeVar
-      const at = reads.findIndex(
-        ({ of }) => of.kind !== 'stage' && of.name === `${schemaname}.${relname}`,
-      )
+      const read = `${node.RangeVar.inh === true ? '' : 'only '}${schemaname}.${relname}`
+      const at = reads.findIndex(({ of }) => of.kind !== 'stage' && targetName(of) === read)
       const scan = reads[at]
       if (scan === undefined) return undefined
       const own = alias?.colnames ?? []
