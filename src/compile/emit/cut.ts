@@ -137,7 +137,8 @@ function spanOf(key: Expression, typeOf: TypeOf): Span | null {
 /** The expressions whose types {@link spanOf} asks for. */
 export function spanParts(key: Expression): readonly Expression[] {
   const found = [key]
-  for (const one of found) found.push(...argumentsIn(one))
+  // A row is no time, and without the cast around it has no type that a column may be of.
+  for (const one of found) found.push(...argumentsIn(one).filter((part) => !('RowExpr' in part)))
   return found
 }
 
