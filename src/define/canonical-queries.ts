@@ -92,7 +92,7 @@ relation as (
         and a.attname in (select used.attname from used where used.root = r.root and used.whole = c.oid)
       order by a.attnum
     ) as columns,
-    case when c.relkind = 'm' then (
+    case when c.relkind = 'm' or n.nspname || '.' || c.relname = any ($2::text[]) then (
       select json_agg(json_build_object(
         'name', a.attname,
         'type', format_type(a.atttypid, a.atttypmod),

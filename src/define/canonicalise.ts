@@ -224,7 +224,7 @@ interface RelationRow {
   readonly declared: boolean
   readonly hiddenColumns: boolean
   readonly columns: readonly string[]
-  /** All columns of a materialized view; null of any other kind of relation. */
+  /** All columns of a materialized or declared view; null of any other relation. */
   readonly typed: readonly ColumnRow[] | null
 }
 
@@ -307,7 +307,7 @@ const resultColumn = ({ name, type, collation }: ColumnRow): ResultColumn => ({
 /** Relations by what can be done about their changes. */
 function sorted(
   relations: readonly RelationRow[],
-): Pick<CanonicalQuery, 'sources' | 'inputs' | 'uncaptured' | 'copied'> {
+): Pick<CanonicalQuery, 'sources' | 'inputs' | 'inputsRead' | 'uncaptured' | 'copied'> {
   const read = relations.filter(({ kind, system, declared }) => kind !== 'v' || system || declared)
   const capturable = ({ kind, system, temporary, hiddenColumns }: RelationRow): boolean =>
     (kind === 'r' || kind === 'p') && !system && !temporary && !hiddenColumns
@@ -316,6 +316,9 @@ function sorted(
       .filter((relation) => !relation.declared && capturable(relation))
       .map(({ name, columns }) => ({ relation: name, columns })),
     inputs: read.filter(({ declared }) => declared).map(({ name }) => name),
+    inputsRead: read
+      .filter(({ declared, hiddenColumns }) => declared && !hiddenColumns)
+      .map(copiedView),
     uncaptured: read
       .filter((relation) => !relation.declared && !capturable(relation))
       .map(({ name }) => name),

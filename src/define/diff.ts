@@ -45,6 +45,7 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
       inputs: compiled.query.inputs,
     })),
   )
+  const surplus = surplusRows(desired, actual)
   const progress: Progress = {
     actual,
     measures,
@@ -54,8 +55,10 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
     declared: new Set(actual.catalogue.view.map(({ name }) => String(name) as RelationName)),
     waiting: new Map(),
     lostFallbacks: new Set(),
+    following: readersOfGivenBack(desired, surplus.views),
   }
-  const surplus = surplusRows(desired, actual)
+  const viewsOf = (following: boolean): readonly PlanStep[] =>
+    viewSteps(desired, progress, (name) => progress.following.has(name) === following)
   return {
     version: 1,
     catalog: catalogDigest(actual),
@@ -64,7 +67,7 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
       ...schemaSteps(desired, actual),
       ...settingSteps(desired, actual),
       ...desired.sources.flatMap((source) => captureSteps(source, actual)),
-      ...viewSteps(desired, progress),
+      ...viewsOf(false),
       ...desired.schedules.flatMap((schedule) => scheduleSteps(schedule, actual)),
       ...desired.events.flatMap((event) => eventSteps(event, actual)),
       ...desired.caches.flatMap((cache) => cacheSteps(cache, actual)),
@@ -75,12 +78,37 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
       ...surplus.schedules.map((row) => forgetStep('schedule', row)),
       ...surplus.events.map((row) => forgetStep('event', row)),
       ...dropSteps(surplus.views, progress),
+      ...viewsOf(true),
       ...releaseSteps(desired.sources, actual),
       ...warnings(desired, measures),
     ],
     feasibility: desired.feasibility,
   }
 }
+
+/**
+ * Views over one that is given back, and their readers: what they are kept by is bound to the materialized view that it becomes.
+ */
+function readersOfGivenBack(
+  { views }: Desired,
+  leaving: readonly CatalogueRow[],
+): ReadonlySet<RelationName> {
+  const names = new Set(leaving.map(({ name }) => String(name)))
+  const found = new Set<RelationName>()
+  for (const { name, inputs, view } of inOrder(views.map(readingView))) {
+    const read = [...inputs, ...view.compiled.query.copied.map((each) => each.name)]
+    if (!read.some((each) => names.has(each))) continue
+    found.add(name)
+    names.add(name)
+  }
+  return found
+}
+
+const readingView = (view: DesiredView) => ({
+  name: view.compiled.name,
+  inputs: view.compiled.query.inputs,
+  view,
+})
 
 /** Exit status of `plan`: 0 when there is nothing to do, 2 when there is; warnings are nothing to do. */
 export const planExitCode = (plan: Plan): 0 | 2 =>
@@ -151,15 +179,13 @@ function settingSteps(desired: Desired, actual: Actual): readonly PlanStep[] {
  * view on its own table by then, and need not be dropped and filled again with the other. Then
  * everything else, inputs first.
  */
-function viewSteps(desired: Desired, progress: Progress): readonly PlanStep[] {
+function viewSteps(
+  desired: Desired,
+  progress: Progress,
+  isWanted: (name: RelationName) => boolean,
+): readonly PlanStep[] {
   const { actual } = progress
-  const order = inOrder(
-    desired.views.map((view) => ({
-      name: view.compiled.name,
-      inputs: view.compiled.query.inputs,
-      view,
-    })),
-  )
+  const order = inOrder(desired.views.map(readingView)).filter(({ name }) => isWanted(name))
   const rows = new Map<string, CatalogueRow>(
     actual.catalogue.view.map((row) => [String(row['name']), row]),
   )

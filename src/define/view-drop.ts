@@ -51,7 +51,7 @@ export function dropSteps(rows: readonly CatalogueRow[], progress: Progress): re
           ...step,
           sql: [
             ...first,
-            `delete from tidemark.view_input where view = any (${names})`,
+            `delete from tidemark.view_input where view = any (${names}) or input = any (${names})`,
             ...step.sql,
           ],
         },

@@ -32,6 +32,8 @@ export interface Progress {
   readonly waiting: Map<RelationName, Set<RelationName>>
   /** Views whose live view was dropped with what it reads; their step makes it again. */
   readonly lostFallbacks: Set<RelationName>
+  /** Views whose steps come after those of views that leave. */
+  readonly following: ReadonlySet<RelationName>
 }
 
 /** A step with what most steps leave as it is. */
@@ -56,7 +58,7 @@ export function readersOf(tree: RelationTree, progress: Progress): readonly Rela
 
 /**
  * Drops the readers of a relation and makes them again, with everything on them. The live views of
- * declared views are left to the steps of these, which follow; `leaving` says that none follows.
+ * declared views are left to the steps of these, which follow; `leaving` says that none follows but those of `progress.following`.
  * Throws `TIDEMARK_RELATION_UNSUPPORTED` when something hangs on one of them that cannot be carried over.
  */
 export function moveReaders(
@@ -81,7 +83,7 @@ export function moveReaders(
     const desired = view === undefined ? undefined : progress.views.get(view)
     const { role } = progress.actual
     if (view === undefined || desired === undefined) again.push(...recreate(reader, role))
-    else if (!leaving) progress.lostFallbacks.add(view)
+    else if (!leaving || progress.following.has(view)) progress.lostFallbacks.add(view)
     // An exact view comes with the live view, which reads the same.
     else if (reader.name !== exactName(view))
       again.push(...createLiveView(desired, ownerOf(view, progress), role))

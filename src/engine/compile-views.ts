@@ -94,15 +94,18 @@ function wishOf(
   const { name, key } = declaration
   const isDeclared = (input: RelationName): boolean =>
     configuration.views.some((view) => view.name === input)
+  const leaves = (input: RelationName): boolean => !isDeclared(input)
   const query = {
     ...found,
     sources: found.sources.filter(({ relation }) => !refused.has(relation)),
     inputs: found.inputs.filter(isDeclared),
     uncaptured: [
       ...found.uncaptured,
-      ...found.inputs.filter((input) => !isDeclared(input)),
+      ...found.inputs.filter(leaves),
       ...found.sources.map(({ relation }) => relation).filter((source) => refused.has(source)),
     ].sort(),
+    // Given back, it is a materialized view of somebody else's.
+    copied: [...found.copied, ...found.inputsRead.filter((input) => leaves(input.name))],
   }
   return {
     view: name,

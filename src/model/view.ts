@@ -36,6 +36,8 @@ export interface CanonicalQuery {
   readonly uncaptured: readonly RelationName[]
   /** Of these, materialized views with the columns that are read of them: what changed in one is found by comparing. */
   readonly copied: readonly CopiedView[]
+  /** The same of the inputs: one that is given back is a materialized view like those. */
+  readonly inputsRead: readonly CopiedView[]
   /** Partitions that are read by their names. */
   readonly parts: readonly NamedPart[]
   /** Ordinary views that are read, with their queries as the server prints them. */
