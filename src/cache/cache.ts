@@ -76,7 +76,8 @@ export class Cache {
   constructor(parts: CacheParts) {
     this.#parts = parts
     this.#source = new Breaker(sourceLimits, parts.timing)
-    this.#echoes = new Echoes(parts.timing, 2 * (parts.lookMs + this.#bound()))
+    const isAlone = !Number.isFinite(parts.maxLagMs)
+    this.#echoes = new Echoes(parts.timing, isAlone ? 0 : 2 * (parts.lookMs + parts.maxLagMs))
     this.#memory = new MemoryTier(parts.entriesMax, this.#ledger)
     this.#follower = new Follower(parts.journal, this.#ledger, parts, {
       onKey: (key, verb) => {

@@ -1,3 +1,4 @@
+import type { EntryKey, Tag } from '../model/invalidation.ts'
 import type { CacheEvent, EntryOwner } from './cache-event.ts'
 
 /** What was counted of some entries since the process began. */
@@ -147,6 +148,12 @@ interface KindCounters {
 
 type Invalidated = CacheEvent & { readonly event: 'invalidated' }
 
+/** What was invalidated by name. */
+export type InvalidatedNames = Pick<Invalidated, 'keys' | 'tags'>
+
+/** So many names are noted before it is told whose entries they are, unless somebody reads. */
+const uncountedMax = 1_000
+
 const classOf = (ms: number): number =>
   Math.min(
     classesMax - 1,
@@ -158,11 +165,13 @@ export class Statistics {
   readonly #now: () => Date
   readonly #all = new Counter()
   readonly #kinds = new Map<string, KindCounters>()
-  readonly #concerned: (event: Invalidated) => readonly EntryOwner[]
+  readonly #concerned: (named: InvalidatedNames) => readonly EntryOwner[]
+  /** How often each name was invalidated since it was last told whose entries they are, which takes longer than to invalidate. */
+  readonly #uncounted = { keys: new Map<EntryKey, number>(), tags: new Map<Tag, number>() }
   #tenants = 0
 
   /** `concerned` says whose entries an invalidation names, once for each of its names. */
-  constructor(now: () => Date, concerned: (event: Invalidated) => readonly EntryOwner[]) {
+  constructor(now: () => Date, concerned: (named: InvalidatedNames) => readonly EntryOwner[]) {
     this.#now = now
     this.#concerned = concerned
   }
@@ -184,6 +193,7 @@ export class Statistics {
 
   /** What was counted so far. */
   read(entries: number): CacheStatistics {
+    this.#countInvalidated()
     const kinds = [...this.#kinds].map(([kind, { all, tenants, warming }]) => {
       const each = [...tenants].map(([tenant, counter]) => [tenant, counter.read()] as const)
       const parts = { tenants: Object.fromEntries(each), warming: warming.read() }
@@ -196,12 +206,27 @@ export class Statistics {
     }
   }
 
-  #noteInvalidated(event: Invalidated): void {
-    this.#all.noteInvalidations(event.keys.length + event.tags.length)
-    for (const { kind, tenant } of this.#concerned(event)) {
+  #noteInvalidated({ keys, tags }: Invalidated): void {
+    this.#all.noteInvalidations(keys.length + tags.length)
+    const { keys: ofKeys, tags: ofTags } = this.#uncounted
+    for (const key of keys) ofKeys.set(key, (ofKeys.get(key) ?? 0) + 1)
+    for (const tag of tags) ofTags.set(tag, (ofTags.get(tag) ?? 0) + 1)
+    if (ofKeys.size + ofTags.size >= uncountedMax) this.#countInvalidated()
+  }
+
+  #countInvalidated(): void {
+    const { keys, tags } = this.#uncounted
+    for (const [key, times] of keys) this.#addInvalidated({ keys: [key], tags: [] }, times)
+    for (const [tag, times] of tags) this.#addInvalidated({ keys: [], tags: [tag] }, times)
+    keys.clear()
+    tags.clear()
+  }
+
+  #addInvalidated(named: InvalidatedNames, times: number): void {
+    for (const { kind, tenant } of this.#concerned(named)) {
       const { all, tenants } = this.#ofKind(kind)
-      all.noteInvalidations(1)
-      if (tenant !== null) tenants.get(tenant)?.noteInvalidations(1)
+      all.noteInvalidations(times)
+      if (tenant !== null) tenants.get(tenant)?.noteInvalidations(times)
     }
   }
 

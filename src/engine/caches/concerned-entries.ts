@@ -1,4 +1,5 @@
-import type { CacheEvent, EntryOwner } from '../../cache/cache-event.ts'
+import type { EntryOwner } from '../../cache/cache-event.ts'
+import type { InvalidatedNames } from '../../cache/statistics.ts'
 import type { DependentKind } from '../../invalidate/concerned.ts'
 import { concernedByKey, concernedByTag } from '../../invalidate/concerned.ts'
 
@@ -6,7 +7,7 @@ import { concernedByKey, concernedByTag } from '../../invalidate/concerned.ts'
 export function concernedEntries(
   namespace: string,
   kinds: ReadonlyMap<string, DependentKind>,
-): (event: CacheEvent & { readonly event: 'invalidated' }) => readonly EntryOwner[] {
+): (named: InvalidatedNames) => readonly EntryOwner[] {
   return ({ tags, keys }) => {
     const all = [...kinds.values()]
     return [
