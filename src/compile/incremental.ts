@@ -332,6 +332,10 @@ export function finishIncremental(
   types: readonly (readonly ColumnType[])[],
 ): IncrementalProgram | readonly Obstacle[] {
   const { wish, facts, stages, strategy } = draft
+  const isUntyped = draft.probes.some(
+    ({ expressions }, at) => expressions.length > 0 && types[at]?.length === 0,
+  )
+  if (isUntyped) return [{ reason: 'a part of it is of type record, which no table can hold' }]
   const typeOf = typesByText(draft, types)
   const obstacles = [
     ...stages.flatMap((stage) => keyObstacles(stage, typeOf)),

@@ -1,5 +1,6 @@
 import type { ColumnType } from '../model/view.ts'
 import type { Queryable } from '../postgres/connection.ts'
+import { sqlstateOf } from '../postgres/sqlstate.ts'
 
 interface TypeRow {
   readonly type: string
@@ -14,7 +15,8 @@ interface TypeRow {
 const probesMax = 500
 
 /**
- * The types of the columns of queries, as the server finds them.
+ * The types of the columns of queries, as the server finds them; none of a query with a column that no table can have, as one of
+ * max(record) in PostgreSQL 18.
  *
  * Runs in the caller's transaction, below a savepoint that is rolled back. Tidemark's own functions need not exist:
  * stand-ins among temporary objects take their place. Throws what PostgreSQL says of a query that it refuses.
@@ -25,9 +27,28 @@ export async function probeTypes(
 ): Promise<readonly (readonly ColumnType[])[]> {
   const types: (readonly ColumnType[])[] = []
   for (let at = 0; at < queries.length; at += probesMax) {
-    types.push(...(await probeSome(transaction, queries.slice(at, at + probesMax))))
+    const some = queries.slice(at, at + probesMax)
+    const found = await storable(() => probeSome(transaction, some))
+    if (found !== null) types.push(...found)
+    else for (const query of some) types.push(await probeOne(transaction, query))
   }
   return types
+}
+
+/** SQLSTATE of a view with a column of a pseudo-type. */
+const invalidTable = '42P16'
+
+/** Null where a column is of a type that is none of tables. */
+async function storable<Result>(probe: () => Promise<Result>): Promise<Result | null> {
+  return probe().catch((error: unknown) => {
+    if (sqlstateOf(error) === invalidTable) return null
+    throw error
+  })
+}
+
+async function probeOne(transaction: Queryable, query: string): Promise<readonly ColumnType[]> {
+  const [types] = (await storable(() => probeSome(transaction, [query]))) ?? []
+  return types ?? []
 }
 
 async function probeSome(
