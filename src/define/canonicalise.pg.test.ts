@@ -213,13 +213,34 @@ test.each([
   ["select 'a' + id from orders", '1:8', /invalid input syntax/],
   ['select nothing(id) from orders', '1:8', /function nothing\(bigint\) does not exist/],
   [
-    'select id from other.customers where (region, id) in (select note::citext, customer_id from orders)',
+    'select region from other.customers group by 1 having (region, max(id)) in (select note::citext, customer_id from orders)',
     undefined,
     /as it cannot read it back: operator does not exist: integer public\.= integer.*Compare column by column/s,
   ],
 ])('%s is refused in the words of PostgreSQL, with its place', async (sql, place, message) => {
   await expect(read(sql)).rejects.toMatchObject({ code: 'TIDEMARK_SQL_INVALID', place })
   await expect(read(sql)).rejects.toThrow(message)
+})
+
+const pairs = `(values (1, 'A'::citext, 'a'::citext), (1, 'b', 'B'), (2, 'a', 'A'), (2, 'B', 'a'), (null, 'a', 'a'), (2, null, 'b')) `
+
+test.each([
+  `select i, c, (c, i) < ('a', 2) as less, (d, c, i) >= (c, 'a', 1) as not_less from ${pairs} t (i, c, d)`,
+  `select i, c, (c, i) in (select x, n from ${pairs} s (n, x, y)) as found, (d, i) not in (select x, n from ${pairs} s (n, x, y) where x = t.d) as missing from ${pairs} t (i, c, d)`,
+  `select i, c, (c, i) > any (select 'A'::citext, 1) as some, (c, i) <> all (select y, n from ${pairs} s (n, x, y)) as none, (c, i) <= (select 'b'::citext, 2) as one from ${pairs} t (i, c, d)`,
+  'select * from nested_pairs',
+])('%s: rows are compared as they are written, each column by its own operator', async (sql) => {
+  await db.sql(`create or replace view nested_pairs as
+    select i from ${pairs} t (i, c, d) where (c, i) < (d, 2) or (c, i) in (select d, 2 from orders)`)
+  const { sql: printed, views } = await read(sql)
+  const [view] = views
+  const again = await db.database.transaction(async (transaction) => {
+    await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
+    if (view !== undefined)
+      await transaction.query(`create or replace view ${view.name} as ${view.sql}`)
+    return transaction.query(printed)
+  })
+  expect(again).toEqual(await db.sql(sql))
 })
 
 test('a materialized view that exists is read in a transaction that may not write', async () => {

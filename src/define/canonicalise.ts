@@ -8,6 +8,7 @@ import type { Queryable } from '../postgres/connection.ts'
 import { identifier, qualifiedName } from '../postgres/identifier.ts'
 import { sqlstateOf } from '../postgres/sqlstate.ts'
 import { queriesQuery } from './canonical-queries.ts'
+import { comparesRows, rowsByColumn } from './rows-by-column.ts'
 
 /** A view's query as written. */
 export interface WrittenQuery {
@@ -259,28 +260,65 @@ async function readViews(
   // Whatever is not the system's own is then printed with its schema.
   await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
   const rows = await transaction.query<ViewRow>(queriesQuery, [oids, declared])
-  for (const { sql } of rows) if (comparesRowsBy.test(sql)) await readBack(transaction, sql)
-  return new Map(rows.map((row) => [row.oid, canonicalQuery(row)]))
+  const readable: ViewRow[] = []
+  for (const row of rows) readable.push(await withReadableTexts(transaction, row))
+  return new Map(readable.map((row) => [row.oid, canonicalQuery(row)]))
 }
 
-/** How the server prints a comparison of rows by an operator that is not its own. */
-const comparesRowsBy = /\) OPERATOR\(/
+/** With what the server prints of it, and of the ordinary views that it reads, in a form that the server reads back. */
+async function withReadableTexts(transaction: Queryable, row: ViewRow): Promise<ViewRow> {
+  const sql = await readableText(transaction, row.sql)
+  const views: NestedView[] = []
+  for (const view of row.views)
+    views.push({ ...view, sql: await readableText(transaction, view.sql) })
+  return { ...row, sql, views }
+}
 
 /**
- * The server prints the operator by which the first columns of two rows are compared for all of them, and does not read
- * that back where others are compared by another one.
+ * What the server prints of a query, or of the same query with rows compared column by column where the server does not
+ * read that back.
  */
-async function readBack(transaction: Queryable, sql: string): Promise<void> {
-  await undone(transaction, () => transaction.query(`explain ${sql}`)).catch((error: unknown) => {
-    // Any other fault is found where the query is run.
-    if (sqlstateOf(error) !== missingOperator) return
-    throw new TidemarkError({
-      code: 'TIDEMARK_SQL_INVALID',
-      what: `PostgreSQL prints a comparison of rows in this SQL as it cannot read it back: ${messageOf(error)}`,
-      mend: 'Compare column by column: (a, b) in (select x, y from t) is exists (select from t where a = x and b = y).',
-      cause: error,
-    })
+async function readableText(transaction: Queryable, sql: string): Promise<string> {
+  if (!comparesRows(sql)) return sql
+  const fault = await undone(transaction, () => transaction.query(`explain ${sql}`)).then(
+    () => null,
+    (error: unknown) => error,
+  )
+  // Any other fault is found where the query is run.
+  if (sqlstateOf(fault) !== missingOperator) return sql
+  const byColumn = rowsByColumn(sql)
+  const printed =
+    byColumn === null ? null : await undone(transaction, () => printedAgain(transaction, byColumn))
+  if (printed !== null) return printed
+  throw new TidemarkError({
+    code: 'TIDEMARK_SQL_INVALID',
+    what: `PostgreSQL prints a comparison of rows in this SQL as it cannot read it back: ${messageOf(fault)}`,
+    mend: 'Compare column by column: (a, b) in (select x, y from t) is exists (select from t where a = x and b = y).',
+    cause: fault,
   })
+}
+
+/**
+ * What the server prints of a query whose operators are found by the types of their operands, in whatever schema; null
+ * where one is not found, and in a transaction that may not write.
+ */
+async function printedAgain(transaction: Queryable, sql: string): Promise<string | null> {
+  await transaction.query(
+    `select set_config('search_path', concat_ws(', ', 'pg_catalog', string_agg(distinct quote_ident(n.nspname), ', ')), true)
+     from pg_operator o join pg_namespace n on n.oid = o.oprnamespace
+     where o.oprname in ('=', '<>', '<', '<=', '>', '>=') and n.nspname <> 'pg_catalog'`,
+  )
+  try {
+    await transaction.query(`create temporary view "tidemark rows" as ${sql}`)
+  } catch (error) {
+    if ([missingOperator, readOnly].includes(sqlstateOf(error) ?? '')) return null
+    throw error
+  }
+  await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
+  const [row] = await transaction.query<{ sql: string }>(
+    `select regexp_replace(pg_get_viewdef('pg_temp."tidemark rows"'::regclass), ';\\s*$', '') as sql`,
+  )
+  return row?.sql ?? null
 }
 
 const canonicalQuery = (row: ViewRow): CanonicalQuery => ({
@@ -424,6 +462,7 @@ const sameColumns = (one: WithColumns, other: WithColumns): boolean =>
 const missingRelation = '42P01'
 const missingColumn = '42703'
 const missingOperator = '42883'
+const readOnly = '25006'
 
 /** A relation or column that is missing may come with a view that comes later; any other fault is final. */
 function ifMissing(error: unknown): Error {

@@ -33,6 +33,7 @@ export const features: Readonly<Record<string, readonly Feature[]>> = {
     ['stable functions of PostgreSQL', `select id, to_char(placed_at, 'YYYY-MM') as month, date_trunc('day', placed_at) as day from orders`],
     ['WHERE of any kind', `select id from orders where total > 10 and (status = 'a' or status is null) and note like 'x%'`],
     ['CASE, NULLIF, IS DISTINCT FROM over citext', `select id, case handle when 'H1' then 1 when 'h2' then 2 end as c, nullif(handle, 'h3') as h, handle is distinct from 'H0' as d from customers`],
+    ['rows compared, also with a citext first', `select id, (handle, id) < ('h3', 4) as l from customers where (handle, id) in (select label::citext, id from parts)`],
     ['rows of subqueries as JSON', `select c.id, jsonb_agg(o order by o.id) as orders, count(o) as n from customers c left join (select id, customer_id, total from orders) o on o.customer_id = c.id group by c.id`],
     ['rows of tables counted or asked for NULL', `select c.id, count(o) as n, count(*) filter (where o is null) as none from customers c left join orders o on o.customer_id = c.id group by c.id`],
     ['rows of tables as values', `select id, to_jsonb(p) as row from parts p`],
