@@ -231,11 +231,26 @@ begin
     where s.view = view_name and d.digest is distinct from s.parts ->> d.name);
 end $$;
 
+-- Captured columns of what a view reads that are no longer there under their names; null when all are.
+create function tidemark.missing_columns(view_name text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select string_agg(format('column %s of %s', c.name, s.name), ', ' order by s.name, c.name)
+  from tidemark.view_source vs
+  join tidemark.source s on s.name = vs.source
+  cross join unnest(s.columns) as c (name)
+  where vs.view = view_name
+    and not exists (select from pg_attribute a
+                    where a.attrelid = s.relation and a.attname = c.name and a.attnum > 0 and not a.attisdropped)
+$$;
+
 -- Why the query of a view no longer means what apply saw, or its refreshes cannot be relied on; null when all is well.
 create function tidemark.definition_problem(view_name text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(
-    (select format('definition_changed: a view or function that %s reads was replaced, or the columns of a table that it shows whole rows of; run tidemark apply', view_name)
+    (select coalesce(
+              'definition_changed: ' || tidemark.missing_columns(view_name)
+                || format(', which %s reads, was dropped or renamed; run tidemark apply', view_name),
+              format('definition_changed: a view or function that %s reads was replaced, or the columns of a table that it shows whole rows of; run tidemark apply', view_name))
      from tidemark.definition d
      where d.view = view_name and d.digest is distinct from tidemark.definition_digest(view_name)),
     (select format('parts_changed: somebody altered or dropped what refreshes of %s rely on (%s); run tidemark apply', view_name, p[1])

@@ -94,7 +94,7 @@ describe('a refresh does not trust what it kept', () => {
     ],
     [
       'a captured column dropped',
-      /^definition_changed/,
+      /^definition_changed: column amount of public\.orders, which public\.totals reads, was dropped or renamed/,
       () => 'alter table orders drop column amount cascade',
     ],
     ['a source made unlogged', /^unlogged/, () => 'alter table orders set unlogged'],
@@ -112,7 +112,7 @@ describe('a refresh does not trust what it kept', () => {
     ['capture bypassed', /^bypassed/, () => `select tidemark.bypass('orders', 'a test')`],
     [
       'a function that the query calls replaced',
-      /^definition_changed/,
+      /^definition_changed: a view or function that public\.totals reads was replaced/,
       () =>
         `create or replace function private.rounded(numeric) returns numeric language sql immutable as 'select round($1)'`,
     ],
