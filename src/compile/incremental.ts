@@ -1,3 +1,4 @@
+import type { SelectStmt } from 'libpg-query'
 import type { SourceShape } from '../model/capture.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
@@ -6,7 +7,7 @@ import { NoRule } from './bind/scope.ts'
 import { ownExpressions, rowTypesAmong } from './algebra/references.ts'
 import type { Bound } from './bind/query.ts'
 import { bindQuery } from './bind/query.ts'
-import { movesAlways } from './algebra/clock.ts'
+import { movingCalls } from './algebra/clock.ts'
 import { isFloat } from './algebra/determine.ts'
 import type { IncrementalProgram, ReadSource } from './emit/incremental.ts'
 import { emitIncremental, inlineNames } from './emit/incremental.ts'
@@ -19,7 +20,7 @@ import type { Recomputing } from './propose/indexes.ts'
 import { lookupsInStages } from './propose/indexes.ts'
 import { scalesOf } from './algebra/numeric-scale.ts'
 import { reduced } from './algebra/reduce.ts'
-import { parseQuery } from './syntax/parse.ts'
+import { firstByte, parseQuery } from './syntax/parse.ts'
 import type { Output, Relation } from './algebra/relation.ts'
 import { clocksIn, columnsOf, inputsOf, relationsIn, scansIn } from './algebra/relation.ts'
 import { sqlName } from './syntax/sql-text.ts'
@@ -29,7 +30,8 @@ import { storedStage } from './emit/store-stage.ts'
 import type { StoredStage } from './emit/stored-stage.ts'
 import type { Stage } from './algebra/stages.ts'
 import { stagesOf } from './algebra/stages.ts'
-import { treeText } from './syntax/walk.ts'
+import { nodesOf, treeText } from './syntax/walk.ts'
+import type { Spot } from './syntax/written-place.ts'
 import { probesOf } from './emit/type-probes.ts'
 
 /**
@@ -43,7 +45,7 @@ export async function draftIncremental(
   if (refusals.length > 0) return refusals
   const found = await boundWish(given)
   if (!('bound' in found)) return found
-  const { wish, facts, bound } = found
+  const { wish, facts, bound, select } = found
   const { fresh } = bound.binding
   const relation = reduced(bound.relation, { facts, fresh })
   const stages = stagesOf({ relation }, facts.setReturning)
@@ -51,7 +53,10 @@ export async function draftIncremental(
     return [{ reason: 'it asks the clock in a way that was not understood' }]
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
   const context = { facts, names: probingNames(wish, facts, stages) }
-  const obstacles = stages.flatMap(({ core }) => [...relationsIn(core)].flatMap(obstaclesOf))
+  const selects = [select, ...[...facts.views.values()].map((view) => view.select)]
+  const obstacles = stages.flatMap(({ core }) =>
+    [...relationsIn(core)].flatMap((each) => obstaclesOf(each, selects)),
+  )
   return {
     wish,
     facts,
@@ -70,6 +75,8 @@ export interface BoundWish {
   readonly wish: IncrementalWish
   readonly facts: BindFacts
   readonly bound: Bound
+  /** The query as the server printed it. */
+  readonly select: SelectStmt
 }
 
 /** Binds the query of a wish, which also reads `more` of the columns of its sources; obstacles when it cannot be bound. */
@@ -91,7 +98,7 @@ export async function boundWish(
   )
   const wish = withUsedColumns(given, used)
   const facts = await factsOf(given, used)
-  return { wish, facts, bound: bindQuery(select, facts) }
+  return { wish, facts, select, bound: bindQuery(select, facts) }
 }
 
 /** How the SELECTs that types are asked of call what a query reads. */
@@ -107,16 +114,32 @@ export const probingNames = (
       : emptyRows([...(wish.inputs ?? []), ...wish.query.copied], target.name),
   )
 
-/** What keeps a part of a query from being cheaper than the whole. */
-function obstaclesOf(relation: Relation): readonly Obstacle[] {
+/** What keeps a part of a query, which is made of these SELECTs, from being cheaper than the whole. */
+function obstaclesOf(relation: Relation, selects: readonly SelectStmt[]): readonly Obstacle[] {
   if (relation.kind === 'whole') {
     if (relation.refused === null) return []
     const { reason, ...place } = relation.refused
     return [{ reason, at: [{ kind: 'place', ...place }] }]
   }
-  if (relation.kind !== 'moving' || !movesAlways(relation.mark.expression)) return []
-  return [{ reason: 'a value is reckoned from now(), so that every row changes as time passes' }]
+  const calls = relation.kind === 'moving' ? movingCalls(relation.mark.expression) : []
+  if (calls.length === 0) return []
+  return [
+    {
+      reason: 'a value is reckoned from now(), so that every row changes as time passes',
+      at: selects.flatMap((select) => spotsIn(select, calls)),
+    },
+  ]
 }
+
+/** Where calls stand in a SELECT. */
+const spotsIn = (select: SelectStmt, calls: readonly Expression[]): readonly Spot[] =>
+  nodesOf(select).flatMap(({ kind, node }): readonly Spot[] => {
+    const { location } = node
+    return typeof location === 'number' &&
+      calls.some((call) => kind in call && firstByte(call) === location)
+      ? [{ kind: 'place', select, byte: location }]
+      : []
+  })
 
 function withUsedColumns(
   wish: IncrementalWish,

@@ -142,6 +142,18 @@ select count(*) from open_orders`)
       'WITH RECURSIVE that refers to the query around it',
       '3:30',
     ],
+    [
+      'a value reckoned from now()',
+      'select id, placed_at < now() as is_past, current_date as today,\n  now() - placed_at as age from orders',
+      'a value is reckoned from now(), so that every row changes as time passes',
+      '2:3',
+    ],
+    [
+      'the clock by another name',
+      'select id, statement_timestamp() as at from orders',
+      'a value is reckoned from now(), so that every row changes as time passes',
+      '1:12',
+    ],
   ])('names %s and its place in the file', async (_, text, reason, place) => {
     const { queries } = await explainedFile(text)
     expect(queries.at(-1)).toMatchObject({ strategy: 'full', reasons: [{ reason, place }] })

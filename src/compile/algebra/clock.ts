@@ -44,15 +44,13 @@ export const withOneClock = <Tree>(tree: Tree): Tree =>
   replacedDeep(tree, (node) => {
     if (!('FuncCall' in node)) return undefined
     const name = functionName(node.FuncCall)
-    if (name === 'statement_timestamp') return now
+    if (name === 'statement_timestamp')
+      return { FuncCall: { ...node.FuncCall, funcname: [{ String: { sval: 'now' } }] } }
     const [argument, another] = node.FuncCall.args ?? []
     if (name !== 'age' || argument === undefined || another !== undefined) return undefined
     return { FuncCall: { ...node.FuncCall, args: [today, withOneClock(argument)] } }
   })
 
-const now: Expression = {
-  FuncCall: { funcname: [{ String: { sval: 'now' } }], funcformat: 'COERCE_EXPLICIT_CALL' },
-}
 const today: Expression = { SQLValueFunction: { op: 'SVFOP_CURRENT_DATE', typmod: -1 } }
 
 /** An expression as it was when what is stored was computed. */
@@ -122,9 +120,9 @@ function isPartOfTime(call: FuncCall): boolean {
   return part !== undefined && 'A_Const' in part && coarseParts.test(part.A_Const.sval?.sval ?? '')
 }
 
-/** Whether an expression is another value at every moment, and not just now and then. */
-export const movesAlways = (expression: Expression): boolean =>
-  sidesOf(expression) === null && askedOf(expression).some((call) => !isCoarse(call))
+/** The calls by which an expression is another value at every moment, and not just now and then. */
+export const movingCalls = (expression: Expression): readonly Expression[] =>
+  sidesOf(expression) === null ? askedOf(expression).filter((call) => !isCoarse(call)) : []
 
 const comparisons: readonly string[] = ['<', '<=', '>', '>=', '=', '<>']
 
