@@ -126,27 +126,30 @@ function compared(expression: Expression, kinds: Kinds): Expression {
     case 'AEXPR_DISTINCT':
       return { BoolExpr: { boolop: 'NOT_EXPR', args: [same()] } }
     case 'AEXPR_NULLIF':
-      // Without a result it is NULL.
-      return {
-        CaseExpr: {
-          args: [
-            {
-              CaseWhen: {
-                expr: { BooleanTest: { arg: equal('='), booltesttype: 'IS_NOT_TRUE' } },
-                result: lexpr,
-              },
-            },
-          ],
-        },
-      }
+      return nullWhere(equal('='), lexpr)
     default:
       throw unclear()
   }
 }
 
+/** A value, or NULL where a condition is true. */
+const nullWhere = (condition: Expression, value: Expression): Expression => ({
+  CaseExpr: {
+    args: [
+      {
+        CaseWhen: {
+          expr: { BooleanTest: { arg: condition, booltesttype: 'IS_NOT_TRUE' } },
+          result: value,
+        },
+      },
+    ],
+  },
+})
+
 /**
  * Two rows, column by column. The server prints the operator of their first columns for all of them: (a, b) < (x, y) is
- * a < x, or a = x and b < y, NULL where the first two that are not equal are.
+ * a < x, or a = x and b < y, NULL where the first two that are not equal are. NULLIF compares them as values, in which one NULL
+ * is equal to another.
  */
 function rowsCompared(
   expression: A_Expr,
@@ -157,6 +160,14 @@ function rowsCompared(
   const pairs = left.map((one, at) => [one, must(right[at], 'rows are as wide')] as const)
   const isPlain = pairs.every(([one, other]) => kinds.schemaOf(one, other) === null)
   if (isPlain || !/^(=|<>|[<>]=?)$/.test(sign)) return { A_Expr: expression }
+  if (expression.kind === 'AEXPR_NULLIF') {
+    const same = pairs.map(([lexpr, rexpr]) =>
+      compared({ A_Expr: { ...expression, kind: 'AEXPR_NOT_DISTINCT', lexpr, rexpr } }, kinds),
+    )
+    return nullWhere(both(same), {
+      RowExpr: { args: [...left], row_format: 'COERCE_EXPLICIT_CALL' },
+    })
+  }
   const by = (operator: string, [lexpr, rexpr]: readonly [Expression, Expression]): Expression => {
     const schema = kinds.schemaOf(lexpr, rexpr)
     return schema === null
