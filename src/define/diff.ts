@@ -57,8 +57,18 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
     lostFallbacks: new Set(),
     following: readersOfGivenBack(desired, surplus.views),
   }
-  const viewsOf = (following: boolean): readonly PlanStep[] =>
-    viewSteps(desired, progress, (name) => progress.following.has(name) === following)
+  const viewsOf = (following: boolean): readonly PlanStep[] => {
+    const isWanted = (name: RelationName): boolean => progress.following.has(name) === following
+    return [
+      ...viewSteps(desired, progress, isWanted),
+      ...desired.schedules
+        .filter(({ view }) => isWanted(view))
+        .flatMap((schedule) => scheduleSteps(schedule, actual)),
+      ...desired.events
+        .filter(({ view }) => isWanted(view))
+        .flatMap((event) => eventSteps(event, actual)),
+    ]
+  }
   return {
     version: 1,
     catalog: catalogDigest(actual),
@@ -68,8 +78,6 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
       ...settingSteps(desired, actual),
       ...desired.sources.flatMap((source) => captureSteps(source, actual)),
       ...viewsOf(false),
-      ...desired.schedules.flatMap((schedule) => scheduleSteps(schedule, actual)),
-      ...desired.events.flatMap((event) => eventSteps(event, actual)),
       ...desired.caches.flatMap((cache) => cacheSteps(cache, actual)),
       ...grantSteps(desired, actual),
       ...desired.cacheTables.flatMap((cache) => tableCacheSteps(cache, actual)),

@@ -123,23 +123,18 @@ describe('adoption of materialized views', () => {
     expect(await schemaOf(db)).toBe(before)
   })
 
-  test('one of a chain may be given back while its reader stays', async () => {
+  test('one of a chain may be given back while its reader stays, and another comes with its schedule', async () => {
     await planAndApply(db.database, config)
-    await planAndApply(db.database, { views: { mv2: config.views.mv2, empty: config.views.empty } })
-    expect(
-      titles(
-        await planConfiguration(
-          db.database,
-          configured({ views: { mv2: config.views.mv2, empty: config.views.empty } }),
-        ),
-      ),
-    ).toEqual([])
+    const { mv2, empty } = config.views
+    const regions = { sql: 'select count(*) as n from mv1', schedules: ['0 6 * * *'] }
+    const views = { mv2, empty, regions }
+    await planAndApply(db.database, { views })
+    expect(titles(await planConfiguration(db.database, configured({ views })))).toEqual([])
+    const reason = 'seen_by_refreshes: what changes in public.mv1 is seen by refreshes alone'
     expect(await db.sql(`select name, unknown_reason from tidemark.view order by name`)).toEqual([
       { name: 'public.empty', unknown_reason: null },
-      {
-        name: 'public.mv2',
-        unknown_reason: 'seen_by_refreshes: what changes in public.mv1 is seen by refreshes alone',
-      },
+      { name: 'public.mv2', unknown_reason: reason },
+      { name: 'public.regions', unknown_reason: reason },
     ])
     await db.sql(`update orders set amount = amount + 1; refresh materialized view mv1`)
     await db.sql(`call tidemark.run('mv2')`)
