@@ -12,6 +12,20 @@ export const readsAnything: string = `'table_to_xml', 'query_to_xml', 'cursor_to
 /** Extensions whose stable functions read dictionaries and settings, not tables. */
 export const readsNoTables: string = `'unaccent', 'pg_trgm', 'citext', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'pgcrypto'`
 
+/** A list of the columns of a relation, in order, with their types; null if there is none. */
+const typedColumns = (relation: 'c' | 'v'): string => `select json_agg(json_build_object(
+        'name', a.attname,
+        'type', format_type(a.atttypid, a.atttypmod),
+        'collation', (select format('%I.%I', k_in.nspname, k.collname)
+                      from pg_collation k join pg_namespace k_in on k_in.oid = k.collnamespace
+                      where k.oid = a.attcollation and k.oid <> t.typcollation)) order by a.attnum)
+      from pg_attribute a join pg_type t on t.oid = a.atttypid
+      where a.attrelid = ${relation}.oid and a.attnum > 0 and not a.attisdropped`
+
+/** The names of the columns of a relation `c`, in order. */
+const columnNames = `select a.attname::text from pg_attribute a
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum`
+
 /**
  * Everything that is read of the queries of views, one row for each; `$1`: oids of the views; `$2`: names of declared
  * views, where the descent ends.
@@ -93,14 +107,7 @@ relation as (
       order by a.attnum
     ) as columns,
     case when c.relkind = 'm' or n.nspname || '.' || c.relname = any ($2::text[]) then (
-      select json_agg(json_build_object(
-        'name', a.attname,
-        'type', format_type(a.atttypid, a.atttypmod),
-        'collation', (select format('%I.%I', k_in.nspname, k.collname)
-                      from pg_collation k join pg_namespace k_in on k_in.oid = k.collnamespace
-                      where k.oid = a.attcollation and k.oid <> t.typcollation)) order by a.attnum)
-      from pg_attribute a join pg_type t on t.oid = a.atttypid
-      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      ${typedColumns('c')}
     ) end as typed
   from (select distinct root, whole from reached) r
   join pg_class c on c.oid = r.whole
@@ -140,16 +147,9 @@ fact as materialized (
 select
   v.oid::int8 as oid,
   regexp_replace(pg_get_viewdef(v.oid), ';\\s*$', '') as sql,
-  (
-    select coalesce(json_agg(json_build_object(
-      'name', a.attname,
-      'type', format_type(a.atttypid, a.atttypmod),
-      'collation', (select format('%I.%I', n.nspname, k.collname)
-                    from pg_collation k join pg_namespace n on n.oid = k.collnamespace
-                    where k.oid = a.attcollation and k.oid <> t.typcollation)) order by a.attnum), '[]')
-    from pg_attribute a join pg_type t on t.oid = a.atttypid
-    where a.attrelid = v.oid and a.attnum > 0 and not a.attisdropped
-  ) as columns,
+  coalesce((
+    ${typedColumns('v')}
+  ), '[]') as columns,
   (
     select coalesce(json_agg(json_build_object(
       'name', name, 'kind', kind, 'temporary', temporary, 'system', system, 'declared', declared,
@@ -161,9 +161,7 @@ select
       'name', n.nspname || '.' || c.relname,
       'root', (select rn.nspname || '.' || rc.relname from pg_class rc join pg_namespace rn on rn.oid = rc.relnamespace
                where rc.oid = part.whole),
-      'allColumns', array(select a.attname::text from pg_attribute a
-                          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum))
-      order by n.nspname, c.relname), '[]')
+      'allColumns', array(${columnNames})) order by n.nspname, c.relname), '[]')
     from (select distinct oid, whole from reached where root = v.oid and oid <> whole) part
     join pg_class c on c.oid = part.oid
     join pg_namespace n on n.oid = c.relnamespace
@@ -173,9 +171,7 @@ select
     select coalesce(json_agg(json_build_object(
       'name', n.nspname || '.' || c.relname,
       'sql', regexp_replace(pg_get_viewdef(c.oid), ';\\s*$', ''),
-      'columns', array(select a.attname::text from pg_attribute a
-                       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum))
-      order by n.nspname || '.' || c.relname), '[]')
+      'columns', array(${columnNames})) order by n.nspname || '.' || c.relname), '[]')
     from (select distinct view from rule where root = v.oid and view <> v.oid) as r
     join pg_class c on c.oid = r.view
     join pg_namespace n on n.oid = c.relnamespace
