@@ -35,7 +35,8 @@ export async function understandLookup(
   lookup: string,
   at: LookupPlace,
 ): Promise<UnderstoodLookup> {
-  const sql = lookup.trim().replace(/;$/, '')
+  // It may end in a comment.
+  const sql = `${lookup.trim().replace(/;$/, '')}\n`
   const filled = (value: (column: string) => string): string =>
     sql.replaceAll(place, (_, column: string) => value(column))
   const probe = filled((column) => `null::${at.typeOf(column)}`)

@@ -57,7 +57,7 @@ test('law: who moves to another row is told by it, where the table of the lookup
 })
 
 test('a lookup that fails keeps nobody from being told: what it was about counts as all of the table', async () => {
-  const failing = { lookup: 'select $email_agente::int as numero' }
+  const failing = { lookup: 'select $email_agente::int as numero -- of whom it is' }
   await planAndApply(db.database, depending([failing, ofAgent]))
   const tags = await tagsAfter(db.database, () =>
     db.sql(`insert into candidatos values (12, 'blas@x'); insert into usuarios values (4)`),
