@@ -4,6 +4,7 @@ import type { TaggedSource } from '../model/journal.ts'
 import { taggedSource, wholeTag } from '../model/journal.ts'
 import type { SourceRule } from './dependency.ts'
 import type { NamedKind } from './pattern.ts'
+import { tenantIn } from './tags.ts'
 
 /** A kind with what its entries depend on. */
 export interface DependentKind extends NamedKind {
@@ -71,5 +72,5 @@ function tenantOf(
 ): string | null {
   const column = byFirst.get(source as RelationName)
   const value = column === undefined ? null : (rows?.[column] ?? null)
-  return tenantForm === null || value === null ? null : tenantForm.replace('{}', () => value)
+  return tenantForm === null || value === null ? null : tenantIn(tenantForm, value)
 }

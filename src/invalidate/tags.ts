@@ -11,6 +11,10 @@ export const everyEntry: Tag = 'all' as Tag
 /** The tag of all entries whose key begins with these words after the prefix. */
 export const beginningTag = (words: string): Tag => `key:${words}` as Tag
 
+/** A tenant as it stands in keys; `{}` of the form is the place of its id. */
+export const tenantIn = (tenantForm: string, id: string | number | bigint): string =>
+  tenantForm.replace('{}', () => String(id))
+
 /** The tag of all entries of a tenant, of whichever kind; as the tenant stands in keys. */
 export const tenantTag = (tenant: string): Tag => `tenant:${tenant}` as Tag
 

@@ -102,7 +102,8 @@ async function playShare(order: HuntOrder): Promise<HuntReport> {
     if (!values.json && played % 100 === 0) console.error(`${played} of ${histories} histories`)
   })
   worker.send(order)
-  await once(worker, 'exit')
+  // By then what it has said has come.
+  await once(worker, 'close')
   const [report] = told
   if (report === undefined) throw new Error(`the histories from seed ${order.seed} on broke off`)
   return report

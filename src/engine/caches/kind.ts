@@ -8,7 +8,7 @@ import { remembered } from '../../invalidate/recent-keys.ts'
 import type { Dependencies } from '../../invalidate/dependency.ts'
 import { dependencies } from '../../invalidate/dependency.ts'
 import { tagsOfKey } from '../../invalidate/pattern.ts'
-import { namedTag } from '../../invalidate/tags.ts'
+import { namedTag, tenantIn } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
 import type { EntryKey, Tag, Verb } from '../../model/invalidation.ts'
 import { parseToken } from '../../model/write-token.ts'
@@ -83,10 +83,6 @@ const digestOf = (text: string): string => longDigestOf(text).slice(0, 8)
 
 /** Of arguments: two that have one digest would have one entry. */
 const longDigestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
-
-/** A tenant as it stands in keys. */
-export const tenantIn = (tenantForm: string, id: string | number | bigint): string =>
-  tenantForm.replace('{}', () => String(id))
 
 /** Defines a kind of entries over a cache. */
 export function defineKind<Args extends readonly unknown[], Value>(
