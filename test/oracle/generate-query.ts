@@ -713,7 +713,8 @@ const setOperation =
             shaped(writer, wanted, Math.max(0, depth - 1), common),
           ]
     writer.mark(word)
-    if (!word.endsWith('all')) writer.picks()
+    // Which of equal rows stay is open, also where as many stay as there are on the other side.
+    if (word !== 'union all') writer.picks()
     let sql = `(${left.sql}) ${word} (${right.sql})`
     if (writer.random.chance(0.25)) {
       const other = writer.random.pick([
@@ -725,6 +726,7 @@ const setOperation =
         'intersect all',
       ])
       writer.mark(other, 'set operation of three')
+      if (other !== 'union all') writer.picks()
       sql = `(${sql}) ${other} (${shaped(writer, wanted, 0).sql})`
     }
     return { sql, columns: left.columns, rows: left.rows + right.rows }
@@ -1011,14 +1013,14 @@ function rowSource(writer: QueryWriter, scope: Scope, construct: string): RowSou
 }
 
 const setReturning =
-  (construct: 'generate_series' | 'unnest' | 'set-returning function in from'): Feature =>
+  (construct: 'unnest' | 'set-returning function in from', ordinality = 0.4): Feature =>
   (writer, depth) => {
     const left = writer.source(depth)
     const made = rowSource(writer, left.refs, construct)
     if (made === null) return projection(writer, depth)
     const alias = writer.fresh('x')
     writer.mark(construct, 'set-returning function in from')
-    const numbered = writer.random.chance(0.25)
+    const numbered = writer.random.chance(ordinality)
     if (numbered) writer.mark('with ordinality')
     const columns = [
       ...made.columns,
@@ -1338,7 +1340,7 @@ const aggregateOfOuter: Feature = (writer, depth) => {
   const call = `${writer.random.pick(['max', 'min'])}(${writer.use(other)})`
   const operator = writer.random.pick(['=', '<', '>='])
   writer.mark('aggregate of the query around', 'group by')
-  if (kinds[other.kind].blurred) writer.picks()
+  writer.picks()
   const condition = `from ${held.sql} where ${writer.use(partner)} ${operator} ${call}`
   const form = writer.random.below(3)
   const shown =
@@ -1612,7 +1614,7 @@ const features: Readonly<Record<string, Feature>> = {
   unnest: setReturning('unnest'),
   'set-returning function in from': setReturning('set-returning function in from'),
   'set-returning function in select': setReturningInSelect,
-  'with ordinality': setReturning('unnest'),
+  'with ordinality': setReturning('unnest', 1),
   'ordinary view': ofReadable('ordinary view'),
   'view over view': ofReadable('view over view'),
   'nested ordinary view': ofReadable('nested ordinary view'),

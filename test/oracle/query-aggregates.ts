@@ -51,6 +51,7 @@ const one = (
       ? writer.use(column)
       : valueOfKind(writer, scope, column.kind, 1)
     if (option.picks === true) writer.picks()
+    if (name === 'sum' && kinds[column.kind].blurred) writer.mark('sum of any scale')
     const distinct = option.distinct !== false && writer.random.chance(0.15)
     if (distinct) {
       writer.mark('aggregate distinct', name === 'count' ? 'count(distinct)' : 'aggregate distinct')
@@ -58,6 +59,16 @@ const one = (
     }
     const call = `${name}(${distinct ? 'distinct ' : ''}${value})`
     return { sql: call, kind: result(column.kind) }
+  },
+})
+
+/** Of a column, or of whatever can be asked of the others. */
+const judging = (name: string): Shape => ({
+  construct: name,
+  make(writer, scope) {
+    const column = writer.random.chance(0.5) ? argument(writer, scope, ['bool']) : undefined
+    const asked = column === undefined ? plainPredicate(writer, scope) : writer.use(column)
+    return { sql: `${name}(${asked})`, kind: 'bool' }
   },
 })
 
@@ -93,7 +104,7 @@ function order(writer: QueryWriter, value: Ref, scope: Scope): string {
     return ''
   }
   writer.picks()
-  switch (writer.random.below(6)) {
+  switch (writer.random.below(7)) {
     case 0: {
       const [other] = writer.chosen(
         scope.filter(({ kind }) => kinds[kind].ordered),
@@ -104,7 +115,8 @@ function order(writer: QueryWriter, value: Ref, scope: Scope): string {
     }
     case 1:
       return ` order by ${text} desc nulls last`
-    case 2: {
+    case 2:
+    case 3: {
       // No order, or one with ties: any order of the elements is a result.
       writer.choice = true
       writer.mark('aggregate without a total order')
@@ -209,9 +221,9 @@ export const aggregateShapes: readonly Shape[] = [
   one('avg', numbers, averageKind),
   one('min', simplyOrdered, same, { picks: true, distinct: false }),
   one('max', simplyOrdered, same, { picks: true, distinct: false }),
-  one('bool_and', ['bool'], same),
-  one('bool_or', ['bool'], same),
-  one('every', ['bool'], same),
+  judging('bool_and'),
+  judging('bool_or'),
+  judging('every'),
   one('bit_and', ['int', 'bigint'], same),
   one('bit_or', ['int'], same),
   spread('stddev', 'stddev'),

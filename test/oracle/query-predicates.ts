@@ -108,6 +108,7 @@ const plainPredicates: readonly Predicate[] = [
     return `${value.sql} = any (array[${writer.literal(value.kind)}, ${writer.literal(value.kind)}])`
   },
   allOfArray,
+  allOfArray,
   on(
     'text',
     (x, w) =>
@@ -220,14 +221,37 @@ const membership =
   (word: 'in' | 'not in', nulls: boolean): Predicate =>
   (writer, scope, depth) => {
     const { from, where } = inner(writer, scope, depth, 0.25)
-    const { left, right } = matched(writer, scope, from.refs)
+    const { left, right } = matchedRow(writer, scope, from.refs)
     writer.mark(`${word} subquery`)
     if (word === 'not in') writer.mark(nulls ? 'not in with nulls' : 'not in without nulls')
-    const strict = nulls
-      ? where
-      : `${where === '' ? ' where' : `${where} and`} ${right} is not null`
-    return `${left} ${word} (select ${right} from ${from.sql}${strict})`
+    const present = right.map((each) => `${each} is not null`).join(' and ')
+    const strict = nulls ? where : `${where === '' ? ' where' : `${where} and`} ${present}`
+    return `${left} ${word} (select ${right.join(', ')} from ${from.sql}${strict})`
   }
+
+/** As {@link matched}, now and then a row of two columns of any kind. */
+function matchedRow(
+  writer: QueryWriter,
+  outer: Scope,
+  within: Scope,
+): { readonly left: string; readonly right: readonly string[] } {
+  const pairs = writer.random.chance(0.2)
+    ? writer.random.sample(writer.equatable(within), 20).flatMap((mine) => {
+        const theirs = outer.find(({ kind }) => kind === mine.kind)
+        return theirs === undefined ? [] : [[theirs, mine] as const]
+      })
+    : []
+  const [one, other] = pairs
+  if (one === undefined || other === undefined) {
+    const { left, right } = matched(writer, outer, within)
+    return { left, right: [right] }
+  }
+  writer.mark('row comparison')
+  return {
+    left: `(${writer.use(one[0])}, ${writer.use(other[0])})`,
+    right: [writer.use(one[1]), writer.use(other[1])],
+  }
+}
 
 const quantified =
   (word: 'any' | 'all'): Predicate =>
