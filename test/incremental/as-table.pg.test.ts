@@ -5,14 +5,14 @@ import { verifyView } from '../../src/engine/verify.ts'
 import { relationName } from '../../src/model/ids.ts'
 import { configured, destroyAll, planAndApply, titles } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 import { toldBy } from '../support/decoded.ts'
 import { schemaOf } from '../support/schema-text.ts'
 
 let db: TestDatabase
 
 beforeEach(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`
     do $$ begin create role table_owner login; exception when duplicate_object or unique_violation then null; end $$;
     do $$ begin create role table_reader login; exception when duplicate_object or unique_violation then null; end $$;
@@ -44,6 +44,12 @@ const freshness = async (): Promise<string> => {
     `select state, reason from tidemark.freshness where view = 'public.sales'`,
   )
   return `${row?.state ?? ''} ${row?.reason?.split(':')[0] ?? ''}`.trim()
+}
+
+/** What is defined before Tidemark has come. */
+async function schemaBefore(): Promise<string> {
+  await destroyAll(db.database)
+  return schemaOf(db)
 }
 
 /** The table equals the query, and there is nothing left to plan. */
@@ -380,7 +386,7 @@ describe('what it becomes', () => {
 
   test('an adopted materialized view becomes a table and the way back leaves everything as it was', async () => {
     await db.sql(matview)
-    const before = await schemaOf(db)
+    const before = await schemaBefore()
     const plan = await planAndApply(db.database, adopted('table', ['(n)']), { populate: true })
     expect(plan.steps.find(({ kind, noun }) => kind === 'warn' && noun === 'view')?.detail).toMatch(
       /ordinary table: pg_matviews no longer lists it/,
@@ -433,7 +439,7 @@ describe('what it becomes', () => {
 
   test('it can change from one shape to the other and back, and readers find its rows', async () => {
     await db.sql(matview)
-    const before = await schemaOf(db)
+    const before = await schemaBefore()
     for (const as of [
       'table',
       'view',
@@ -460,7 +466,7 @@ describe('what it becomes', () => {
   })
 
   test('one that was made here goes without a trace', async () => {
-    const before = await schemaOf(db)
+    const before = await schemaBefore()
     await put(table(sums, { primaryKey: ['region'], indexes: ['(n)'] }))
     await put(table(sums, { primaryKey: ['region', 'n'] }))
     await expectWhole(sums, table(sums, { primaryKey: ['region', 'n'] }))

@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/postgres/connection.ts'
 import { configured, destroyAll, planAndApply } from '../define/configured.ts'
 import { schemaOf } from '../support/schema-text.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 
 let db: TestDatabase
 
@@ -22,7 +22,7 @@ const config = (maintain: 'incremental' | 'full' | 'auto', more = ''): TidemarkC
 })
 
 beforeEach(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`
     create table orders (id int primary key, customer_id int, total int, note text);
     insert into orders select g, g % 7, g, 'n' || g from generate_series(1, 100) g`)
@@ -216,6 +216,8 @@ describe('owners who are not the installer', () => {
   })
 
   beforeEach(async () => {
+    // The installer installs everything, Tidemark as well.
+    await destroyAll(db.database)
     await db.sql(`
       do $$ begin create role parts_installer login; exception when duplicate_object or unique_violation then null; end $$;
       do $$ begin create role parts_owner; exception when duplicate_object or unique_violation then null; end $$;

@@ -2,9 +2,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { ViewConfig } from '../../src/define/config/tidemark-config.ts'
 import { apply, planConfiguration } from '../../src/engine/define.ts'
 import type { Plan } from '../../src/model/plan.ts'
-import { configured, destroyAll } from '../define/configured.ts'
+import { configured, planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createInstalledDatabase, createTestDatabase } from '../support/database.ts'
+import { createInstalledDatabase } from '../support/database.ts'
 import { seed } from '../support/random.ts'
 import { casesOf } from '../support/shares.ts'
 import { draftPartition } from '../../src/compile/draft-partition.ts'
@@ -86,8 +86,12 @@ async function expectSame(views: Views, method = 'partition'): Promise<void> {
   }
 }
 
+/** Takes every view away, and leaves Tidemark for the next test. */
+const takeAway = (): Promise<Plan> =>
+  planAndApply(db.database, { views: {} }, { allowDestructive: true })
+
 beforeAll(async () => {
-  db = await createTestDatabase()
+  db = await createInstalledDatabase()
   await db.sql(`
     create table customers (id int primary key, name text, region text);
     create table products (id int primary key, label text);
@@ -118,7 +122,7 @@ beforeEach(async () => {
     insert into days select '2026-03-01'::date + g from generate_series(0, 14) g`)
 })
 afterEach(async () => {
-  await destroyAll(db.database)
+  await takeAway()
 })
 
 /** What is done to the tables, one after the other. */
@@ -303,7 +307,7 @@ describe('A view whose partition key is found', () => {
       await db.sql(`delete from visits where at < '2026-02-02'`)
       await expectSame(views)
     } finally {
-      await destroyAll(db.database)
+      await takeAway()
       await db.sql('drop table if exists visits, visits_1, visits_3')
     }
   })
@@ -421,7 +425,7 @@ describe('A view whose partition key is declared', () => {
       await db.sql(`update tree set parent = 2 where id = 5`)
       await expectSame(views, 'diff')
     } finally {
-      await destroyAll(db.database)
+      await takeAway()
       await db.sql('drop table tree')
     }
   })

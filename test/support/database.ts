@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { inject } from 'vitest'
 import { migrate } from '../../src/define/migrate.ts'
 import type { Database, Queryable, Session } from '../../src/postgres/connection.ts'
-import { openDatabase, openSession } from '../../src/postgres/connection.ts'
+import { openDatabase, openSession, serverVersion } from '../../src/postgres/connection.ts'
 import { identifier, literal } from '../../src/postgres/identifier.ts'
 import type { ServerName } from './servers.ts'
 
@@ -39,38 +39,73 @@ export function createTestDatabase(options: TestDatabaseOptions = {}): Promise<T
 export async function createInstalledDatabase(
   options: TestDatabaseOptions = {},
 ): Promise<TestDatabase> {
-  const template = 'tidemark_template'
-  const adminUrl = await serverFor(options.server)
+  const server = await serverFor(options.server)
+  server.installed ??= install(server.url)
+  await server.installed
+  return createFrom(installedTemplate, options)
+}
+
+const installedTemplate = 'tidemark_template'
+
+/** Makes the database that installed ones are copied from, unless another worker has. */
+async function install(adminUrl: string): Promise<void> {
   const admin = await openSession(adminUrl)
+  const draftName = `${installedTemplate}_draft`
   try {
     await admin.query('select pg_advisory_lock(1)')
-    const [found] = await admin.query('select from pg_database where datname = $1', [template])
-    if (found === undefined) {
-      await admin.query(`create database ${identifier(`${template}_draft`)}`)
-      const draft = openDatabase(withDatabase(adminUrl, `${template}_draft`))
-      await migrate(draft).finally(() => draft.close())
-      await noSessions(admin, `${template}_draft`)
-      await admin.query(`alter database ${template}_draft rename to ${template}`)
-    }
+    const [found] = await admin.query('select from pg_database where datname = $1', [
+      installedTemplate,
+    ])
+    if (found !== undefined) return
+    await admin.query(`create database ${identifier(draftName)}`)
+    const draft = openDatabase(withDatabase(adminUrl, draftName))
+    await migrate(draft).finally(() => draft.close())
+    await noSessions(admin, draftName)
+    await admin.query(`alter database ${draftName} rename to ${installedTemplate}`)
   } finally {
     await admin.close()
   }
-  return createFrom(template, options)
 }
 
-/** The URL of a server's database `postgres`, as superuser; starts the server if need be. */
-async function serverFor(name: ServerName = inject('serverName')): Promise<string> {
-  const response = await fetch(`${inject('serversUrl')}/${name}`)
-  const text = await response.text()
-  if (!response.ok) throw new Error(text)
-  return text
+/** A server as a worker knows it. */
+interface KnownServer {
+  /** Its database `postgres`, as superuser. */
+  readonly url: string
+  /** The same, by connections that stay open from one test to the next. */
+  readonly admin: Database
+  /** How a database is copied. */
+  readonly strategy: string
+  /** Settled when there is a database to copy installed ones from. */
+  installed?: Promise<void>
+}
+
+const known = new Map<string, Promise<KnownServer>>()
+
+/** A server, which is started if need be. */
+function serverFor(name: ServerName = inject('serverName')): Promise<KnownServer> {
+  const asked = `${inject('serversUrl')}/${name}`
+  let server = known.get(asked)
+  if (server === undefined) {
+    server = meetServer(asked)
+    known.set(asked, server)
+  }
+  return server
+}
+
+async function meetServer(asked: string): Promise<KnownServer> {
+  const response = await fetch(asked)
+  const url = await response.text()
+  if (!response.ok) throw new Error(url)
+  const admin = openDatabase(url, { connectionsMax: 2 })
+  // Files are copied in half the time that their pages take by way of the log, which PostgreSQL 15 and newer prefer.
+  const strategy = (await serverVersion(admin)) >= 150_000 ? 'strategy file_copy' : ''
+  return { url, admin, strategy }
 }
 
 async function createFrom(template: string, options: TestDatabaseOptions): Promise<TestDatabase> {
-  const adminUrl = await serverFor(options.server)
+  const { url: adminUrl, admin, strategy } = await serverFor(options.server)
   const name = `test_${randomBytes(6).toString('hex')}`
-  await asAdmin(adminUrl, (admin) => admin.query(`create database ${name} template ${template}`))
-  if (template !== 'template1') await recordCopy(withDatabase(adminUrl, name))
+  await admin.query(`create database ${name} template ${template} ${strategy}`)
   const url = withDatabase(adminUrl, name)
   const urlAs = (role: string): string => {
     const changed = new URL(url)
@@ -78,6 +113,7 @@ async function createFrom(template: string, options: TestDatabaseOptions): Promi
     return changed.href
   }
   const database = openDatabase(url)
+  if (template === installedTemplate) await recordCopy(database)
   const sessions: Session[] = []
   return {
     name,
@@ -92,30 +128,26 @@ async function createFrom(template: string, options: TestDatabaseOptions): Promi
     },
     async drop() {
       await Promise.all([database.close(), ...sessions.map((session) => session.close())])
-      await asAdmin(adminUrl, async (admin) => {
-        try {
-          await nothingLeft(admin, name)
-        } finally {
-          await admin.query(`drop database if exists ${name} with (force)`)
-        }
-      })
+      try {
+        await nothingLeft(admin, adminUrl, name)
+      } finally {
+        await admin.query(`drop database if exists ${name} with (force)`)
+      }
     },
   }
 }
 
 /** The copy is a database of its own and says so, as an installed one does. */
-async function recordCopy(url: string): Promise<void> {
-  const session = await openSession(url)
-  await session.query(
+async function recordCopy(copy: Queryable): Promise<void> {
+  await copy.query(
     `update tidemark.installation
      set id = gen_random_uuid(),
          database_oid = (select oid from pg_database where datname = current_database())`,
   )
-  await session.close()
 }
 
 /** Sessions, prepared transactions and slots that a test forgot, or that the code under test did. */
-async function nothingLeft(admin: Session, name: string): Promise<void> {
+async function nothingLeft(admin: Queryable, adminUrl: string, name: string): Promise<void> {
   const left = await admin.query<{ what: string }>(
     `select 'prepared transaction ' || gid as what from pg_prepared_xacts where database = $1
      union all
@@ -127,30 +159,25 @@ async function nothingLeft(admin: Session, name: string): Promise<void> {
       await admin.query('select pg_drop_replication_slot($1)', [what.slice(17)])
     }
   }
-  await rollBackPrepared(admin, name)
+  await rollBackPrepared(admin, withDatabase(adminUrl, name), name)
   await noSessions(admin, name)
   if (left.length > 0) throw new Error(`Left behind: ${left.map(({ what }) => what).join(', ')}`)
 }
 
 /** A prepared transaction can only be rolled back in its own database. */
-async function rollBackPrepared(admin: Session, name: string): Promise<void> {
-  const prepared = await admin.query<{ gid: string; url: string }>(
+async function rollBackPrepared(admin: Queryable, url: string, name: string): Promise<void> {
+  const prepared = await admin.query<{ gid: string }>(
     'select gid from pg_prepared_xacts where database = $1',
     [name],
   )
   if (prepared.length === 0) return
-  const session = await openSession(withDatabase(await serverUrlOf(admin), name))
+  const session = await openSession(url)
   for (const { gid } of prepared) await session.query(`rollback prepared ${literal(gid)}`)
   await session.close()
 }
 
-async function serverUrlOf(admin: Session): Promise<string> {
-  const [row] = await admin.query<{ port: string }>(`select current_setting('port') as port`)
-  return `postgres://postgres@127.0.0.1:${row?.port ?? ''}/postgres`
-}
-
 /** Waits until the server has ended the sessions that were closed. */
-async function noSessions(admin: Session, name: string): Promise<void> {
+async function noSessions(admin: Queryable, name: string): Promise<void> {
   const deadline = Date.now() + goneWithinMs
   for (;;) {
     const left = await admin.query<{ pid: number; state: string; query: string }>(
@@ -165,15 +192,6 @@ async function noSessions(admin: Session, name: string): Promise<void> {
       )
     }
     await sleep(10)
-  }
-}
-
-async function asAdmin(url: string, body: (admin: Session) => Promise<unknown>): Promise<void> {
-  const admin = await openSession(url)
-  try {
-    await body(admin)
-  } finally {
-    await admin.close()
   }
 }
 
