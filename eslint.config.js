@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint'
 
 const nodeGlobals = Object.fromEntries(
   [
-    ...['process', 'console', 'performance', 'Buffer', 'URL'],
+    ...['process', 'console', 'performance', 'Buffer', 'URL', 'AbortController'],
     ...['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'],
   ].map((name) => [name, 'readonly']),
 )

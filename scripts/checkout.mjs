@@ -166,6 +166,11 @@ function holdsAll(lock) {
   )
 }
 
+/** Whether dist was built from just these sources. */
+export function isBuilt() {
+  return contentOf(builtStamp) === digestOfSources()
+}
+
 /** Builds dist from src, unless it was built from just these sources. */
 export async function build(out) {
   const digest = digestOfSources()

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createInstalledDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
@@ -41,14 +42,11 @@ function start(...words: readonly string[]): Engine {
   // The server trusts everybody, so that a password is there only to be kept out of the log.
   const url = new URL(db.url)
   url.password = 'secret'
-  const child = spawn(
-    process.execPath,
-    ['--import', 'jiti/register', 'src/cli/main.ts', 'up', ...words],
-    {
-      env: { ...process.env, TIDEMARK_DATABASE_URL: url.href },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
+  const program = fileURLToPath(new URL('../support/cli-process.mjs', import.meta.url))
+  const child = spawn(process.execPath, [program, 'up', ...words], {
+    env: { ...process.env, TIDEMARK_DATABASE_URL: url.href },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))

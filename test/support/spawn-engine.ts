@@ -16,8 +16,8 @@ export interface EngineProcess {
 
 /** Starts an engine on a database and waits until it has said that it started. */
 export async function spawnEngine(databaseUrl: string, name: string): Promise<EngineProcess> {
-  const script = fileURLToPath(new URL('./engine-process.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'jiti/register', script, databaseUrl, name], {
+  const script = fileURLToPath(new URL('./engine-process.mjs', import.meta.url))
+  const child = spawn(process.execPath, [script, databaseUrl, name], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let errors = ''
