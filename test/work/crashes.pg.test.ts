@@ -194,7 +194,7 @@ test('eight tickers and four workers fire each slot once and run each view once 
     insert into tidemark.schedule (name, view, cron, zone, digest) values
       ('a', 'public.total', '* * * * * *', 'UTC', 'x'), ('b', 'public.by_region', '* * * * * *', 'UTC', 'x');
     insert into tidemark.slot (schedule_id, slot_at)
-      select s.schedule_id, now() + n * interval '300 milliseconds' from tidemark.schedule s, generate_series(0, 9) n;
+      select s.schedule_id, now() + n * interval '100 milliseconds' from tidemark.schedule s, generate_series(0, 9) n;
     insert into tidemark.slot (schedule_id, slot_at) select s.schedule_id, now() + interval '30 days' from tidemark.schedule s`)
   const ending = new AbortController()
   const endless = async (body: (session: Session) => Promise<unknown>): Promise<void> => {
