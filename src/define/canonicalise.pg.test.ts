@@ -226,7 +226,7 @@ const pairs = `(values (1, 'A'::citext, 'a'::citext), (1, 'b', 'B'), (2, 'a', 'A
 
 test.each([
   `select i, c, (c, i) < ('a', 2) as less, (d, c, i) >= (c, 'a', 1) as not_less from ${pairs} t (i, c, d)`,
-  `select i, c, (c, i) in (select x, n from ${pairs} s (n, x, y)) as found, (d, i) not in (select x, n from ${pairs} s (n, x, y) where x = t.d) as missing from ${pairs} t (i, c, d)`,
+  `select i, c, (c, i) in (select x, n from ${pairs} s (n, x, y)) as found, (lower(d)::citext, i) not in (select x, n from ${pairs} s (n, x, y) where x = t.d) as missing, (i, c) in (select n, y from ${pairs} s (n, x, y)) as other, (i, c) >= (2, 'b') as more from ${pairs} t (i, c, d)`,
   `select i, c, (c, i) > any (select 'A'::citext, 1) as some, (c, i) <> all (select y, n from ${pairs} s (n, x, y)) as none, (c, i) <= (select 'b'::citext, 2) as one from ${pairs} t (i, c, d)`,
   'select * from nested_pairs',
 ])('%s: rows are compared as they are written, each column by its own operator', async (sql) => {

@@ -267,35 +267,82 @@ async function readViews(
 
 /** With what the server prints of it, and of the ordinary views that it reads, in a form that the server reads back. */
 async function withReadableTexts(transaction: Queryable, row: ViewRow): Promise<ViewRow> {
-  const sql = await readableText(transaction, row.sql)
+  const aggregates = row.calls
+    .filter(({ aggregate }) => aggregate)
+    .map(({ name }) => name.replace(/^.*\./, ''))
+  const readable = (of: Printed): Promise<string> => readableText(transaction, of, aggregates)
+  const sql = await readable({ relation: String(row.oid), sql: row.sql })
   const views: NestedView[] = []
-  for (const view of row.views)
-    views.push({ ...view, sql: await readableText(transaction, view.sql) })
+  for (const view of row.views) {
+    const relation = qualifiedName(view.name)
+    views.push({ ...view, sql: await readable({ relation, sql: view.sql }) })
+  }
   return { ...row, sql, views }
+}
+
+/** What the server prints of a view. */
+interface Printed {
+  /** Its oid, or its name as SQL. */
+  readonly relation: string
+  readonly sql: string
 }
 
 /**
  * What the server prints of a query, or of the same query with rows compared column by column where the server does not
- * read that back.
+ * read that back, or takes it for a comparison by other operators.
  */
-async function readableText(transaction: Queryable, sql: string): Promise<string> {
+async function readableText(
+  transaction: Queryable,
+  { relation, sql }: Printed,
+  aggregates: readonly string[],
+): Promise<string> {
   if (!comparesRows(sql)) return sql
-  const fault = await undone(transaction, () => transaction.query(`explain ${sql}`)).then(
-    () => null,
-    (error: unknown) => error,
-  )
-  // Any other fault is found where the query is run.
-  if (sqlstateOf(fault) !== missingOperator) return sql
-  const byColumn = rowsByColumn(sql)
+  const meant = await operatorsOf(transaction, relation)
+  // PostgreSQL's own are found wherever they are looked for.
+  if (!meant.some((name) => /\d{5}/.test(name))) return sql
+  const reading = await undone(transaction, async () => {
+    const fault = await createReader(transaction, sql)
+    return fault ?? operatorsOf(transaction, reader)
+  })
+  if (!(reading instanceof Error) && reading.join() === meant.join()) return sql
+  const byColumn = rowsByColumn(sql, aggregates)
   const printed =
     byColumn === null ? null : await undone(transaction, () => printedAgain(transaction, byColumn))
   if (printed !== null) return printed
+  // Whatever else is compared by other operators is written out where it is compiled.
+  if (!(reading instanceof Error) || sqlstateOf(reading) === readOnly) return sql
   throw new TidemarkError({
     code: 'TIDEMARK_SQL_INVALID',
-    what: `PostgreSQL prints a comparison of rows in this SQL as it cannot read it back: ${messageOf(fault)}`,
+    what: `PostgreSQL prints a comparison of rows in this SQL as it cannot read it back: ${messageOf(reading)}`,
     mend: 'Compare column by column: (a, b) in (select x, y from t) is exists (select from t where a = x and b = y).',
-    cause: fault,
+    cause: reading,
   })
+}
+
+/** The operators in the query of a view, by their oids. */
+async function operatorsOf(transaction: Queryable, relation: string): Promise<readonly string[]> {
+  const rows = await transaction.query<{ oids: string }>(
+    `select found.parts[1] as oids
+     from pg_rewrite w, regexp_matches(w.ev_action::text, ':opnos? (\\d+|\\(o [\\d ]+\\))', 'g') as found (parts)
+     where w.ev_class = $1::regclass and w.ev_type = '1'
+     order by 1`,
+    [relation],
+  )
+  return rows.map(({ oids }) => oids)
+}
+
+const reader = 'pg_temp."tidemark rows"'
+
+/** Makes a view of a query; returns the fault where an operator is not found, or nothing may be made. */
+async function createReader(transaction: Queryable, sql: string): Promise<Error | null> {
+  try {
+    await transaction.query(`create temporary view "tidemark rows" as ${sql}`)
+    return null
+  } catch (error) {
+    const expected = [missingOperator, readOnly].includes(sqlstateOf(error) ?? '')
+    if (expected && error instanceof Error) return error
+    throw error
+  }
 }
 
 /**
@@ -308,15 +355,11 @@ async function printedAgain(transaction: Queryable, sql: string): Promise<string
      from pg_operator o join pg_namespace n on n.oid = o.oprnamespace
      where o.oprname in ('=', '<>', '<', '<=', '>', '>=') and n.nspname <> 'pg_catalog'`,
   )
-  try {
-    await transaction.query(`create temporary view "tidemark rows" as ${sql}`)
-  } catch (error) {
-    if ([missingOperator, readOnly].includes(sqlstateOf(error) ?? '')) return null
-    throw error
-  }
+  if ((await createReader(transaction, sql)) !== null) return null
   await transaction.query(`select set_config('search_path', 'pg_catalog', true)`)
   const [row] = await transaction.query<{ sql: string }>(
-    `select regexp_replace(pg_get_viewdef('pg_temp."tidemark rows"'::regclass), ';\\s*$', '') as sql`,
+    `select regexp_replace(pg_get_viewdef($1::regclass), ';\\s*$', '') as sql`,
+    [reader],
   )
   return row?.sql ?? null
 }

@@ -1,29 +1,31 @@
 /*
  * The server prints a comparison of rows with the operator of their first columns, as if it were that of all:
- * ROW(c, 1) OPERATOR(public.<) ROW('a', 4), (c, 1) OPERATOR(public.=) ANY (SELECT …). Where others are compared by another
- * one it does not read that back. Texts are taken apart as the server prints them: every operation in parentheses, no comments.
+ * ROW(c, 1) OPERATOR(public.<) ROW('a', 4), ROW(1, c) < ROW(4, 'a'), (c, 1) OPERATOR(public.=) ANY (SELECT …). Where others are
+ * compared by another one it does not read that back, or reads something else. Texts are taken apart as the server prints
+ * them: every operation in parentheses, no comments.
  */
 
-/** Comparisons of rows by an operator that the server prints with its schema. */
-const comparison = /\) OPERATOR\((\w+)\.([<>=]+)\) (ROW\(|ANY \(|ALL \(|\()/g
+/** What stands between the columns on the left and what they are compared with. */
+const comparison =
+  /\) (?:OPERATOR\((\w+)\.([<>=]+)\) |(<=|>=|<>|[<>=]) |(?=IN))(ROW\(|ANY \(|ALL \(|IN \(|\()/g
 
 /** More of them, one within another, are left alone. */
 const comparisonsMax = 50
 
-/** Whether a query compares rows by an operator that the server prints for all of their columns. */
+/** Whether a query compares rows in a way that is printed with the operator of their first columns. */
 export const comparesRows = (sql: string): boolean => lastComparison(sql) !== null
 
 /**
  * A query with such comparisons written out column by column, as PostgreSQL defines them: (a, b) < (x, y) is a < x, or
- * a = x and b < y, NULL where the first two that are not equal are. Operators of columns other than the first have no
- * schema and are to be found by the types of their operands. Null where one cannot be written out.
+ * a = x and b < y, NULL where the first two that are not equal are. Operators without a schema are to be found by the types of
+ * their operands. Null where one cannot be written out; `aggregates` are the names of those that the query calls.
  */
-export function rowsByColumn(sql: string): string | null {
+export function rowsByColumn(sql: string, aggregates: readonly string[]): string | null {
   let text = sql
   for (let turn = 0; turn < comparisonsMax; turn += 1) {
     const found = lastComparison(text)
     if (found === null) return text
-    const written = writtenOut(found)
+    const written = writtenOut(found, aggregates)
     if (written === null) return null
     text = `${text.slice(0, found.begin)}${written}${text.slice(found.end)}`
   }
@@ -35,7 +37,7 @@ interface RowComparison {
   readonly end: number
   /** The columns on the left. */
   readonly left: readonly string[]
-  /** The schema of the operator of the first, as SQL. */
+  /** The schema of the operator of the first, as SQL; '' where it is pg_catalog. */
   readonly schema: string
   readonly sign: string
   readonly right:
@@ -49,12 +51,14 @@ function lastComparison(sql: string): RowComparison | null {
   for (const match of [...masked.matchAll(comparison)].reverse()) {
     const opening = partnerOf(masked, match.index)
     const before = masked.slice(0, opening)
-    const isRow = before.endsWith('ROW')
     const left = partsOf(sql, masked, { from: opening + 1, to: match.index })
-    const [whole, schema = '', sign = '', follows = ''] = match
-    // What stands in parentheses otherwise is one value, or the arguments of a function.
-    if (isRow !== (follows === 'ROW(') || left.length < 2 || (!isRow && /\w$/.test(before)))
-      continue
+    const [whole, schema = '', named, plain = '=', follows = ''] = match
+    const isRow = follows === 'ROW('
+    const sign = named ?? plain
+    // What stands in parentheses otherwise is one value, the arguments of a function, or a window.
+    if (left.length < 2 || !before.endsWith(isRow ? '(ROW' : '(')) continue
+    // Of values of type record; rows that are compared so are printed column by column.
+    if (isRow && !/^[<>]=?$/.test(sign)) continue
     const inner = match.index + whole.length
     const closing = partnerOf(masked, inner - 1)
     const at = match.index + ') OPERATOR('.length
@@ -68,7 +72,7 @@ function lastComparison(sql: string): RowComparison | null {
         ? { kind: 'row', columns: partsOf(sql, masked, { from: inner, to: closing }) }
         : {
             kind: 'query',
-            quantifier: follows.replace(/ ?\($/, ''),
+            quantifier: follows.replace(/ ?\($/, '').replace('IN', 'ANY'),
             query: sql.slice(inner, closing),
           },
     }
@@ -113,10 +117,13 @@ function partsOf(
   return [...parts, sql.slice(begin, to).trim()]
 }
 
-function writtenOut({ left, schema, sign, right }: RowComparison): string | null {
+function writtenOut(
+  { left, schema, sign, right }: RowComparison,
+  aggregates: readonly string[],
+): string | null {
   if (right.kind === 'row') return comparedByColumn({ left, right: right.columns, schema, sign })
-  // An aggregate or a window function would be one of the query within.
-  if (left.some((part) => /\w\(/.test(withoutQuoted(part)))) return null
+  // It would be one of the query within.
+  if (left.some((part) => mayAggregate(part, aggregates))) return null
   const columns = left.map((_, at) => `c${String(at + 1)}`)
   const row = '"compared row"'
   const compared = comparedByColumn({
@@ -129,6 +136,16 @@ function writtenOut({ left, schema, sign, right }: RowComparison): string | null
   return right.quantifier === '' ? query : `true = ${right.quantifier} ${query}`
 }
 
+/** Whether an expression calls an aggregate or a window function, or a function whose name is quoted. */
+function mayAggregate(part: string, aggregates: readonly string[]): boolean {
+  const masked = withoutQuoted(part)
+  const called = [...masked.matchAll(/(\w+)\(/g)].map(([, name = '']) => name)
+  return (
+    masked.includes(' OVER ') ||
+    called.some((name) => /^q+$/.test(name) || aggregates.includes(name))
+  )
+}
+
 interface Rows {
   readonly left: readonly string[]
   readonly right: readonly string[]
@@ -138,7 +155,7 @@ interface Rows {
 
 function comparedByColumn({ left, right, schema, sign }: Rows): string {
   const by = (operator: string, at: number): string => {
-    const name = at === 0 ? `operator(${schema}.${operator})` : operator
+    const name = at === 0 && schema !== '' ? `operator(${schema}.${operator})` : operator
     return `((${left[at] ?? ''}) ${name} (${right[at] ?? ''}))`
   }
   const places = left.map((_, at) => at)
