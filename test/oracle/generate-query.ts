@@ -849,6 +849,12 @@ function over(writer: QueryWriter, readable: Readable, uses: number): Query {
   })
 }
 
+const hints = {
+  cte: '',
+  'cte materialized': 'materialized ',
+  'cte not materialized': 'not materialized ',
+} as const
+
 const cte =
   (
     construct: 'cte' | 'cte materialized' | 'cte not materialized' | 'cte used many times',
@@ -856,12 +862,10 @@ const cte =
   (writer, depth) => {
     const body = writer.derived(Math.max(0, depth - 1))
     const name = writer.fresh('w')
-    const hint = {
-      cte: '',
-      'cte materialized': 'materialized ',
-      'cte not materialized': 'not materialized ',
-      'cte used many times': writer.random.pick(['', 'materialized ']),
-    }[construct]
+    const hint =
+      construct === 'cte used many times'
+        ? writer.random.pick(['', 'materialized '])
+        : hints[construct]
     const readable: Readable = {
       name,
       columns: body.columns,
@@ -872,13 +876,14 @@ const cte =
     let read = readable
     if (writer.random.chance(0.3)) {
       const next = over(writer, readable, 1)
+      const own = writer.random.pick(['cte', 'cte materialized', 'cte not materialized'] as const)
       read = {
         name: writer.fresh('w'),
         columns: next.columns,
         rows: next.rows,
-        constructs: ['cte'],
+        constructs: [own],
       }
-      heads = `${heads}, ${read.name} as (${next.sql})`
+      heads = `${heads}, ${read.name} as ${hints[own]}(${next.sql})`
       writer.mark('cte over cte')
     }
     const main = over(

@@ -42,7 +42,7 @@ const pool: readonly (readonly [number, string, Kind])[] = [
   [2, 'f', 'float8'],
   [4, 'c', 'citext'],
   [2, 'kb', 'bytewise'],
-  [2, 'kc', 'caseless'],
+  [3, 'kc', 'caseless'],
   [4, 'd', 'date'],
   [4, 'ts', 'timestamptz'],
   [4, 'y', 'bool'],

@@ -12,7 +12,7 @@ const equatable = (kind: Kind): boolean => kinds[kind].equatable
 /** A condition; with depth it may hold subqueries. */
 export function predicate(writer: QueryWriter, scope: Scope, depth: number): string {
   const { random } = writer
-  if (depth > 0 && random.chance(0.3)) {
+  if (depth > 0 && random.chance(0.35)) {
     const name = random.pick(subqueryPredicateNames)
     return subqueryPredicates[name](writer, scope, depth - 1)
   }

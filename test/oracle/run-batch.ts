@@ -8,7 +8,7 @@ import type { OracleDatabase } from './oracle-database.ts'
 import { runHistory, togetherOf } from './run-history.ts'
 
 /** A query that returns more would make the run slow and show no more. */
-const rowsMax = 2_000
+const rowsMax = 1_000
 const slowMs = 300
 
 /** Where a case runs and by whom its views are kept. */
