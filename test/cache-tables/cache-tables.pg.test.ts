@@ -4,7 +4,7 @@ import { apply, planConfiguration } from '../../src/engine/define.ts'
 import type { Queryable } from '../../src/postgres/connection.ts'
 import { configured, destroyAll, planAndApply, titles } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createInstalledDatabase } from '../support/database.ts'
+import { copiesOf, createInstalledDatabase } from '../support/database.ts'
 import { thisDatabase } from '../support/waiting-at.ts'
 
 const table = {
@@ -26,9 +26,9 @@ const config: TidemarkConfig = {
 }
 let db: TestDatabase
 
-beforeEach(async () => {
-  db = await createInstalledDatabase()
-  await db.sql(`
+const create = copiesOf(async () => {
+  const made = await createInstalledDatabase()
+  await made.sql(`
     create table people (id int primary key, email text not null);
     create table sales (id int primary key generated always as identity, user_id int, amount numeric);
     create table goals (campaign_id int primary key, goal int, note text);
@@ -38,8 +38,12 @@ beforeEach(async () => {
     insert into people select g, 'p' || g from generate_series(1, 9) g;
     insert into goals select g, 10 from generate_series(1, 3) g;
     insert into progress values (1, 1, 'from before');`)
-  const plan = await planConfiguration(db.database, configured(config))
-  await apply(db.database, plan)
+  await apply(made.database, await planConfiguration(made.database, configured(config)))
+  return made
+})
+
+beforeEach(async () => {
+  db = await create()
 })
 afterEach(() => db.drop())
 

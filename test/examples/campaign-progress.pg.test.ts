@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runEngine } from '../../src/engine/engine.ts'
 import { tick } from '../../src/queue/tick.ts'
+import { copiesOf } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { cacheCleaner } from '../../src/http.ts'
 import { applyExample, exampleConfig, exampleDatabase } from './example.ts'
@@ -18,9 +19,9 @@ const tables = [
 ]
 let db: TestDatabase
 
-beforeEach(async () => {
-  db = await exampleDatabase('campaign-progress')
-  await db.sql(`
+const create = copiesOf(async () => {
+  const made = await exampleDatabase('campaign-progress')
+  await made.sql(`
     insert into usuarios values ('${ana}', 'ana@example.com', 'Ana'), ('${beto}', 'test@example.com', 'Beto');
     insert into campaigns (nombre, polizas_meta) values ('primavera', 2), ('otoño', 5);
     insert into candidatos (email_agente, nombre, mes_conexion) values ('test@example.com', 'Carla', '2025-10');
@@ -28,7 +29,12 @@ beforeEach(async () => {
     refresh materialized view vw_polizas_metricas;
     refresh materialized view vw_cancelaciones_indices;
     refresh materialized view vw_rc_metricas`)
-  await applyExample(db, 'campaign-progress')
+  await applyExample(made, 'campaign-progress')
+  return made
+})
+
+beforeEach(async () => {
+  db = await create()
 })
 afterEach(() => db.drop())
 

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readFreshness } from '../../src/observe/freshness.ts'
 import { tick } from '../../src/queue/tick.ts'
 import { work } from '../../src/queue/work.ts'
+import { copiesOf } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { applyExample, exampleDatabase } from './example.ts'
 
@@ -9,13 +10,18 @@ let db: TestDatabase
 const view = 'public.universal_transactions_mv'
 const order = { worker: 'test', groupsMax: 10, laneMax: 'background' } as const
 
-beforeEach(async () => {
-  db = await exampleDatabase('universal-transactions')
-  await db.sql(
+const create = copiesOf(async () => {
+  const made = await exampleDatabase('universal-transactions')
+  await made.sql(
     `insert into cpg_pos (cliente, monto_total) select 'cliente ' || n, n from generate_series(1, 500) n`,
   )
-  await db.sql('refresh materialized view universal_transactions_mv')
-  await applyExample(db, 'universal-transactions')
+  await made.sql('refresh materialized view universal_transactions_mv')
+  await applyExample(made, 'universal-transactions')
+  return made
+})
+
+beforeEach(async () => {
+  db = await create()
 })
 afterEach(() => db.drop())
 

@@ -5,7 +5,7 @@ import { rowsTag } from '../../src/invalidate/tags.ts'
 import { relationOf } from '../../src/model/ids.ts'
 import { configured, destroyAll, planAndApply, titles } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createInstalledDatabase } from '../support/database.ts'
+import { copiesOf, createInstalledDatabase } from '../support/database.ts'
 import { poll, tagsAfter, tagsOf } from './polling.ts'
 
 const config: TidemarkConfig = {
@@ -22,16 +22,21 @@ const config: TidemarkConfig = {
 }
 let db: TestDatabase
 
-beforeEach(async () => {
-  db = await createInstalledDatabase()
-  await db.sql(`
+const create = copiesOf(async () => {
+  const made = await createInstalledDatabase()
+  await made.sql(`
     create type status as enum ('OPEN', 'ACCEPTED');
     create table quotes (id int primary key, tenant_id int, status status not null default 'OPEN', amount numeric(10, 2));
     create table products (id int primary key, name text);
     create table expenses (id int primary key, tenant_id text);
     create table unrelated (id int primary key);
     insert into quotes select g, g % 3, 'OPEN', g from generate_series(1, 9) g;`)
-  await planAndApply(db.database, config)
+  await planAndApply(made.database, config)
+  return made
+})
+
+beforeEach(async () => {
+  db = await create()
 })
 afterEach(() => db.drop())
 

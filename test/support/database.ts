@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { inject } from 'vitest'
+import { afterAll, inject } from 'vitest'
 import { migrate } from '../../src/define/migrate.ts'
 import type { Database, Queryable, Session } from '../../src/postgres/connection.ts'
 import { openDatabase, openSession, serverVersion } from '../../src/postgres/connection.ts'
@@ -43,6 +43,25 @@ export async function createInstalledDatabase(
   server.installed ??= install(server.url)
   await server.installed
   return createFrom(installedTemplate, options)
+}
+
+/**
+ * Databases with Tidemark in them that are copies of one, which `make` makes for the first of them: for a file whose tests
+ * all begin with the same plan applied. The original is dropped after them.
+ */
+export function copiesOf(make: () => Promise<TestDatabase>): () => Promise<TestDatabase> {
+  let original: Promise<TestDatabase> | undefined
+  afterAll(async () => (await original)?.drop())
+  const makeOriginal = async (): Promise<TestDatabase> => {
+    const made = await make()
+    await made.database.close()
+    await noSessions((await serverFor()).admin, made.name)
+    return made
+  }
+  return async () => {
+    original ??= makeOriginal()
+    return createFrom((await original).name, {})
+  }
 }
 
 const installedTemplate = 'tidemark_template'
@@ -113,7 +132,7 @@ async function createFrom(template: string, options: TestDatabaseOptions): Promi
     return changed.href
   }
   const database = openDatabase(url)
-  if (template === installedTemplate) await recordCopy(database)
+  if (template !== 'template1') await recordCopy(database)
   const sessions: Session[] = []
   return {
     name,
