@@ -10,7 +10,7 @@ import { long, seed, seeded } from '../support/random.ts'
 import { spawnEngine } from '../support/spawn-engine.ts'
 import { casesOf } from '../support/shares.ts'
 
-const seconds = long ? 600 : casesOf(10)
+const seconds = long ? 600 : casesOf(6)
 const writers = 6
 /** Rows of a table that are written to; a writer may find one there or not. */
 const keys = 400
