@@ -19,15 +19,17 @@ import { functionName } from './syntax/functions.ts'
 import type { Recomputing } from './propose/indexes.ts'
 import { lookupsInStages } from './propose/indexes.ts'
 import { scalesOf } from './algebra/numeric-scale.ts'
+import { isNotNull, notNullIn } from './algebra/nullability.ts'
+import { withReadColumns } from './algebra/read-columns.ts'
 import { reduced } from './algebra/reduce.ts'
 import { firstByte, parseQuery } from './syntax/parse.ts'
 import type { Output, Relation } from './algebra/relation.ts'
 import { clocksIn, columnsOf, inputsOf, relationsIn, scansIn } from './algebra/relation.ts'
 import { sqlName } from './syntax/sql-text.ts'
-import { stageIndexes } from './propose/stage-indexes.ts'
+import { stageIndexes, throughKey } from './propose/stage-indexes.ts'
 import type { IncrementalDraft, IncrementalWish, Obstacle } from './emit/draft.ts'
 import { storedStage } from './emit/store-stage.ts'
-import type { StoredStage } from './emit/stored-stage.ts'
+import type { StoredColumn, StoredStage } from './emit/stored-stage.ts'
 import type { Stage } from './algebra/stages.ts'
 import { stagesOf } from './algebra/stages.ts'
 import { nodesOf, treeText } from './syntax/walk.ts'
@@ -48,7 +50,7 @@ export async function draftIncremental(
   const { wish, facts, bound, select } = found
   const { fresh } = bound.binding
   const relation = reduced(bound.relation, { facts, fresh })
-  const stages = stagesOf({ relation }, facts.setReturning)
+  const stages = withReadColumns(stagesOf({ relation }, facts.setReturning))
   if (wish.query.timeDependent && stages.every(({ core }) => clocksIn(core).length === 0))
     return [{ reason: 'it asks the clock in a way that was not understood' }]
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
@@ -332,14 +334,31 @@ export function storedStages(
   const recomputing = ({ number }: Stage): Recomputing =>
     recomputingOf(stored.find(({ stage }) => stage.number === number))
   const lookups = lookupsInStages(stages, recomputing)
-  return stored.map((each) => ({
-    ...each,
-    indexes: stageIndexes(
+  return stored.map((each) => {
+    const columns = [...each.outputs, ...each.hiddenKey]
+    const { lookups: all, byKey } = throughKey(
       lookups.get(each.stage.number) ?? [],
-      each.stage,
-      each.outputs.map(({ type }) => type),
-    ),
-  }))
+      keyColumnsOf(each, draft),
+    )
+    const named = columns.map(({ name }) => ({ id: name, expression: columnOf(name) }))
+    const columnTypes = columns.map(({ type }) => type)
+    return {
+      ...each,
+      indexes: stageIndexes(all, { outputs: named }, columnTypes),
+      foundByKey: byKey,
+    }
+  })
+}
+
+/** The columns of a stage that have its key, where none of them is ever NULL. */
+function keyColumnsOf(
+  { stage, outputs, hiddenKey, keyNames }: Omit<StoredStage, 'indexes' | 'foundByKey'>,
+  { facts }: IncrementalDraft,
+): readonly StoredColumn[] {
+  const notNull = notNullIn(stage.core, facts)
+  const known = stage.key.every(({ expression }) => isNotNull(expression, notNull))
+  const columns = [...outputs, ...hiddenKey].filter(({ name }) => keyNames.includes(name))
+  return known ? columns : []
 }
 
 /** Groups that are kept by weight are computed afresh where an extremum went; that a value cannot be added up is rare. */

@@ -1,6 +1,8 @@
 import type { FuncCall } from 'libpg-query'
 import type { ColumnType } from '../../model/view.ts'
-import type { Expression } from './expression.ts'
+import type { ColumnId, Expression } from './expression.ts'
+import type { BindFacts } from './facts.ts'
+import { isNotNull, notNullIn } from './nullability.ts'
 import { columnOf, columnsIn } from './expression.ts'
 import { functionName } from '../syntax/functions.ts'
 import { scalesOf } from './numeric-scale.ts'
@@ -47,6 +49,12 @@ export interface Accumulation {
   readonly results: readonly { readonly id: string; readonly sql: string }[]
 }
 
+/** What decides how aggregates are kept up. */
+interface AccumulatedFrom {
+  readonly typeOf: (expression: Expression) => ColumnType
+  readonly facts: BindFacts
+}
+
 /**
  * Plans how the aggregates of a stage follow from what changed: sums and counts by weight, minimum and maximum by the
  * better value. Null when one of them has no such rule; groups are then computed afresh.
@@ -55,11 +63,11 @@ export interface Accumulation {
  */
 export function accumulationOf(
   { core }: Stage,
-  typeOf: (expression: Expression) => ColumnType,
+  { typeOf, facts }: AccumulatedFrom,
 ): Accumulation | null {
   if (core.kind !== 'aggregate') return null
   if (core.keys.some(({ expression }) => !typeOf(expression).imageEqual)) return null
-  const plan = new Plan(typeOf)
+  const plan = new Plan(typeOf, notNullIn(core.input, facts))
   for (const { id, expression } of core.calls) {
     if (!('FuncCall' in expression) || !plan.add(id, expression.FuncCall)) return null
   }
@@ -73,6 +81,8 @@ const finestScale = 6
 
 class Plan {
   readonly #typeOf: (expression: Expression) => ColumnType
+  /** Columns of the input that are never NULL. */
+  readonly #notNull: ReadonlySet<ColumnId>
   readonly #inputs = new Map<string, { readonly name: string; readonly expression: Expression }>()
   readonly #columns = new Map<string, Accumulator>()
   readonly #distinct = new Map<
@@ -82,8 +92,9 @@ class Plan {
   readonly #special = new Set<string>()
   readonly #results: { id: string; sql: string }[] = []
 
-  constructor(typeOf: (expression: Expression) => ColumnType) {
+  constructor(typeOf: (expression: Expression) => ColumnType, notNull: ReadonlySet<ColumnId>) {
     this.#typeOf = typeOf
+    this.#notNull = notNull
   }
 
   result(): Accumulation {
@@ -117,7 +128,8 @@ class Plan {
     const type = this.#typeOf(argument)
     if (name === 'tidemark.first' && isNever(call)) return `null::${type.type}`
     const value = this.#input(argument)
-    const given: Given = { name, argument, type, value, where }
+    const hasNulls = !isNotNull(argument, this.#notNull)
+    const given: Given = { name, argument, type, value, where, hasNulls }
     return call.agg_distinct === true ? this.#ofDistinct(given) : this.#ofAll(given)
   }
 
@@ -160,7 +172,7 @@ class Plan {
     if (conditions.length === 0) return '"rows"'
     return this.#column('count', {
       type: 'bigint',
-      change: `coalesce(sum(w)${filtered(conditions)}, 0)`,
+      change: `coalesce(sum(w)${filtered(conditions)}, 0)::bigint`,
       total: `count(*)${filtered(conditions)}`,
       merge: 'add',
       gone: null,
@@ -242,7 +254,7 @@ class Plan {
     const sums = name === 'sum' || name === 'avg'
     // NaN is one value more that cannot be added up.
     if (name !== 'count' && !(sums && integers.includes(type.type))) return null
-    const counts = present(given).join(' and ')
+    const counts = present(given).join(' and ') || 'true'
     const key = `${value} ${counts}`
     const found = this.#distinct.get(key) ?? {
       base: { number: this.#distinct.size + 1, value, type, counts },
@@ -252,7 +264,7 @@ class Plan {
     const prefix = `distinct ${String(found.base.number)} `
     const count = columnIn(found.own, `${prefix}count`, {
       type: 'bigint',
-      change: 'coalesce(sum(w), 0)',
+      change: 'coalesce(sum(w), 0)::bigint',
       total: 'count(*)',
       merge: 'add',
       gone: null,
@@ -278,12 +290,14 @@ interface Given {
   readonly value: string
   /** SQL: which rows count. */
   readonly where: readonly string[]
+  /** It may be NULL, as far as can be told. */
+  readonly hasNulls: boolean
 }
 
 /** A row with NULLs in it is a value all the same, though IS NOT NULL says otherwise of it. */
-const present = ({ where, value, type }: Given): readonly string[] => [
+const present = ({ where, value, type, hasNulls }: Given): readonly string[] => [
   ...where,
-  isPlain(type) ? `${value} is not null` : `${value} is distinct from null`,
+  ...(hasNulls ? [isPlain(type) ? `${value} is not null` : `${value} is distinct from null`] : []),
 ]
 
 function columnIn(

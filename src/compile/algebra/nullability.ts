@@ -34,8 +34,14 @@ function compute(relation: Relation, facts: BindFacts): Iterable<ColumnId> {
       ]
     case 'project':
       return given(relation.columns, notNullIn(relation.input, facts))
-    case 'aggregate':
-      return given([...relation.keys, ...relation.calls], notNullIn(relation.input, facts))
+    case 'aggregate': {
+      const below = notNullIn(relation.input, facts)
+      const calls = relation.keys.length === 0 ? [] : relation.calls
+      return [
+        ...given([...relation.keys, ...relation.calls], below),
+        ...calls.filter(({ expression }) => isOfValues(expression, below)).map(({ id }) => id),
+      ]
+    }
     case 'window':
     case 'top':
     case 'moving':
@@ -66,7 +72,10 @@ function compute(relation: Relation, facts: BindFacts): Iterable<ColumnId> {
 }
 
 function notNullOfScan({ of, columns }: Scan, facts: BindFacts): readonly ColumnId[] {
-  if (of.kind === 'stage') return []
+  if (of.kind === 'stage') {
+    const notNull = notNullIn(of.is, facts)
+    return columns.filter(({ name }) => notNull.has(name)).map(({ id }) => id)
+  }
   const table = [...facts.tables.values()].find(
     ({ target }) => target.kind === of.kind && target.name === of.name,
   )
@@ -92,6 +101,17 @@ export function isNotNull(expression: Expression, notNull: ReadonlySet<ColumnId>
     return (expression.CoalesceExpr.args ?? []).some((argument) => isNotNull(argument, notNull))
   }
   return false
+}
+
+/**
+ * Whether a call over the rows of a group, of which there is one at least, is never NULL: no row is left out of it, and no
+ * value is NULL.
+ */
+function isOfValues(call: Expression, below: ReadonlySet<ColumnId>): boolean {
+  if (!('FuncCall' in call) || call.FuncCall.agg_filter !== undefined) return false
+  const [argument, another] = call.FuncCall.args ?? []
+  if (argument === undefined || another !== undefined) return false
+  return /^(sum|avg|min|max)$/.test(functionName(call.FuncCall)) && isNotNull(argument, below)
 }
 
 const strict: readonly string[] = ['=', '<', '>', '<=', '>=', '<>']

@@ -50,6 +50,8 @@ export type ScanTarget =
   | {
       readonly kind: 'stage'
       readonly number: number
+      /** What it stores, as it was before the query was cut. */
+      readonly is: Relation
       /** It keeps the first rows of an order alone. */
       readonly firstRows?: true
     }

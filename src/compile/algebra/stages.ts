@@ -95,7 +95,7 @@ export function stagesOf(
       unique: false,
       firstRows,
     })
-    const of = { kind: 'stage', number, firstRows: true } as const
+    const of = { kind: 'stage', number, is: core.input, firstRows: true } as const
     return {
       ...core,
       input: { kind: 'scan', of, columns: columns.map((id) => ({ id, name: id })) },
@@ -116,7 +116,7 @@ export function stagesOf(
       const { number } = add(relation)
       return {
         kind: 'scan',
-        of: { kind: 'stage', number },
+        of: { kind: 'stage', number, is: relation },
         columns: columnsOf(relation).map((id) => ({ id, name: id })),
       }
     }

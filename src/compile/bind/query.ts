@@ -242,14 +242,18 @@ function bindPlain(binding: Binding, written: SelectStmt, scope: Scope): BoundQu
   }))
   const shown = columns.slice(0, targets.length)
   const names = targets.map(({ name }) => name)
-  let relation: Relation = { kind: 'project', input: state.relation, columns }
+  // What is ordered by may be shown as well, and then is one column.
+  const once = onceEach(columns, targets.length)
+  let relation: Relation = { kind: 'project', input: state.relation, columns: once }
   if (plainDistinct) {
     relation = distinct(binding, { ...relation, columns: shown }, names)
     const parts = { select, scope, sort, columns, shown: shown.length }
     return limitedDistinct(binding, { relation, names }, parts)
   }
   if (!isOrdered(select)) return { relation: { ...relation, columns: shown }, names }
-  const ids = columns.slice(targets.length).map(({ id }) => columnOf(id))
+  const ids = columns
+    .slice(targets.length)
+    .map((column) => columnOf((once.find((one) => isSame(one, column)) ?? column).id))
   const per = ids.slice(0, distinctOn.length)
   const order = sort.map((item, at): SortBy => ({
     ...item,
@@ -261,6 +265,15 @@ function bindPlain(binding: Binding, written: SelectStmt, scope: Scope): BoundQu
   relation = topOf(binding, relation, { select, scope, order })
   return { relation: { kind: 'project', input: relation, columns: outputs(shown) }, names }
 }
+
+const isSame = (one: Output, other: Output): boolean =>
+  treeText(one.expression) === treeText(other.expression)
+
+/** The columns that are shown, and of what is ordered by those that are not among them or before them. */
+const onceEach = (columns: readonly Output[], shown: number): readonly Output[] =>
+  columns.filter(
+    (column, at) => at < shown || columns.findIndex((one) => isSame(one, column)) === at,
+  )
 
 const one: Expression = { A_Const: { ival: { ival: 1 } } }
 

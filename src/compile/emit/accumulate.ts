@@ -104,6 +104,20 @@ export function inputRows(
 export const sameKeys = (names: readonly string[], one: string, other: string): string =>
   names.map((name) => `\n    and ${one}.${name} is not distinct from ${other}.${name}`).join('')
 
+/** How `change` is read. */
+interface ChangeRead {
+  /** In one place. */
+  readonly once: boolean
+  /** Nothing but the table of the stage is joined to it: PostgreSQL is to take the groups to be few. */
+  readonly few: boolean
+}
+
+/**
+ * True of every group, and taken by PostgreSQL to be true of few. Of more than 200 keys without statistics it has to fear
+ * that they are all alike, and would rather hash the whole table that they are looked up in than these.
+ */
+const fewGroups = 'least(count(*), 1) = 1'
+
 /**
  * Queries of WITH that say what changed: `changed` has the rows of the input that came and went, `change` what that means
  * for each group. The tables of values are written.
@@ -112,16 +126,18 @@ export function changeQueries(
   statement: Statement,
   stage: Stage,
   tables: GroupTables,
+  { once, few }: ChangeRead = { once: false, few: false },
 ): readonly string[] {
   const { plan } = tables
   const names = keyNamesOf(stage)
-  const by = names.length === 0 ? '' : `\n  group by ${names.join(', ')}`
+  const having = few ? `\n  having ${fewGroups}` : ''
+  const by = names.length === 0 ? '' : `\n  group by ${names.join(', ')}${having}`
   const changed = inputRows(statement, stage, tables, 'delta')
   const extrema = plan.accumulators.filter(({ merge }) => merge !== 'add')
   const change = [
     ...names,
     `${groupHash(names)} as "hash of group"`,
-    'coalesce(sum(w), 0) as "rows"',
+    'coalesce(sum(w), 0)::bigint as "rows"',
     ...plan.accumulators.map(({ name, change: sql }) => `${sql} as ${name}`),
     ...extrema.map(({ name, gone }) => `${gone ?? 'null'} as ${goneName(name)}`),
   ]
@@ -134,7 +150,7 @@ ${indented(changed)}
 )`,
     ...distinct,
     `-- What that means for each group.
-change as materialized (
+change as ${once ? '' : 'materialized '}(
   select c.*${valuesOf(plan)
     .map(({ name, from }) => `, ${from}.${name} as ${goneName(from + name)}`)
     .join('')}

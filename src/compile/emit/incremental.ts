@@ -496,7 +496,7 @@ const tableColumns = (stored: StoredStage): readonly TableColumn[] => [
 ]
 
 function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): readonly string[] {
-  const { stage, table, outputs, hash, changeType } = stored
+  const { stage, table, outputs, hash, changeType, foundByKey } = stored
   const last = stages.at(-1) === stored
   const typed = ({ name, type }: TableColumn): string =>
     `${sqlName(name)} ${typeof type === 'string' ? type : declared(type)}`
@@ -513,7 +513,7 @@ function stageObjects({ view, stages }: IncrementalParts, stored: StoredStage): 
           ...(isRewritten(stored) ? [`alter table ${table} set (fillfactor = ${fillfactor})`] : []),
         ]
       : [`create table ${table} (${tableColumns(stored).map(typed).join(', ')})${rewritten}`]),
-    ...(hash === null ? [] : [index('hash', `(${sqlName(hash)})`)]),
+    ...(hash === null || foundByKey ? [] : [index('hash', `(${sqlName(hash)})`)]),
     ...stored.indexes.map((using, at) => index(`lookup ${String(at + 1)}`, using)),
     ...(changeType === null
       ? []

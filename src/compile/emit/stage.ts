@@ -17,7 +17,6 @@ import {
   keyedSelect,
   outputList,
   restrictedItem,
-  sameValue,
   selectOf,
 } from './relation.ts'
 import { columnOf } from '../algebra/expression.ts'
@@ -29,6 +28,7 @@ import {
   keyVariables,
   restrictionOf,
   resultVariables,
+  sameKey,
   statementOf,
   tableList,
   withText,
@@ -121,20 +121,16 @@ function accumulate(
   stored: StoredStage,
   tables: GroupTables,
 ): readonly string[] {
-  const { stage, table, hash, keyNames, changeType, changes } = stored
+  const { stage, table, hash, changeType, changes } = stored
   const statement = statementOf(context, assemblyOf(stage))
   const queries = accumulateQueries(statement, stage, tables)
   const fresh = rowsSelect(stored, coreOfGroups(stage, tables, 'groups'))
-  const matching = keyNames.map(
-    (name, at) => `s.${sqlName(name)} is not distinct from k.${sqlName(stage.key[at]?.id ?? '')}`,
-  )
   const there =
     hash === null
       ? `select s.ctid as "place of row", s.* from ${table} as s`
       : `select s.ctid as "place of row", s.*
 from change as k
-join ${table} as s on s.${sqlName(hash)} = k."hash of group"
-  and ${matching.join('\n  and ')}`
+join ${table} as s on ${sameKey(stored, 'k', '"hash of group"')}`
   const own = [
     ...queries,
     `fresh as materialized (\n${indented(fresh)}\n)`,
@@ -355,23 +351,14 @@ ${executeText(statement.assembly, sql, `${keys}, ${keysWithNull}`)}`
 }
 
 function storedSelect(stored: StoredStage): string {
-  const { stage, table, keyNames, keyTypes, hash } = stored
+  const { stage, table, hash, foundByKey } = stored
   if (hash === null || stage.key.length === 0)
     return `select s.ctid as "place of row", s.* from ${table} as s`
   const { keys, keysWithNull } = keyVariables(stored)
-  const found = (from: string): string => {
-    const same = keyNames.map((name, at) =>
-      sameValue(
-        `s.${sqlName(name)}`,
-        `k.${sqlName(stage.key[at]?.id ?? '')}`,
-        keyTypes[at] ?? { equality: null },
-      ),
-    )
-    return `select s.ctid as "place of row", s.*
+  const found = (from: string): string => `select s.ctid as "place of row", s.*
 from unnest(${from}) as k
-join ${table} as s on s.${sqlName(hash)} = k.hash
-  and ${same.join('\n  and ')}`
-  }
+join ${table} as s on ${sameKey(stored, 'k', 'hash')}`
+  if (foundByKey) return found(keys)
   return `${found(keys)}
 union all
 ${found(keysWithNull)}

@@ -1,4 +1,3 @@
-import type { RelationName } from '../../model/ids.ts'
 import type { ColumnType } from '../../model/view.ts'
 import type { Accumulation } from '../algebra/accumulate.ts'
 import { accumulationOf, declared } from '../algebra/accumulate.ts'
@@ -30,12 +29,15 @@ export interface Storing {
   readonly scanned: ReadonlySet<number>
 }
 
+/** What follows from what is looked up in a stage. */
+type Looked = 'indexes' | 'foundByKey'
+
 /** A stage of a draft with the table that holds it. */
 export function storedStage(
   draft: IncrementalDraft,
   stage: Stage,
   { typeOf, scanned }: Storing,
-): Omit<StoredStage, 'indexes'> {
+): Omit<StoredStage, Looked> {
   const { wish, stages } = draft
   const { view } = wish
   const last = stages.at(-1) === stage
@@ -79,7 +81,7 @@ export function storedStage(
     pairedBy: pairedBy(draft, stage, outputs),
     check: last ? groupCheckOf({ stage, outputs, keyNames, hash }) : null,
   }
-  return { ...stored, groups: groupsOf(view, stored, typeOf) }
+  return { ...stored, groups: groupsOf(draft, stored, typeOf) }
 }
 
 /**
@@ -113,12 +115,12 @@ function hashed(
 
 /** Where the groups of a stage are kept that can be kept up by weight. */
 function groupsOf(
-  view: RelationName,
-  stored: Omit<StoredStage, 'groups' | 'indexes'>,
+  { wish: { view }, facts }: IncrementalDraft,
+  stored: Omit<StoredStage, 'groups' | Looked>,
   typeOf: (expression: Expression) => ColumnType,
 ): GroupTables | null {
   const { stage } = stored
-  const plan = accumulationOf(stage, typeOf)
+  const plan = accumulationOf(stage, { typeOf, facts })
   if (plan === null) return null
   const number = String(stage.number)
   return {
@@ -133,7 +135,7 @@ function groupsOf(
 /** The columns of the table of the stage that have its groups, where each group has a row that is written in place. */
 function withinOf(
   plan: Accumulation,
-  { stage, outputs, hiddenKey, hash, uniqueIndexes }: Omit<StoredStage, 'groups' | 'indexes'>,
+  { stage, outputs, hiddenKey, hash, uniqueIndexes }: Omit<StoredStage, 'groups' | Looked>,
 ): readonly GroupColumn[] | null {
   if (stage.key.length === 0 || stage.having.length > 0 || uniqueIndexes) return null
   const taken = [...outputs, ...hiddenKey].map(({ name }) => name)

@@ -5,7 +5,7 @@ import type { BindFacts } from '../algebra/facts.ts'
 import type { GroupTables } from './accumulate.ts'
 import { emitDelta } from './delta.ts'
 import type { Restriction, Statement, TargetNames } from './relation.ts'
-import { expressionText, indented, newStatement } from './relation.ts'
+import { expressionText, indented, newStatement, sameValue } from './relation.ts'
 import type { Expression } from '../algebra/expression.ts'
 import type { Output } from '../algebra/relation.ts'
 import { clocksIn, scansIn } from '../algebra/relation.ts'
@@ -57,6 +57,8 @@ export interface StoredStage {
   readonly uniqueIndexes: boolean
   /** Of its table, beside that on the hash: `using …`. */
   readonly indexes: readonly string[]
+  /** One of these begins with the columns of the key, none of which is ever NULL: there is no index on the hash. */
+  readonly foundByKey: boolean
   /** Columns by which rows are paired to be changed in place, where the key of the stage is that of many rows. */
   readonly pairedBy: readonly string[] | null
   /** How refreshes check groups of the view; null for other stages, and where none can be computed alone. */
@@ -139,6 +141,25 @@ export function withText({ assembly, ctes }: Statement, own: readonly string[]):
   // All of them may be left out, and WITH needs one: nobody reads it, so that it costs nothing.
   if (own.length === 0) parts.push({ gate: null, sql: 'nothing as (select)' })
   return `with\n${indented(listText(assembly, parts, ',\n'))}`
+}
+
+/**
+ * The condition that a row of the table, `s`, has the key of a group, which has it under the names of the stage's key, and
+ * its hash as `hashOf`.
+ */
+export function sameKey(
+  { stage, keyNames, keyTypes, hash, foundByKey }: StoredStage,
+  group: string,
+  hashOf: string,
+): string {
+  const parts = keyNames.map((name, at) => {
+    const [own, other] = [`s.${sqlName(name)}`, `${group}.${sqlName(stage.key[at]?.id ?? '')}`]
+    return foundByKey
+      ? `${own} = ${other}`
+      : sameValue(own, other, keyTypes[at] ?? { equality: null })
+  })
+  const byHash = foundByKey ? [] : [`s.${sqlName(hash ?? 'hash')} = ${group}.${hashOf}`]
+  return [...byHash, ...parts].join('\n  and ')
 }
 
 /** The variables that have what a refresh of a stage says: rows that came, changed and went, and the changes where somebody asks for them. */

@@ -163,7 +163,7 @@ test.each([
     'the order of a long LIMIT over groups',
     `select customer_id, sum(total) as sum from public.orders group by customer_id
      order by (sum(total)) desc limit 2000`,
-    ['using btree (order_1 desc)'],
+    ['using btree (sum_2 desc)'],
   ],
   [
     'nothing for a LIMIT that keeps its first rows',

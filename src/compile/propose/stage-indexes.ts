@@ -1,5 +1,6 @@
 import type { ColumnType } from '../../model/view.ts'
-import { columnIn } from '../algebra/expression.ts'
+import { columnIn, columnOf } from '../algebra/expression.ts'
+import type { StoredColumn } from '../emit/stored-stage.ts'
 import type { IndexedColumn } from './indexes.ts'
 import { sqlName } from '../syntax/sql-text.ts'
 import type { Stage } from '../algebra/stages.ts'
@@ -14,12 +15,43 @@ const hashedTypes = /^(text|character varying|bpchar)$/
 /** What refreshes look up in a stage that others read, by these columns each time, as `using …` of an index on its table. */
 export function stageIndexes(
   lookups: readonly (readonly IndexedColumn[])[],
-  { outputs }: Stage,
+  { outputs }: Pick<Stage, 'outputs'>,
   types: readonly ColumnType[],
 ): readonly string[] {
   const typeOf = (id: string): string =>
     types[outputs.findIndex((output) => output.id === id)]?.type ?? ''
   return [...new Set(lookups.flatMap((columns) => indexOf(columns, typeOf)))]
+}
+
+/** What is looked up in a stage, and its key. */
+interface KeyedLookups {
+  readonly lookups: readonly (readonly IndexedColumn[])[]
+  /** Some of it is looked up by the whole key, or by a part of it: an index that goes on with the rest finds rows by key. */
+  readonly byKey: boolean
+}
+
+/** Lookups by a part of the key of a stage, which are its outputs `key`, made such by all of it; of short types alone. */
+export function throughKey(
+  lookups: readonly (readonly IndexedColumn[])[],
+  key: readonly StoredColumn[],
+): KeyedLookups {
+  const ids = key.map(({ name }) => name)
+  const isShort = key.length > 0 && key.every(({ type }) => shortTypes.test(type.type))
+  const isPart = (columns: readonly IndexedColumn[]): boolean =>
+    columns.length > 0 &&
+    columns.every(
+      ({ expression, direction }) => direction === '' && ids.includes(columnIn(expression) ?? ''),
+    )
+  if (!isShort || !lookups.some(isPart)) return { lookups, byKey: false }
+  return {
+    lookups: lookups.map((columns) => {
+      if (!isPart(columns)) return columns
+      const named = columns.map(({ expression }) => columnIn(expression))
+      const rest = ids.filter((id) => !named.includes(id))
+      return [...columns, ...rest.map((id) => ({ expression: columnOf(id), direction: '' }))]
+    }),
+    byKey: true,
+  }
 }
 
 function indexOf(
