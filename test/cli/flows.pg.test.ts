@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createInstalledDatabase, createTestDatabase } from '../support/database.ts'
+import { copiesOf, createInstalledDatabase, createTestDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { jsonOf, openShell } from './run.ts'
 import type { Shell } from './run.ts'
@@ -24,15 +24,28 @@ export default defineConfig({
 let db: TestDatabase
 let shell: Shell
 
+const withOrders = (make: () => Promise<TestDatabase>) => async (): Promise<TestDatabase> => {
+  const made = await make()
+  await made.sql(`
+    create table orders (id int primary key, region text, amount numeric not null);
+    insert into orders select g, 'r' || g % 3, g from generate_series(1, 30) g;`)
+  return made
+}
+
+const bare = withOrders(createTestDatabase)
+const installed = withOrders(createInstalledDatabase)
+
+const openProject = async ({ url }: TestDatabase): Promise<Shell> => {
+  const opened = await openShell(url)
+  await opened.write('tidemark.config.ts', config)
+  return opened
+}
+
 /** A database and a folder for each test of a block; to install Tidemark anew is a part of few of them. */
 function eachIn(make: () => Promise<TestDatabase>): void {
   beforeEach(async () => {
     db = await make()
-    await db.sql(`
-      create table orders (id int primary key, region text, amount numeric not null);
-      insert into orders select g, 'r' || g % 3, g from generate_series(1, 30) g;`)
-    shell = await openShell(db.url)
-    await shell.write('tidemark.config.ts', config)
+    shell = await openProject(db)
   })
   afterEach(async () => {
     await shell.remove()
@@ -56,14 +69,23 @@ const until = async (condition: string): Promise<void> => {
   throw new Error(`never met: ${condition}`)
 }
 
-const applied = async (): Promise<void> => {
-  const { status, err } = await shell.run(['apply', '--yes'])
+const applied = async (project = shell): Promise<void> => {
+  const { status, err } = await project.run(['apply', '--yes'])
   expect(err).toBe('')
   expect(status).toBe(0)
 }
 
+/** Databases in which the configuration is applied. */
+const inUse = copiesOf(async () => {
+  const made = await installed()
+  const project = await openProject(made)
+  await applied(project)
+  await project.remove()
+  return made
+})
+
 describe('plan, apply, destroy', () => {
-  eachIn(createTestDatabase)
+  eachIn(bare)
 
   test('plan ends with 2 while there are changes and with 0 when there are none', async () => {
     const before = await shell.run(['plan'])
@@ -169,10 +191,9 @@ describe('plan, apply, destroy', () => {
 })
 
 describe('status and why', () => {
-  eachIn(createInstalledDatabase)
+  eachIn(inUse)
 
   test('status tells state, staleness and target, and --exit-code says 0 within and 3 beyond it', async () => {
-    await applied()
     const fresh = await shell.run(['status', '--exit-code'])
     expect(fresh.status).toBe(0)
     expect(fresh.out).toContain('● fresh')
@@ -184,14 +205,7 @@ describe('status and why', () => {
     expect(unknown.out).toContain('a test')
   })
 
-  test('a view that was never filled counts as beyond its target', async () => {
-    await shell.run(['apply', '--yes', '--no-populate'])
-    expect((await shell.run(['status', '--exit-code'])).status).toBe(3)
-    expect((await shell.run(['status'])).status).toBe(0)
-  })
-
   test('status --json has a version, a kind and ISO instants', async () => {
-    await applied()
     const body = jsonOf(await shell.run(['status', '--json']))
     expect(body).toMatchObject({
       version: 1,
@@ -203,7 +217,6 @@ describe('status and why', () => {
   })
 
   test('colours are an addition to signs and words', async () => {
-    await applied()
     const plain = await shell.run(['status'])
     const painted = await shell.run(['status'], {
       environment: { TIDEMARK_DATABASE_URL: db.url, FORCE_COLOR: '1' },
@@ -219,7 +232,6 @@ describe('status and why', () => {
   })
 
   test('why names the source, what is waited for, and afterwards the whole chain', async () => {
-    await applied()
     await db.sql(`insert into orders values (100, 'r1', 5)`)
     const open = await shell.run(['why', 'sales'])
     expect(open.out).toMatch(/^sales is ● fresh: .* behind, of 1 min that it may be\./)
@@ -234,7 +246,6 @@ describe('status and why', () => {
   })
 
   test('why names the lock that a refresh waits for, and who holds it', async () => {
-    await applied()
     const holder = await db.session()
     await holder.query('begin')
     await holder.query('lock table orders in access exclusive mode')
@@ -248,7 +259,6 @@ describe('status and why', () => {
   })
 
   test('cancel stops the refresh that runs, and the log says so', async () => {
-    await applied()
     const holder = await db.session()
     await holder.query('begin')
     await holder.query('lock table orders in access exclusive mode')
@@ -261,7 +271,6 @@ describe('status and why', () => {
   })
 
   test('why names the reason of a paused view', async () => {
-    await applied()
     await shell.run(['pause', 'sales', '--reason', 'month end'])
     await db.sql(`update tidemark.view set target_ms = 0, very_stale_ms = 0`)
     await db.sql(`insert into orders values (101, 'r1', 5)`)
@@ -271,17 +280,15 @@ describe('status and why', () => {
 })
 
 describe('by hand', () => {
-  eachIn(createInstalledDatabase)
+  eachIn(inUse)
 
   test('refresh does nothing for a view that reflects every commit, unless forced', async () => {
-    await applied()
     expect((await shell.run(['refresh', 'sales'])).out).toContain('reflects every commit')
     const forced = jsonOf(await shell.run(['refresh', 'sales', '--force', '--json']))
     expect(forced).toMatchObject({ kind: 'refresh', refreshed: [{ status: 'completed', rows: 3 }] })
   })
 
   test('refresh --no-wait asks, and a tick does it', async () => {
-    await applied()
     await db.sql(`insert into orders values (100, 'r1', 5)`)
     const asked = await shell.run(['refresh', '--all', '--no-wait'])
     expect(asked.out).toContain('sales is asked for')
@@ -293,7 +300,6 @@ describe('by hand', () => {
   })
 
   test('pause and resume take a view or a schedule', async () => {
-    await applied()
     expect((await shell.run(['pause', 'sales', '--reason', 'audit'])).out).toContain('view sales')
     const refused = await shell.run(['refresh', 'sales', '--force'])
     expect(refused.err).toContain('TIDEMARK_VIEW_PAUSED')
@@ -306,7 +312,6 @@ describe('by hand', () => {
   })
 
   test('history adds up what ran and tells what failed', async () => {
-    await applied()
     await db.sql(`create or replace function tidemark_state."maintain public.sales"(verify boolean, since pg_snapshot, since_as_of timestamptz default null,
         out rows_total bigint, out rows_inserted bigint, out rows_updated bigint, out rows_deleted bigint,
         out differing bigint, out method text) language plpgsql as $$ begin raise 'no such luck'; end $$`)
@@ -323,14 +328,12 @@ describe('by hand', () => {
   })
 
   test('next shows slots in their zone and in UTC, and what a change of the clocks does to them', async () => {
-    await applied()
     const { out } = await shell.run(['next', 'sales', '--count', '400'])
     expect(out).toMatch(/Sun 2027-03-14 03:00:00 -04:00 {2}2027-03-14 07:00:00Z/)
     expect(out).toMatch(/02:30/)
   })
 
   test('show is a page about a view', async () => {
-    await applied()
     const { out } = await shell.run(['show', 'sales'])
     for (const text of [
       'staleness',
@@ -350,8 +353,18 @@ describe('by hand', () => {
   })
 })
 
+describe('status of what was never filled', () => {
+  eachIn(installed)
+
+  test('a view that was never filled counts as beyond its target', async () => {
+    await shell.run(['apply', '--yes', '--no-populate'])
+    expect((await shell.run(['status', '--exit-code'])).status).toBe(3)
+    expect((await shell.run(['status'])).status).toBe(0)
+  })
+})
+
 describe('init', () => {
-  eachIn(createTestDatabase)
+  eachIn(bare)
 
   test('writes a template that plans nothing, and never a second time', async () => {
     const empty = await openShell()
