@@ -272,6 +272,9 @@ declare
   program record;
   began timestamptz;
   took_ms double precision;
+  -- without what is the same however it is refreshed
+  program_ms double precision;
+  full_ms double precision;
   done tidemark.outcome;
 begin
   -- What is checked as a whole is checked so seldom that it takes a twentieth of the time; a five-hundredth where groups are
@@ -304,12 +307,13 @@ begin
   -- What moves with time is kept up from the now() for which it was computed; as_of will not do, it never goes back.
   moves := v.time_dependent and v.strategy = 'incremental';
   perform set_config('tidemark.changes', '', true), set_config('tidemark.checked', '', true),
-          set_config('tidemark.check', case when looks then '' else coalesce(samples::text, '') end, true);
+          set_config('tidemark.full_ms', '', true), set_config('tidemark.check', case when looks then '' else coalesce(samples::text, '') end, true);
   began := clock_timestamp();
   execute format('select * from %s($1, $2%s)', v.maintain, case when moves then ', $3' else '' end) into program
   using looks, since, since_as_of;
   done.changes := nullif(current_setting('tidemark.changes'), '')::bigint;
   checked := nullif(current_setting('tidemark.checked'), '')::jsonb;
+  program_ms := extract(epoch from clock_timestamp() - began) * 1000 - coalesce((checked->>'ms')::double precision, 0);
   if v.presentation = 'table' then
     program.differing := tidemark.present(v.name, looks or force, program.differing);
   end if;
@@ -333,7 +337,7 @@ begin
      set populated = true, snapshot = snap, as_of = greatest(s.as_of, now()), computed_as_of = now(), refreshed_at = clock_timestamp(),
          row_count = coalesce(program.rows_total, s.row_count + program.rows_inserted - program.rows_deleted), refreshes = s.refreshes + 1,
          fixed_ms = case when done.changes between 1 and 10 and program.differing is null
-                         then least(took_ms, s.fixed_ms * 0.95 + took_ms * 0.05) else s.fixed_ms end,
+                         then least(program_ms, s.fixed_ms * 0.95 + program_ms * 0.05) else s.fixed_ms end,
          checks = s.checks + (program.differing is not null)::int,
          checked_at = case when looks then clock_timestamp() else s.checked_at end,
          check_ms = case when looks then took_ms else s.check_ms end,
@@ -354,8 +358,9 @@ begin
     raise warning '% differed from its query in % rows', v.name, program.differing
       using hint = 'The next tick has it computed afresh.';
   end if;
-  if program.differing is null and (done.method = 'diff' or done.changes >= 100) and v.strategy <> 'full' then
-    perform tidemark.learn(v.name, done, took_ms);
+  full_ms := nullif(current_setting('tidemark.full_ms'), '')::double precision;
+  if full_ms is not null or program.differing is null and done.method = 'incremental' and done.changes >= 100 then
+    perform tidemark.learn(v.name, done, coalesce(full_ms, program_ms));
   end if;
   return done;
 end $$;

@@ -21,48 +21,66 @@ end $$;
 alter table tidemark.view_state add column fixed_ms double precision;
 alter table tidemark.view_state add column learnt_ms double precision;
 alter table tidemark.view_state add column learnt_changes double precision;
+alter table tidemark.view_state add column learnt_effort double precision;
 alter table tidemark.view_state add column full_ms double precision;
 alter table tidemark.view_state add column full_rows double precision;
 comment on column tidemark.view_state.fixed_ms is 'what a refresh takes however little has changed';
 comment on column tidemark.view_state.learnt_ms is 'what refreshes of many changes took beyond that; older ones count half as much each time';
 comment on column tidemark.view_state.learnt_changes is 'of how many changes that was';
-comment on column tidemark.view_state.full_ms is 'what the last refresh in full took';
+comment on column tidemark.view_state.learnt_effort is 'the effort of that many';
+comment on column tidemark.view_state.full_ms is 'what the last refresh in full took, without gathering statistics';
 comment on column tidemark.view_state.full_rows is 'how many rows its sources had then, as the planner knows it';
 
--- The number of changes from which on a refresh in full is sooner done:
---
---   (full_ms, for as many rows as there are now, - fixed_ms) / (learnt_ms / learnt_changes)
---
--- Before anything is known of the view an eighth of the rows that it reads: as a rule a changed row takes eight times as long as a
--- row of a refresh in full (3 to 16 times in bench/incremental). From 1,000 on, for fewer are soon done either way; up to 300,000,
--- for changes are held in memory.
-create function tidemark.full_from(source_rows double precision, s tidemark.view_state) returns bigint
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select least(300001, greatest(1001, coalesce(
-    (s.full_ms * greatest(1, source_rows / nullif(s.full_rows, 0)) - coalesce(s.fixed_ms, 0))
-      / nullif(s.learnt_ms / nullif(s.learnt_changes, 0), 0),
-    source_rows / 8)))::bigint
+-- What so many changes of a view that reads so many rows take, in proportion: as much each as long as they are few. The more there
+-- are, the more of them meet the same groups, keys and pages; from a quarter of the rows on each takes as much as the last. In
+-- bench/incremental ten times 1.6 % of the rows take 4 to 7 times as long, three times 16 % 1.2 to 2.2 times; this says 5.7 and 1.9.
+create function tidemark.effort(changes double precision, source_rows double precision) returns double precision
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+  select ln(1 + 15 * least(0.25, share)) + greatest(0, share - 0.25) * 15 / 4.75 from (select changes / greatest(1, source_rows)) s (share)
 $$;
 
--- Rows of the tables and views that a view reads, as the planner knows them.
+-- The number of changes of which that is the effort.
+create function tidemark.changes_of(effort double precision, source_rows double precision) returns double precision
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+  select source_rows * case when effort < ln(4.75) then (exp(effort) - 1) / 15 else 0.25 + (effort - ln(4.75)) * 4.75 / 15 end
+$$;
+
+-- The number of changes from which on a refresh in full is sooner done: that whose effort is
+--
+--   (full_ms, for as many rows as there are now, - fixed_ms) / (learnt_ms / learnt_effort)
+--
+-- Before anything is known of keeping the view up it is a quarter of the rows that it reads (an eighth to all of them in
+-- bench/incremental). From 1,000 on, for fewer are soon done either way.
+create function tidemark.full_from(source_rows double precision, s tidemark.view_state) returns bigint
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select least(1e15, greatest(1001, case when s.full_ms is not null and s.learnt_ms > 0
+    then tidemark.changes_of(
+      (s.full_ms * greatest(1, source_rows / nullif(s.full_rows, 0)) - coalesce(s.fixed_ms, 0)) / (greatest(s.learnt_ms, 1e-3) / s.learnt_effort),
+      source_rows)
+    else source_rows / 4 end))::bigint
+$$;
+
+-- Rows of the tables and views that a view reads: as the planner knows them, and of a table of which it knows nothing by its size.
 create function tidemark.source_rows(view_name text) returns double precision
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select coalesce((select sum(greatest(c.reltuples, 0))
+  select coalesce((select sum(case when c.reltuples < 0 then pg_relation_size(c.oid) / 100 else c.reltuples end)
                      from tidemark.view_source vs join tidemark.source s on s.name = vs.source,
-                     lateral tidemark.members(s.relation) m join pg_class c on c.oid = m
+                     lateral tidemark.members(s.relation) m join pg_class c on c.oid = m and c.relkind = 'r'
                     where vs.view = view_name), 0)
        + coalesce((select sum(s.row_count) from tidemark.view_input i join tidemark.view_state s on s.view = i.input
                     where i.view = view_name), 0)
 $$;
 
--- What a maintenance program asks when it has read how many changes there are. They are noted for who called it.
-create function tidemark.prefers_full(view_name text, changes bigint) returns boolean
+-- What a maintenance program asks when it knows how many changes there are, and how large in memory. They are noted for who
+-- called it. What does not fit is not followed, whatever that takes.
+create function tidemark.prefers_full(view_name text, changes bigint, bytes double precision default 0) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   s tidemark.view_state;
 begin
   perform set_config('tidemark.changes', changes::text, true);
   if changes <= 1000 then return false; end if;
+  if bytes > 128 * 1024 * 1024 then return true; end if;
   select * into s from tidemark.view_state x where x.view = view_name;
   return changes >= tidemark.full_from(tidemark.source_rows(view_name), s);
 end $$;
@@ -80,20 +98,54 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where v.name = view_name and v.strategy = 'incremental'
 $$;
 
--- Learns from a refresh what the next ones will take.
+-- How many rows a table has, for gather_statistics(): as statistics have it, counted where it was emptied since; null where
+-- there are none.
+create function tidemark.known_rows(relation regclass) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  known bigint;
+begin
+  select c.reltuples into known
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+   where c.oid = relation
+     and exists (select from pg_stats s where s.schemaname = n.nspname and s.tablename = c.relname);
+  if known <= 0 then execute format('select count(*) from %s', relation) into known; end if;
+  return known;
+end $$;
+
+-- Gathers the statistics of a table that had `known` rows and has `rows` now, where there are none or these differ by a fifth:
+-- that takes a tenth to a fifth of computing a view afresh. Returns how long it took.
+create function tidemark.gather_statistics(relation regclass, known bigint, rows bigint) returns interval
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  began timestamptz := clock_timestamp();
+begin
+  if known is null or abs(rows - known) > known / 5 then execute format('analyze %s', relation); end if;
+  return clock_timestamp() - began;
+end $$;
+
+-- Learns from a refresh what the next ones will take. Who never tries the other way again would never learn that it has become
+-- cheaper: what is thought of it falls, by so little that it is seldom tried in vain.
 create function tidemark.learn(view_name text, done tidemark.outcome, took_ms double precision) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  source_rows double precision := tidemark.source_rows(view_name);
 begin
   if done.method = 'diff' then
     update tidemark.view_state s
-       set full_ms = took_ms, full_rows = tidemark.source_rows(view_name),
-           -- Who never tries again would never learn that it has become cheaper.
-           learnt_ms = case when done.changes is null then s.learnt_ms else s.learnt_ms * 0.9 end
+       set full_ms = took_ms, full_rows = source_rows,
+           -- What holds for views as such is what is thought of one of which nothing is known.
+           learnt_ms = case when done.changes is null then s.learnt_ms else coalesce(s.learnt_ms, took_ms) * 0.98 end,
+           learnt_changes = case when done.changes is null then s.learnt_changes else coalesce(s.learnt_changes, source_rows / 4) end,
+           learnt_effort = case when done.changes is null then s.learnt_effort
+                                else coalesce(s.learnt_effort, tidemark.effort(source_rows / 4, source_rows)) end
      where s.view = view_name;
-  elsif done.changes >= 100 then
+  else
     update tidemark.view_state s
        set learnt_ms = coalesce(s.learnt_ms / 2, 0) + greatest(0, took_ms - coalesce(s.fixed_ms, 0)),
-           learnt_changes = coalesce(s.learnt_changes / 2, 0) + done.changes
+           learnt_changes = coalesce(s.learnt_changes / 2, 0) + done.changes,
+           learnt_effort = coalesce(s.learnt_effort / 2, 0) + tidemark.effort(done.changes, source_rows),
+           full_ms = case when done.changes * 4 > tidemark.full_from(source_rows, s) then s.full_ms * 0.98 else s.full_ms end
      where s.view = view_name;
   end if;
 end $$;
@@ -239,7 +291,7 @@ create function tidemark.program_functions() returns oid[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select array_agg(p.oid) from pg_proc p
   where p.pronamespace = 'tidemark'::regnamespace
-    and p.proname in ('clock_margin', 'ended_since', 'first', 'first_step', 'next_refresh', 'only', 'prefers_full', 'reflected_by_all', 'reflected_refresh')
+    and p.proname in ('clock_margin', 'ended_since', 'first', 'first_step', 'gather_statistics', 'known_rows', 'next_refresh', 'only', 'prefers_full', 'reflected_by_all', 'reflected_refresh')
 $$;
 
 -- The snapshot that what a view stores reflects, if it can be kept up from the change logs alone; null when it has to be

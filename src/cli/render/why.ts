@@ -220,7 +220,7 @@ function choiceLinks({ fullFrom, sourceRows, ...known }: Choice): readonly Link[
   const { fixedMs, changeMs, fullMs } = known
   const learnt =
     changeMs === null || fullMs === null
-      ? `an eighth of the ${grouped(sourceRows)} rows that it reads, or 1,000; how long refreshes of it take is not known yet`
+      ? `a quarter of the ${grouped(sourceRows)} rows that it reads, or 1,000; how long refreshes of it take is not known yet`
       : `${formatDuration(fixedMs ?? 0)} and ${grouped(changeMs * 1_000)} µs a change, against ${formatDuration(fullMs)} in full`
   return [['in full', `from ${counted(fullFrom, 'change')} on: ${learnt}`]]
 }

@@ -1,6 +1,7 @@
 import type { Accumulation, Accumulator, DistinctValues } from '../algebra/accumulate.ts'
 import { declared } from '../algebra/accumulate.ts'
 import type { Mode, Statement } from './relation.ts'
+import { refillStatements } from './refill.ts'
 import { expressionText, hashText, indented, itemOf } from './relation.ts'
 import type { Output } from '../algebra/relation.ts'
 import { isConstant } from '../algebra/relation.ts'
@@ -397,16 +398,12 @@ from (
 ) as c
 where g.ctid = c.place`,
   )
-  return [
-    `truncate ${groups}`,
-    `insert into ${groups} (${list.join(', ')})
+  const insert = `insert into ${groups} (${list.join(', ')})
 select ${own.join(', ')}
 from (
 ${indented(rows)}
-) as changed${by}`,
-    ...counted,
-    `analyze ${groups}`,
-  ]
+) as changed${by}`
+  return refillStatements(groups, insert, counted)
 }
 
 /** The statement that computes the extrema of lost groups afresh, `from` being the rows of the input in them. */

@@ -1,6 +1,6 @@
 import type { ColumnType, CopiedView, ResultColumn, SourceUse } from '../../model/view.ts'
 import type { RelationName } from '../../model/ids.ts'
-import { captureNames, loggedName, objectName, viewNames } from '../../model/names.ts'
+import { objectName, viewNames } from '../../model/names.ts'
 import type { BindFacts } from '../algebra/facts.ts'
 import { checkDeclarations, checkStatements } from './check.ts'
 import { cutDeclarations, partitionReasons } from './cut.ts'
@@ -14,9 +14,19 @@ import { buildGroups, buildValues, groupColumns, valueColumns } from './accumula
 import type { Statement } from './relation.ts'
 import { newStatement } from './relation.ts'
 import { emitDelta } from './delta.ts'
-import type { ReadInto, ReadView } from './inputs.ts'
-import { inputChangeType, publishStatements, publishedTable, readPublished } from './inputs.ts'
+import type { ReadView } from './inputs.ts'
+import { inputChangeType, publishStatements, publishedTable } from './inputs.ts'
 import { columnsWithin } from './own-groups.ts'
+import type { ReadSource } from './read-changes.ts'
+import {
+  changesMax,
+  readingDeclarations,
+  readingStatements,
+  sourceChangeType,
+  sourceChanges,
+  sourceCount,
+} from './read-changes.ts'
+import { inOrder, knownRows, refillDeclarations, refillStatements, statisticsOf } from './refill.ts'
 import { rowsName, rowsViews } from './rows-views.ts'
 import { fullSelect, inlineSelect, refreshStatements } from './stage.ts'
 import type { Expression } from '../algebra/expression.ts'
@@ -25,16 +35,6 @@ import { clocksIn, scansIn, targetName } from '../algebra/relation.ts'
 import { dollarQuoted, sqlName, sqlRelation, sqlText } from '../syntax/sql-text.ts'
 import type { StageContext, StoredStage } from './stored-stage.ts'
 import { isRewritten, keyVariables, pairingColumns } from './stored-stage.ts'
-
-/** A source of a view, and how its changes are read. */
-export interface ReadSource {
-  readonly name: RelationName
-  readonly columns: readonly {
-    readonly name: string
-    /** The type in the change log, with the collation of the table. */
-    readonly logType: string
-  }[]
-}
 
 /** What an incremental program is made of. */
 export interface IncrementalParts {
@@ -86,9 +86,6 @@ const inState = (text: string): string => `tidemark_state.${sqlName(objectName(t
 const readName = (target: Exclude<ScanTarget, { kind: 'stage' }>, view: RelationName): string =>
   target.kind === 'view' ? sqlRelation(target.name) : rowsName(targetName(target), view)
 
-const sourceChangeType = (source: RelationName, view: RelationName): string =>
-  inState(`change of ${source} for ${view}`)
-
 /** The table of a stage that is not the view itself. */
 export const stageTable = (number: number, view: RelationName): string =>
   inState(`stage ${String(number)} of ${view}`)
@@ -110,9 +107,6 @@ export const stageChangeType = (number: number, view: RelationName): string =>
   inState(`change of stage ${String(number)} of ${view}`)
 
 const variable = (text: string): string => sqlName(objectName(text))
-const sourceChanges = (source: string): string => variable(`changes of ${source}`)
-const sourceCount = (source: string): string => variable(`count of ${source}`)
-const sourceTruncated = (source: string): string => variable(`truncated ${source}`)
 
 /** The variable with the changes of a stage. */
 export const stageChanges = (number: number): string =>
@@ -228,17 +222,13 @@ ${indented(emitVerify({ sql: shown, columns: parts.columns, state: root.table })
   }
 }
 
-function declarations({ view, sources, inputs, stages, typeOf }: IncrementalParts): string {
+function declarations(parts: IncrementalParts): string {
+  const { stages, typeOf } = parts
   const lines = [
-    ...[...sources, ...inputs].flatMap(({ name }) => [
-      `${sourceChanges(name)} ${sourceChangeType(name, view)}[];`,
-      `${sourceCount(name)} bigint := 0;`,
-      `${sourceTruncated(name)} boolean := false;`,
-    ]),
+    ...readingDeclarations(parts),
     ...stages.flatMap(({ changeType, changes }) =>
       changeType === null ? [] : [`${changes} ${changeType}[];`],
     ),
-    ...(sources.length === 0 ? [] : ['ended tidemark.ended_xids;']),
     'came bigint := 0;',
     'altered bigint := 0;',
     'went bigint := 0;',
@@ -250,6 +240,7 @@ function declarations({ view, sources, inputs, stages, typeOf }: IncrementalPart
     ...stages.flatMap(({ stage: { core } }) =>
       core.kind === 'partition' ? cutDeclarations(core, typeOf) : [],
     ),
+    ...refillDeclarations,
     'broken boolean := false;',
     'spoilt boolean := false;',
     '"lost groups" bigint[];',
@@ -261,19 +252,8 @@ function declarations({ view, sources, inputs, stages, typeOf }: IncrementalPart
   return lines.join('\n  ')
 }
 
-/** More changes than this are not worth a look at each. */
-const changesMax = 300_000
-
 function programBody(parts: IncrementalParts, context: StageContext): string {
-  const { view, sources, inputs, stages } = parts
-  const reading = [
-    ...(sources.length === 0 ? [] : ['  ended := tidemark.ended_since(since);']),
-    ...sources.map((source) => readChanges(parts, source)),
-    ...inputs.map((input) =>
-      readPublished(view, input, { into: variablesOf(input.name, view), changesMax }),
-    ),
-  ].join('\n')
-  const whole = tooMuch(parts)
+  const { view, stages } = parts
   const root = stages.at(-1)
   const publishing =
     parts.publishes && root !== undefined
@@ -290,10 +270,7 @@ ${
     ? '  -- What moves with time goes on from the time that what is stored was computed for.\n  if since_as_of is null then\n    since := null;\n  end if;\n'
     : ''
 }  if since is not null then
-${indented(reading)}
-    if ${whole.join('\n      or ') || 'false'} then
-      since := null;
-    end if;
+${indented(readingStatements(parts))}
   end if;
   if since is not null then
     method := '${parts.strategy}';
@@ -328,57 +305,6 @@ function checking(parts: IncrementalParts, root: StoredStage): string {
   return statements.map((sql) => indented(sql)).join('\n')
 }
 
-/** SQL that is true of changes that are dearer to follow than everything is to compute, of each source. */
-function tooMuch({ view, sources, inputs, stages }: IncrementalParts): readonly string[] {
-  const core = stages.at(-1)?.stage.core
-  if (core?.kind === 'partition') {
-    return [...sources, ...inputs].map(({ name }) => {
-      const max = core.rest.includes(name) ? 0 : changesMax
-      return `${sourceTruncated(name)} or ${sourceCount(name)} > ${String(max)}`
-    })
-  }
-  const read = [...sources, ...inputs]
-  const count = read.map(({ name }) => sourceCount(name)).join(' + ') || '0'
-  return [
-    ...read.map(({ name }) => sourceTruncated(name)),
-    `tidemark.prefers_full(${sqlText(view)}, ${count})`,
-  ]
-}
-
-const variablesOf = (input: RelationName, view: RelationName): ReadInto => ({
-  changeType: sourceChangeType(input, view),
-  changes: sourceChanges(input),
-  count: sourceCount(input),
-  whole: sourceTruncated(input),
-})
-
-/**
- * Rows of the log that the last refresh did not reflect and this one's snapshot shows. A bucket that no such transaction wrote
- * to is left out: planning to read nothing took a tenth of a refresh of one row.
- */
-function readChanges({ view }: IncrementalParts, { name, columns }: ReadSource): string {
-  const [changes, count, truncated] = [
-    sourceChanges(name),
-    sourceCount(name),
-    sourceTruncated(name),
-  ]
-  const list = columns.map((column) => sqlName(loggedName(column.name)))
-  const image = `row(${[...list, 'w'].map((column) => `l.${column}`).join(', ')})::${sourceChangeType(name, view)}`
-  const logs = ([0, 1, 2] as const).map(
-    (bucket) => `  if ended.buckets[${String(bucket + 1)}] then
-    select ${changes} || array_agg(${image}), ${count} + count(*), ${truncated} or coalesce(bool_or(l.w = 0), false)
-    into ${changes}, ${count}, ${truncated}
-    from (
-      select found.* from unnest(ended.lows, ended.highs) as r (low, high),
-        lateral (select ${['w', ...list].join(', ')} from tidemark.${sqlName(captureNames.log(name, bucket))} where xid >= r.low and xid < r.high) as found
-      limit ${String(changesMax + 1)}
-    ) as l;
-  end if;`,
-  )
-  return `  -- What was committed to ${name} since.
-${logs.join('\n')}`
-}
-
 /** One stage: skipped where nothing that it reads has changed. */
 function stageStep(
   context: StageContext,
@@ -410,16 +336,15 @@ function rebuild(parts: IncrementalParts, context: StageContext): string {
     if (tables === null) return ''
     const statement = (): Statement => newStatement(context.names, context.facts, emitDelta)
     const values = buildValues(statement, stage, tables)
-    const all =
-      tables.within === null ? [...values, ...buildGroups(statement, stage, tables)] : values
-    return all.map((sql) => `${indented(sql)};\n`).join('')
+    return inOrder(
+      tables.within === null ? [...values, ...buildGroups(statement, stage, tables)] : values,
+    )
   }
   const inner = stages.slice(0, -1).map((stored) => {
     const list = tableColumns(stored).map(({ name }) => name)
-    return `${groups(stored)}  truncate ${stored.table};
-  insert into ${stored.table} (${list.map((name) => sqlName(name)).join(', ')})
-${indented(fullSelect(context, stored))};
-  analyze ${stored.table};`
+    const fill = `insert into ${stored.table} (${list.map((name) => sqlName(name)).join(', ')})
+${indented(fullSelect(context, stored))}`
+    return `${groups(stored)}${inOrder(refillStatements(stored.table, fill))}`
   })
   const root = stages.at(-1)
   if (root === undefined) return ''
@@ -435,7 +360,8 @@ ${indented(fullSelect(context, stored))};
     pairedBy: pairingColumns(root),
     uniqueBesidesKey: root.uniqueIndexes,
   })
-  return `${inner.join('\n')}
+  return `  began := clock_timestamp();
+${inner.join('\n')}
 ${groups(root)}  -- The view itself: its query run afresh, compared with what is stored; only the differences are written.
   for attempt in 1..2 loop
 ${indented(diff, '    ')}
@@ -448,7 +374,8 @@ ${indented(diff, '    ')}
     raise exception using errcode = 'cardinality_violation',
       message = ${sqlText(`The key of ${view} is not unique in its result (TIDEMARK_KEY_NOT_UNIQUE). Declare a key that identifies a row, or leave it out.`)};
   end if;
-  analyze ${root.table};`
+  ${statisticsOf(root.table, { known: knownRows(root.table), now: 'rows_total' })};
+  perform set_config('tidemark.full_ms', (extract(epoch from clock_timestamp() - began) * 1000)::text, true);`
 }
 
 function sourceObjects({

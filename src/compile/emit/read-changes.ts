@@ -1,0 +1,190 @@
+import type { RelationName } from '../../model/ids.ts'
+import { captureNames, loggedName, objectName } from '../../model/names.ts'
+import { sqlName, sqlText } from '../syntax/sql-text.ts'
+import type { ReadInto, ReadView } from './inputs.ts'
+import { readPublished } from './inputs.ts'
+import { indented } from './relation.ts'
+import type { StoredStage } from './stored-stage.ts'
+
+/** A source of a view, and how its changes are read. */
+export interface ReadSource {
+  readonly name: RelationName
+  readonly columns: readonly {
+    readonly name: string
+    /** The type in the change log, with the collation of the table. */
+    readonly logType: string
+  }[]
+}
+
+/** What a program reads changes of. */
+export interface ReadParts {
+  readonly view: RelationName
+  readonly sources: readonly ReadSource[]
+  /** Maintained views that it reads. */
+  readonly inputs: readonly ReadView[]
+  readonly stages: readonly StoredStage[]
+}
+
+/** More changes than this are not published, nor read of what is. */
+export const changesMax = 300_000
+
+/** So many changes are soon followed, whatever it takes to compute all. */
+const lookedAt = 1_000
+
+/** The type of a change of a source. */
+export const sourceChangeType = (source: RelationName, view: RelationName): string =>
+  `tidemark_state.${sqlName(objectName(`change of ${source} for ${view}`))}`
+
+const variable = (text: string): string => sqlName(objectName(text))
+
+/** The variable with the changes of a source. */
+export const sourceChanges = (source: string): string => variable(`changes of ${source}`)
+
+/** The variable that has their number. */
+export const sourceCount = (source: string): string => variable(`count of ${source}`)
+
+const sourceTruncated = (source: string): string => variable(`truncated ${source}`)
+
+/** The variables of what is read. */
+export const readingDeclarations = (parts: ReadParts): readonly string[] => [
+  ...[...parts.sources, ...parts.inputs].flatMap(({ name }) => [
+    `${sourceChanges(name)} ${sourceChangeType(name, parts.view)}[];`,
+    `${sourceCount(name)} bigint := 0;`,
+    `${sourceTruncated(name)} boolean := false;`,
+  ]),
+  ...(parts.sources.length === 0 ? [] : ['ended tidemark.ended_xids;']),
+  ...(looksFirst(parts) ? ['at_most bigint;', 'counted bigint;'] : []),
+]
+
+/** The statements that read what changed; `since` is null after them where everything is sooner computed afresh. */
+export function readingStatements(parts: ReadParts): string {
+  const { view, sources, inputs } = parts
+  const published = inputs.map((input) =>
+    readPublished(view, input, { into: variablesOf(input.name, view), changesMax }),
+  )
+  const reading = [
+    ...(sources.length === 0 ? [] : ['  ended := tidemark.ended_since(since);']),
+    ...published,
+    ...(looksFirst(parts)
+      ? [readCounted(parts)]
+      : sources.map((source) => readChanges(view, source, String(changesMax + 1)))),
+  ].join('\n')
+  return `${reading}
+  if ${tooMuch(parts).join('\n    or ') || 'false'} then
+    since := null;
+  end if;`
+}
+
+/** SQL that is true of changes that are dearer to follow than everything is to compute, of each source. */
+function tooMuch(parts: ReadParts): readonly string[] {
+  const { view, sources, inputs, stages } = parts
+  const read = [...sources, ...inputs]
+  const core = stages.at(-1)?.stage.core
+  if (core?.kind === 'partition') {
+    return read.map(({ name }) => {
+      const max = core.rest.includes(name) ? 0 : changesMax
+      return `${sourceTruncated(name)} or ${sourceCount(name)} > ${String(max)}`
+    })
+  }
+  const whole = [
+    ...read.map(({ name }) => sourceTruncated(name)),
+    ...inputs.map(({ name }) => `${sourceCount(name)} > ${String(changesMax)}`),
+  ]
+  if (looksFirst(parts)) return whole
+  return [...whole, `tidemark.prefers_full(${sqlText(view)}, ${countOf(read)})`]
+}
+
+const countOf = (read: readonly { readonly name: RelationName }[]): string =>
+  read.map(({ name }) => sourceCount(name)).join(' + ') || '0'
+
+/** Changes are counted before all are read, if they are many. */
+const looksFirst = ({ sources, stages }: ReadParts): boolean =>
+  sources.length > 0 && stages.at(-1)?.stage.core.kind !== 'partition'
+
+/**
+ * The changes of tables, read in one go where they are few. More are counted first, and read if they are to be followed: to
+ * read them takes longer than to compute some views afresh.
+ */
+function readCounted({ view, sources, inputs }: ReadParts): string {
+  const none = sources.map(
+    ({ name }) =>
+      `${sourceChanges(name)} := null; ${sourceCount(name)} := 0; ${sourceTruncated(name)} := false;`,
+  )
+  const whole = sources.map(({ name }) => sourceTruncated(name)).join(' or ')
+  const count = countOf([...sources, ...inputs])
+  const size = [...sources, ...inputs]
+    .map(({ name }) => `coalesce(pg_column_size(${sourceChanges(name)}), 0)`)
+    .join(' + ')
+  return `  at_most := ${String(lookedAt + 1)};
+  loop
+${indented(sources.map((source) => readChanges(view, source, 'at_most')).join('\n'))}
+    exit when at_most > ${String(lookedAt + 1)};
+    counted := ${count};
+    if counted > ${String(lookedAt)} then
+      -- These may be only the first.
+      counted := ${countOf(inputs)};
+${indented(sources.map(countChanges).join('\n'), '    ')}
+    end if;
+    if ${whole} or tidemark.prefers_full(${sqlText(view)}, counted, counted * (${size}) / greatest(1.0, ${count})) then
+      since := null;
+    end if;
+    exit when since is null or counted <= ${String(lookedAt)};
+    at_most := counted + 1;
+${indented(none.join('\n'), '    ')}
+  end loop;`
+}
+
+const variablesOf = (input: RelationName, view: RelationName): ReadInto => ({
+  changeType: sourceChangeType(input, view),
+  changes: sourceChanges(input),
+  count: sourceCount(input),
+  whole: sourceTruncated(input),
+})
+
+/**
+ * Rows of the log that the last refresh did not reflect and this one's snapshot shows, up to so many of a bucket. A bucket that
+ * no such transaction wrote to is left out: planning to read nothing took a tenth of a refresh of one row.
+ */
+function readChanges(view: RelationName, { name, columns }: ReadSource, atMost: string): string {
+  const [changes, count, truncated] = [
+    sourceChanges(name),
+    sourceCount(name),
+    sourceTruncated(name),
+  ]
+  const list = columns.map((column) => sqlName(loggedName(column.name)))
+  const image = `row(${[...list, 'w'].map((column) => `l.${column}`).join(', ')})::${sourceChangeType(name, view)}`
+  const read = eachBucket(
+    name,
+    (log) =>
+      `select ${changes} || array_agg(${image}), ${count} + count(*), ${truncated} or coalesce(bool_or(l.w = 0), false)
+    into ${changes}, ${count}, ${truncated}
+    from (
+      select found.* from unnest(ended.lows, ended.highs) as r (low, high),
+        lateral (select ${['w', ...list].join(', ')} from ${log} where xid >= r.low and xid < r.high) as found
+      limit ${atMost}
+    ) as l;`,
+  )
+  return `  -- What was committed to ${name} since.\n${read}`
+}
+
+/** Adds up how many changes a log has, and whether one of them says that there is more than it tells. */
+function countChanges({ name }: ReadSource): string {
+  const truncated = sourceTruncated(name)
+  return eachBucket(
+    name,
+    (log) => `select counted + count(*), ${truncated} or coalesce(bool_or(found.w = 0), false)
+    into counted, ${truncated}
+    from unnest(ended.lows, ended.highs) as r (low, high),
+      lateral (select w from ${log} where xid >= r.low and xid < r.high) as found;`,
+  )
+}
+
+/** A statement about each bucket of a log that has something new. */
+const eachBucket = (source: RelationName, statement: (log: string) => string): string =>
+  ([0, 1, 2] as const)
+    .map(
+      (bucket) => `  if ended.buckets[${String(bucket + 1)}] then
+    ${statement(`tidemark.${sqlName(captureNames.log(source, bucket))}`)}
+  end if;`,
+    )
+    .join('\n')
