@@ -1,5 +1,5 @@
 import type { Timing } from '../base/timing.ts'
-import { within } from '../base/timing.ts'
+import { Deadlines } from './deadlines.ts'
 
 /** When a {@link Breaker} opens, and for how long. */
 export interface BreakerLimits {
@@ -15,6 +15,7 @@ export interface BreakerLimits {
 export class Breaker {
   readonly #limits: BreakerLimits
   readonly #timing: Timing
+  readonly #deadlines: Deadlines
   #failures = 0
   #openUntil = 0
   #probing = false
@@ -22,6 +23,7 @@ export class Breaker {
   constructor(limits: BreakerLimits, timing: Timing) {
     this.#limits = limits
     this.#timing = timing
+    this.#deadlines = new Deadlines(timing)
   }
 
   /** Whether calls are kept away; one that is let through nevertheless finds out for the others. */
@@ -35,18 +37,37 @@ export class Breaker {
     if (open && (this.#probing || this.#timing.now() < this.#openUntil))
       return Promise.resolve(null)
     this.#probing = open
-    return within(this.#timing, call(), withinMs).then(
-      (result) => {
-        if (open) this.#probing = false
-        this.#failures = 0
-        return result
-      },
-      () => {
-        if (open) this.#probing = false
-        this.#failures += 1
-        this.#openUntil = this.#timing.now() + this.#limits.openMs
-        return null
-      },
-    )
+    const answer = call()
+    return new Promise((resolve) => {
+      const wait = this.#deadlines.begin(withinMs, () => {
+        this.#fail(open)
+        resolve(null)
+      })
+      // What comes late has failed already.
+      answer.then(
+        (result) => {
+          if (!this.#deadlines.end(wait)) return
+          if (open) this.#probing = false
+          this.#failures = 0
+          resolve(result)
+        },
+        () => {
+          if (!this.#deadlines.end(wait)) return
+          this.#fail(open)
+          resolve(null)
+        },
+      )
+    })
+  }
+
+  /** Keeps no process alive for calls that have ended. */
+  close(): void {
+    this.#deadlines.rest()
+  }
+
+  #fail(open: boolean): void {
+    if (open) this.#probing = false
+    this.#failures += 1
+    this.#openUntil = this.#timing.now() + this.#limits.openMs
   }
 }

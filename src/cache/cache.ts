@@ -157,7 +157,7 @@ export class Cache {
   /** Has an entry loaded, whatever is there, as when it is renewed. */
   async renew(request: EntryRequest): Promise<void> {
     const direct = !(await this.#follower.catchUp())
-    await this.#loader.flight(request, { since: this.#parts.timing.now(), direct }, true).arrival
+    await this.#loader.flight(request, { since: this.#parts.timing.now(), direct }, true).arrival()
   }
 
   /**
@@ -171,7 +171,7 @@ export class Cache {
     const direct = !(await this.#follower.lookAgain())
     // No flight that is under way brings it; one of another node may come first.
     const joinable = { since: Infinity, direct }
-    const { entry, tier, stored } = await this.#loader.flight(request, joinable, true).arrival
+    const { entry, tier, stored } = await this.#loader.flight(request, joinable, true).arrival()
     if (tier !== 'source' || !stored) return false
     // What others have invalidated meanwhile may not have been heard of yet.
     const current = await this.#follower.catchUp()
@@ -194,10 +194,11 @@ export class Cache {
       entry.freshUntil - timing.now() > freshMs &&
       this.#standing(entry) === 'valid'
     if (lasts(this.#memory.get(key))) return false
-    const { tier, entry } = await this.#loader.flight(request, this.#joinable(terms, true), false)
-      .arrival
+    const { tier, entry } = await this.#loader
+      .flight(request, this.#joinable(terms, true), false)
+      .arrival()
     if (tier === 'source' || lasts(entry)) return tier === 'source'
-    await this.#loader.flight(request, { since: timing.now(), direct: false }, true).arrival
+    await this.#loader.flight(request, { since: timing.now(), direct: false }, true).arrival()
     return true
   }
 
@@ -292,6 +293,7 @@ export class Cache {
     this.#closed = true
     this.#outbox.close()
     this.#follower.close()
+    this.#source.close()
     await this.#shared?.close()
     await this.#parts.journal.close()
   }
@@ -307,32 +309,35 @@ export class Cache {
 
   async #find(request: EntryRequest): Promise<Answer<unknown>> {
     const { key, terms } = request
-    const askedAt = this.#parts.timing.now()
+    const { timing } = this.#parts
+    const askedAt = timing.now()
+    const until = askedAt + terms.hardMs
     const current = this.#isCurrent(askedAt) || (await this.#current(terms.hardMs))
-    const now = this.#parts.timing.now()
     const known = this.#memory.get(key)
-    if (current && this.#isFresh(known, now)) {
-      if (now >= known.renewAt) this.#renewBehind(request)
-      return answerOf(known, 'hit', 'memory', now)
+    if (current && known !== undefined) {
+      const now = timing.now()
+      if (this.#isFresh(known, now)) {
+        if (now >= known.renewAt) this.#renewBehind(request)
+        return answerOf(known, 'hit', 'memory', now)
+      }
+      if (this.#isServable(known))
+        return await this.#seek(request, { joined: this.#join(request, true), stale: true, until })
     }
-    return this.#seek(request, {
-      current,
-      stale: current && this.#isServable(known),
-      until: askedAt + terms.hardMs,
-    })
+    const joined = current ? this.#join(request, true) : undefined
+    const early = await joined?.flight.early
+    if (early?.stood === true) return this.#answerOf(request, early)
+    return await this.#seek(request, { joined, stale: false, until })
   }
 
-  /** The answer to a question of which memory has none that is fresh. */
+  /** The answer to a question of which memory has none that is fresh. Nothing has been joined by who is not current. */
   async #seek(
     request: EntryRequest,
-    of: { readonly current: boolean; readonly stale: boolean; readonly until: number },
+    of: { readonly joined: Joined | undefined; readonly stale: boolean; readonly until: number },
   ): Promise<Answer<unknown>> {
     const { timing } = this.#parts
-    const { current, stale, until } = of
-    const joined = current ? this.#join(request, true) : undefined
-    const early = stale ? null : await joined?.flight.early
-    if (early?.stood === true) return this.#answerOf(request, early)
-    const spared = current ? undefined : await this.#spared(request, until - timing.now())
+    const { joined, stale, until } = of
+    const spared =
+      joined === undefined ? await this.#spared(request, until - timing.now()) : undefined
     if (spared !== undefined) return spared
     const answer = this.#await(request, joined ?? this.#join(request, false))
     const leftMs = until - timing.now()
@@ -378,7 +383,7 @@ export class Cache {
 
   async #await(request: EntryRequest, joined: Joined): Promise<Answer<unknown>> {
     const { asked, landing, current, flight } = joined
-    const arrival = await flight.arrival
+    const arrival = await flight.arrival()
     // What outdates it, or what others were given, may have come between its beginning and this question.
     const isLate = asked > flight.at || landing >= (flight.overtakenBy ?? Infinity)
     if (!arrival.stood && isLate) return this.#await(request, this.#join(request, current))
@@ -408,8 +413,8 @@ export class Cache {
     return this.#ledger.standing(entry.at, entry.tags)
   }
 
-  #isFresh(entry: MemoryEntry | undefined, now: number): entry is MemoryEntry {
-    return entry !== undefined && now < entry.freshUntil && this.#standing(entry) === 'valid'
+  #isFresh(entry: MemoryEntry, now: number): boolean {
+    return now < entry.freshUntil && this.#standing(entry) === 'valid'
   }
 
   #isServable(entry: MemoryEntry | undefined): entry is MemoryEntry {
@@ -422,7 +427,10 @@ export class Cache {
 
   #renewBehind(request: EntryRequest): void {
     const joinable = this.#joinable(request.terms, true)
-    this.#loader.flight(request, joinable, true).arrival.catch(() => undefined)
+    this.#loader
+      .flight(request, joinable, true)
+      .arrival()
+      .catch(() => undefined)
   }
 
   /**

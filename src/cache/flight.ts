@@ -34,7 +34,8 @@ export interface Flight {
   before: Flight | undefined
   /** What a glance at the shared tier has brought, which comes soon; null: it has to be got otherwise. */
   early: Promise<Arrival | null>
-  arrival: Promise<Arrival>
+  /** What it brings: after a glance that has brought nothing it is sought when it is first asked for. */
+  arrival: () => Promise<Arrival>
 }
 
 /** The number of a landing: of two in a process the later one has the greater. */
@@ -91,7 +92,7 @@ export class Flights {
       overtakenBy: null,
       before: this.#last.get(key),
       early: notYet,
-      arrival: notYet,
+      arrival: () => notYet,
     }
     this.#last.set(key, flight)
     const { early, arrival } = run(flight)

@@ -4,6 +4,7 @@ import { TidemarkError } from '../model/errors.ts'
 import type { EntryKey, JournalPlace, News, Position, Verb } from '../model/invalidation.ts'
 import type { WriteToken } from '../model/write-token.ts'
 import { sees } from '../model/write-token.ts'
+import { Heard } from './heard.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
 
@@ -46,6 +47,8 @@ export class Follower {
   readonly #options: FollowOptions
   readonly #listener: FollowListener
   readonly #endHints: () => void
+  /** What the journal has told this node, by which it judges entries of the shared store. */
+  readonly heard: Heard = new Heard()
   #currentUntil = -Infinity
   #lastUse = -Infinity
   #looking: Promise<boolean> | undefined
@@ -183,6 +186,7 @@ export class Follower {
       if (of.kind === 'tag') this.#ledger.invalidate(of.tag, verb)
       else this.#listener.onKey(of.key, verb)
     }
+    this.heard.take(news, news.complete && sameEpoch)
     this.#place = { position: news.position, epoch: news.epoch }
     this.#snapshot = news.snapshot
     if (news.position === since && news.complete && sameEpoch) return

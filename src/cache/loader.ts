@@ -68,19 +68,23 @@ export class Loader {
   }
 
   #fly(course: Course, request: EntryRequest, renew: boolean): Pick<Flight, 'early' | 'arrival'> {
+    const { outbox } = this.#parts
     const shared = course.direct ? null : this.#parts.shared
-    const early =
-      renew || shared === null
-        ? nothing
-        : shared.glance(request).then((found) => {
-            if (found === null || course.overtakenBy !== null) return null
-            if (!this.#mayTake(course, found)) return null
-            const arrival = this.#take(course, request, found)
-            this.#flights.end(course)
-            return arrival
-          })
-    const arrival = early.then((found) => found ?? this.#seek(course, request, { shared, renew }))
-    return { early, arrival }
+    const take = (found: SharedFind): Arrival | null => {
+      if (course.overtakenBy !== null || !this.#mayTake(course, found)) return null
+      const taken = this.#take(course, request, found)
+      this.#flights.end(course)
+      return taken
+    }
+    const early = renew || shared === null ? nothing : shared.glance(request, outbox.isHeard, take)
+    let arrival: Promise<Arrival> | undefined
+    return {
+      early,
+      arrival: () =>
+        (arrival ??= early.then(
+          (found) => found ?? this.#seek(course, request, { shared, renew }),
+        )),
+    }
   }
 
   /** Gets an entry from the shared tier if it is there, else from the source, for all nodes if nobody else does so. */
@@ -182,7 +186,7 @@ export class Loader {
     const stood = this.#flights.stands(course, entry.tags)
     this.#flights.landed(course, stood)
     const stored = stood && may
-    if (stored) memory.set(course.key, entry)
+    if (stored) memory.set(course.key, entry, tier === 'shared')
     else {
       ledger.release(entry.tags)
       if (stood) memory.expire(course.key)

@@ -61,9 +61,9 @@ export class MemoryTier {
     return this.#entries.peek(key)
   }
 
-  /** Stores an entry; it holds its tags from here on. */
-  set(key: EntryKey, entry: MemoryEntry): void {
-    this.#entries.set(flat(key), entry)
+  /** Stores an entry; it holds its tags from here on. `sent`: the key has gone to a server, and is in one piece since. */
+  set(key: EntryKey, entry: MemoryEntry, sent: boolean): void {
+    this.#entries.set(sent ? key : flat(key), entry)
   }
 
   /** Lets the time of an entry be over: it may be served only while it is renewed. */

@@ -30,6 +30,8 @@ const retry: Backoff = { baseMs: 50, maxMs: 2_000 }
 export class Outbox {
   readonly #parts: OutboxParts
   readonly #pending = new Set<InvalidationRequest>()
+  /** The last position that the journal gave to one and that no look has reached since. */
+  #unheard: Position | null = null
   #closed = false
 
   constructor(parts: OutboxParts) {
@@ -68,6 +70,12 @@ export class Outbox {
     return false
   }
 
+  /** Whether this node has heard from the journal of all that it has told it: a look after it may have failed. */
+  get isHeard(): boolean {
+    const { place } = this.#parts.follower
+    return this.#unheard === null || (place !== undefined && place.position >= this.#unheard)
+  }
+
   /** Tries nothing again. */
   close(): void {
     this.#closed = true
@@ -97,9 +105,12 @@ export class Outbox {
 
   async #seen(position: Position): Promise<void> {
     const { follower, shared } = this.#parts
+    this.#unheard = position
     const isTold = (follower.place?.position ?? -1) >= position
     // One is enough: where it tells of less, the journal has begun anew, and everything is let go of.
-    if (isTold || (await follower.lookAgain())) await shared?.caughtUp()
+    if (!isTold && !(await follower.lookAgain())) return
+    if (this.#unheard === position) this.#unheard = null
+    await shared?.caughtUp()
   }
 }
 

@@ -41,7 +41,7 @@ export function postgresStore(database: Database, namespace: string): SharedStor
     return must(row, 'the store answers one row')
   }
   return {
-    glance: null,
+    glances: null,
     async read({ key, holder, leaseMs, renew }) {
       return answerOf(await use({ what: 'read', key, holder, ms: leaseMs, renew }))
     },

@@ -5,8 +5,8 @@ export type RedisReply = Buffer | number | null | readonly RedisReply[]
 export interface RedisLink {
   /** Sends one command; texts of the answer come as bytes. */
   readonly send: (words: readonly (string | Uint8Array)[]) => Promise<RedisReply>
-  /** Sends one command of texts for a caller who himself waits no longer than he may: nothing else ends it. */
-  readonly ask: (words: string[]) => Promise<RedisReply>
+  /** What `read` makes of the answer to one command of texts, for a caller who himself waits no longer than he may: nothing else ends it. */
+  readonly ask: <Result>(words: string[], read: (reply: RedisReply) => Result) => Promise<Result>
   /** Calls back for each message of a channel, on a connection of its own; returns what ends that. */
   readonly subscribe: (channel: string, listener: () => void) => () => void
   /** Ends the connections that this link made; a second call does nothing. */
@@ -61,15 +61,29 @@ function nodeRedisLink(client: NodeRedisClient, owned: boolean): RedisLink {
     waiting -= 1
     silentSince = performance.now()
   }
-  const asked = (words: (string | Buffer)[], options: object): Promise<unknown> => {
+  const asked = <Result>(
+    words: (string | Buffer)[],
+    options: object,
+    read: (reply: RedisReply) => Result,
+  ): Promise<Result> => {
     const now = performance.now()
     if (waiting === 0) silentSince = now
     else if (owned && now - silentSince > silenceMsMax) destroyed(client)
-    if (!client.isOpen) return connected().then(() => client.sendCommand(words, options))
+    if (!client.isOpen)
+      return connected()
+        .then(() => client.sendCommand(words, options))
+        .then((reply) => read(reply as RedisReply))
     waiting += 1
-    const answer = client.sendCommand(words, options)
-    answer.then(settled, settled)
-    return answer
+    return client.sendCommand(words, options).then(
+      (reply) => {
+        settled()
+        return read(reply as RedisReply)
+      },
+      (error: unknown) => {
+        settled()
+        throw error
+      },
+    )
   }
   let connecting: Promise<unknown> | undefined
   const connected = (): Promise<unknown> =>
@@ -77,8 +91,8 @@ function nodeRedisLink(client: NodeRedisClient, owned: boolean): RedisLink {
       connecting = undefined
     }))
   return {
-    send: (words) => asked(words.map(word), inBytes) as Promise<RedisReply>,
-    ask: (words) => asked(words, untimed) as Promise<RedisReply>,
+    send: (words) => asked(words.map(word), inBytes, (reply) => reply),
+    ask: (words, read) => asked(words, untimed, read),
     subscribe(channel, listener) {
       const own = client.duplicate()
       own.on('error', ignore)
@@ -105,8 +119,8 @@ function ioredisLink(client: IoredisClient, owned: boolean): RedisLink {
     async send([command, ...words]) {
       return (await client.callBuffer(String(command), words.map(word))) as RedisReply
     },
-    ask([command = '', ...words]) {
-      return client.callBuffer(command, words) as Promise<RedisReply>
+    ask([command = '', ...words], read) {
+      return client.callBuffer(command, words).then((reply) => read(reply as RedisReply))
     },
     subscribe(channel, listener) {
       const own = client.duplicate()

@@ -26,7 +26,7 @@ import {
   standingScript,
   unseenScript,
 } from './redis-scripts.ts'
-import type { SharedAnswer, SharedStore } from './shared-store.ts'
+import type { GlancedEntry, JudgedEntry, SharedAnswer, SharedStore } from './shared-store.ts'
 
 /** What is kept of the journal in Redis: who lags behind by more begins anew. */
 const logMax = 10_000
@@ -100,15 +100,21 @@ export function redisStore(link: RedisLink, namespace: string, timing: Timing): 
     lists.set(tags, list)
     return list
   }
-  const glance = (key: EntryKey, tags: readonly Tag[]): Promise<SharedAnswer | null> => {
-    const now = clock.now()
-    if (now === null) return nothing
-    const list = listed(tags)
-    const asked = link.ask(['mget', names.head, key, ...list.names])
-    return asked.then((reply) => glanced(listOf(reply), list, now))
-  }
   return {
-    glance,
+    glances: {
+      kept(key, tags) {
+        const now = clock.now()
+        if (now === null) return nothing
+        return link.ask(['get', key], (reply) => keptEntry(reply, listed(tags), now))
+      },
+      judged(key, tags) {
+        const now = clock.now()
+        if (now === null) return nothing
+        const list = listed(tags)
+        const words = ['mget', names.head, key, ...list.names]
+        return link.ask(words, (reply) => judgedEntry(listOf(reply), list, now))
+      },
+    },
     async read({ key, tags, holder, leaseMs, renew }) {
       const askedAt = timing.now()
       const words = [names.prefix, randomUUID(), holder, leaseMs, renew ? 1 : 0, ...tags]
@@ -236,31 +242,43 @@ interface TagList {
   readonly names: readonly string[]
 }
 
+/** An entry as it stands in Redis; null: there is none, it was expired, or it has other tags than were asked for. */
+function keptEntry(reply: RedisReply | undefined, list: TagList, now: number): GlancedEntry | null {
+  if (!Buffer.isBuffer(reply)) return null
+  const { epoch, at, isExpired, leasedAt, tags, end } = readHeader(reply)
+  if (isExpired || tags !== list.tags.length) return null
+  const from = end + 1
+  const to = from + list.text.length
+  if (list.text.compare(reply, from, Math.min(to, reply.length)) !== 0) return null
+  return {
+    payload: reply.subarray(to),
+    tags: list.tags,
+    ageMs: now - leasedAt,
+    standing: 'valid',
+    leasedAt: { epoch, position: at as Position },
+  }
+}
+
 /**
  * What one MGET of the head, an entry and the tags that are asked for says of it: the same comparison as the script's, in one
  * step as well. Null where it takes more than that: no valid entry, or one with tags that were not asked for.
  */
-function glanced(
-  [head, entry, ...known]: readonly RedisReply[],
-  { tags, text }: TagList,
+function judgedEntry(
+  [head, kept, ...known]: readonly RedisReply[],
+  list: TagList,
   now: number,
-): SharedAnswer | null {
-  if (!Buffer.isBuffer(head) || !Buffer.isBuffer(entry)) return null
+): JudgedEntry | null {
+  const entry = keptEntry(kept, list, now)
+  if (!Buffer.isBuffer(head) || entry === null) return null
   const { epoch, position, floor } = readHead(head)
-  const header = readHeader(entry)
-  if (header.epoch !== epoch || header.at < floor || header.isExpired) return null
-  if (header.tags !== tags.length) return null
-  const from = header.end + 1
-  const end = from + text.length
-  if (entry.compare(text, 0, text.length, from, Math.min(end, entry.length)) !== 0) return null
+  const { leasedAt } = entry
+  if (leasedAt.epoch !== epoch || leasedAt.position < floor) return null
   for (const tag of known) {
     if (!Buffer.isBuffer(tag)) return null
     const { removedAt, expiredAt } = readTag(tag)
-    if (removedAt > header.at || expiredAt > header.at) return null
+    if (removedAt > leasedAt.position || expiredAt > leasedAt.position) return null
   }
-  const ageMs = now - header.leasedAt
-  const found = { payload: entry.subarray(end), ageMs, standing: 'valid', tags } as const
-  return { epoch, position: position as Position, leased: false, entry: found }
+  return { place: { epoch, position: position as Position }, entry }
 }
 
 const nothing = Promise.resolve(null)

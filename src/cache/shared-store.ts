@@ -39,6 +39,29 @@ export interface SharedFill {
   readonly keepMs: number
 }
 
+/** An entry that is there, not expired by its key, with the tags that were asked for and no others. */
+export interface GlancedEntry extends SharedEntry {
+  /** Where the store stood when the lease of its load was given. */
+  readonly leasedAt: JournalPlace
+}
+
+/** A valid entry, with the place at which the store has judged it. */
+export interface JudgedEntry {
+  readonly place: JournalPlace
+  readonly entry: GlancedEntry
+}
+
+/**
+ * Questions that change nothing and wait for nobody. Null: it takes {@link SharedStore.read} to answer, for there is no such entry, or
+ * the store cannot tell.
+ */
+export interface SharedGlances {
+  /** An entry as it is kept, for one who judges it himself. */
+  readonly kept: (key: EntryKey, tags: readonly Tag[]) => Promise<GlancedEntry | null>
+  /** A valid entry. */
+  readonly judged: (key: EntryKey, tags: readonly Tag[]) => Promise<JudgedEntry | null>
+}
+
 /**
  * A tier that nodes share.
  *
@@ -48,11 +71,8 @@ export interface SharedFill {
  * Every call is bounded in time by who makes it.
  */
 export interface SharedStore {
-  /**
-   * The answer of `read` to a question that changes nothing, where the store can tell it so: a valid entry with these tags and no
-   * others. Null: it cannot, or there is none. A store that has no cheaper way has none of these.
-   */
-  readonly glance: ((key: EntryKey, tags: readonly Tag[]) => Promise<SharedAnswer | null>) | null
+  /** Null: this store has no way that is cheaper than `read`. */
+  readonly glances: SharedGlances | null
   readonly read: (request: SharedRead) => Promise<SharedAnswer>
   /** False: the lease was lost, or a tag was invalidated since it was given. */
   readonly fill: (fill: SharedFill) => Promise<boolean>

@@ -8,7 +8,14 @@ import type { Follower } from './follower.ts'
 import type { Journal } from './journal.ts'
 import type { MemoryEntry } from './memory-tier.ts'
 import { decodePayload, encodePayload } from './payload.ts'
-import type { FollowStep, SharedAnswer, SharedEntry, SharedStore } from './shared-store.ts'
+import type {
+  FollowStep,
+  GlancedEntry,
+  JudgedEntry,
+  SharedAnswer,
+  SharedEntry,
+  SharedStore,
+} from './shared-store.ts'
 
 /** What a {@link SharedTier} is made of. */
 export interface SharedTierParts {
@@ -66,8 +73,10 @@ const attemptsMax = 3
  * The shared store as one node uses it: bounded in time, left alone when it does not answer, and never believed while it
  * is behind the journal.
  *
- * Law: an entry that {@link find} returns was checked by the store at a position at or after the one that this node
- * had seen when it asked.
+ * Law: an entry that {@link find} or {@link glance} returns was checked at a position at or after the one that this node had
+ * seen when it asked, and at or after each by which it was given an answer before: by the store at the position where that stands, or by this
+ * node at the one up to which it has heard. The latter is what entries in memory are checked by, and lets pass no more than
+ * they: whoever invalidates waits until this node has heard of it, or looks again before it answers.
  */
 export class SharedTier {
   readonly #parts: SharedTierParts
@@ -77,6 +86,8 @@ export class SharedTier {
   readonly #ahead = new Map<EntryKey, number>()
   /** The furthest place that the store has told of: one that tells of less has lost what it had. */
   #told: JournalPlace | undefined
+  /** Whether the entry that was judged last by the store is older than what this node has heard: then the next is asked for there as well. */
+  #meetsOld = false
   /** Calls that nobody waits for. */
   readonly #behind = new Set<Promise<unknown>>()
   #following: Promise<void> = Promise.resolve()
@@ -87,18 +98,50 @@ export class SharedTier {
     this.#breaker = new Breaker(breakerLimits, parts.timing)
   }
 
-  /** The entry, where the store has it and can say so in one question that changes nothing; else null. Waits for nobody. */
-  glance({ key, tags, terms }: EntryRequest): Promise<SharedFind | null> {
-    const { store, callMs } = this.#parts
+  /**
+   * What `take` makes of the entry, where the store has it and no more than a question that changes nothing is needed to know that it is
+   * true; else null. Waits for nobody. `heardAll`: this node has heard of all that it has told the journal itself.
+   */
+  glance<Taken>(
+    { key, tags, terms }: EntryRequest,
+    heardAll: boolean,
+    take: (found: SharedFind) => Taken | null,
+  ): Promise<Taken | null> {
+    const { callMs, store, timing } = this.#parts
     const seen = this.#follower.place
-    const { glance } = store
-    if (glance === null || seen === undefined || this.#ahead.has(key)) return nothing
+    const { glances } = store
+    if (glances === null || seen === undefined || this.#ahead.has(key)) return nothing
+    const taken = (entry: GlancedEntry | null): Taken | null => {
+      // Meanwhile this node may have answered with what is not in the store.
+      const found = entry === null || this.#ahead.has(key) ? null : foundEntry(entry)
+      return found === null ? null : take(found)
+    }
+    const askedAt = timing.now()
+    const boundMs = Math.min(callMs, terms.hardMs)
+    const judged = (leftMs: number): Promise<Taken | null> =>
+      this.#breaker
+        .attempt(() => glances.judged(key, tags), leftMs)
+        .then((answer) => taken(this.#believed(answer, key, seen)))
+    if (!heardAll || this.#meetsOld || !this.#hasHeardOfStore(seen)) return judged(boundMs)
     return this.#breaker
-      .attempt(() => glance(key, tags), Math.min(callMs, terms.hardMs))
-      .then((answer) => {
-        if (answer === null || answer.entry === null || !this.#isBelieved(answer, seen)) return null
-        return this.#ahead.has(key) ? null : foundEntry(answer.entry)
+      .attempt(() => glances.kept(key, tags), boundMs)
+      .then((entry) => {
+        const standing = entry === null ? 'touched' : this.#follower.heard.standing(key, entry)
+        if (standing === 'untouched') return taken(entry)
+        return standing === 'unknown' ? judged(boundMs - (timing.now() - askedAt)) : null
       })
+  }
+
+  /** What the store has judged, if it is not behind; notes whether that was older than what this node has heard. */
+  #believed(answer: JudgedEntry | null, key: EntryKey, seen: JournalPlace): GlancedEntry | null {
+    if (answer === null || !this.#isBelieved(answer.place, seen)) return null
+    this.#meetsOld = this.#follower.heard.standing(key, answer.entry) === 'unknown'
+    return answer.entry
+  }
+
+  /** Whether this node has heard of everything by which the store has judged what it was given from there. */
+  #hasHeardOfStore(seen: JournalPlace): boolean {
+    return this.#told === undefined || isAtLeast(seen, this.#told)
   }
 
   /** The entry, or the lease to load it, or null when the store cannot be used now. Waits while another node loads it. */
@@ -197,6 +240,7 @@ export class SharedTier {
   async close(): Promise<void> {
     await this.#following
     await Promise.allSettled(this.#behind)
+    this.#breaker.close()
     await this.#parts.store.close()
   }
 
