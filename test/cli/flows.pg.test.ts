@@ -32,7 +32,7 @@ const withOrders = (make: () => Promise<TestDatabase>) => async (): Promise<Test
   return made
 }
 
-const bare = withOrders(createTestDatabase)
+const notInstalled = withOrders(createTestDatabase)
 const installed = withOrders(createInstalledDatabase)
 
 const openProject = async ({ url }: TestDatabase): Promise<Shell> => {
@@ -85,7 +85,7 @@ const inUse = copiesOf(async () => {
 })
 
 describe('plan, apply, destroy', () => {
-  eachIn(bare)
+  eachIn(notInstalled)
 
   test('plan ends with 2 while there are changes and with 0 when there are none', async () => {
     const before = await shell.run(['plan'])
@@ -364,7 +364,7 @@ describe('status of what was never filled', () => {
 })
 
 describe('init', () => {
-  eachIn(bare)
+  eachIn(notInstalled)
 
   test('writes a template that plans nothing, and never a second time', async () => {
     const empty = await openShell()
