@@ -104,6 +104,7 @@ function watched(inner: Maintainer, subscriber: Subscriber, wrong: string[]): Ma
       wrong.push(...(await subscriber.differing()))
       return done
     },
+    leave: (database, view) => inner.leave(database, view),
     async remove(database) {
       await subscriber.unsubscribe()
       await inner.remove(database)

@@ -25,8 +25,8 @@ export interface OracleCase {
 export interface ViewOutcome {
   readonly view: CaseView
   /**
-   * `exact`: equal to its query after every refresh. `discarded`: the query itself fails on its rows, or is slow.
-   * `refused`: the plan would not take it. `failed`: a refresh of it raised. `mismatch`: the rows differ.
+   * `exact`: equal to its query after every refresh. `discarded`: the query itself fails on its rows, is slow, or has
+   * grown large. `refused`: the plan would not take it. `failed`: a refresh of it raised. `mismatch`: the rows differ.
    */
   readonly outcome: 'exact' | 'discarded' | 'refused' | 'failed' | 'mismatch'
   readonly strategy: string

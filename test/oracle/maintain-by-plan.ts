@@ -37,6 +37,7 @@ export function maintainByPlan(
       await look(database)
       return refreshed
     },
+    leave,
     async remove(database) {
       await tryInstall(database, configurationOf([], kept))
     },
@@ -116,9 +117,13 @@ async function refreshAll(database: Database): Promise<Refreshed> {
     }
     for (const [name, message] of raising) {
       failures.set(name, message)
-      await database.query(`select tidemark.pause($1, 'oracle')`, [name])
+      await leave(database, name)
     }
   }
+}
+
+async function leave(database: Database, view: string): Promise<void> {
+  await database.query(`select tidemark.pause($1, 'oracle')`, [view])
 }
 
 /** How the last run of each view was done. */

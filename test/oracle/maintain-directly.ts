@@ -76,6 +76,10 @@ export function maintainDirectly(
       return { installed: compiled.map(installedOf), refused }
     },
     refresh: (database, look) => refreshAll(database, kept, look),
+    leave(_, view) {
+      kept.delete(view)
+      return Promise.resolve()
+    },
     async remove(database) {
       await database.query(
         `drop schema if exists o cascade; drop schema tidemark_state cascade; create schema tidemark_state;

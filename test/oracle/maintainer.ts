@@ -26,6 +26,8 @@ export interface Maintainer {
     database: Database,
     look: (queryable: Queryable) => Promise<void>,
   ) => Promise<Refreshed>
+  /** Refreshes this one no more. */
+  readonly leave: (database: Database, view: string) => Promise<void>
   readonly remove: (database: Database) => Promise<void>
 }
 

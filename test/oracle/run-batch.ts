@@ -10,6 +10,8 @@ import { runHistory, togetherOf } from './run-history.ts'
 /** A query that returns more would make the run slow and show no more. */
 const rowsMax = 1_000
 const slowMs = 300
+/** One that grew to more is left: self joins over what a history inserts can hold a refresh for minutes. */
+const grownMax = 10_000
 
 /** Where a case runs and by whom its views are kept. */
 export interface Bench {
@@ -139,6 +141,8 @@ async function refreshAndCompare(
     judge(each, result, failures.get(each.installed.name))
   }
   discardReaders(watched)
+  for (const { outcome, installed } of live)
+    if (outcome === 'discarded') await maintainer.leave(on.database, installed.name)
 }
 
 function judge(each: Watched, result: Comparison, failure: string | undefined): void {
@@ -153,6 +157,10 @@ function judge(each: Watched, result: Comparison, failure: string | undefined): 
     each.outcome = 'mismatch'
     each.detail = examples ?? ''
   } else each.comparisons += 1
+  if (each.outcome === null && (result.rows ?? 0) > grownMax) {
+    each.outcome = 'discarded'
+    each.detail = `it grew to ${result.rows} rows`
+  }
 }
 
 /** What reads a view that is kept up no longer has nothing to be kept up from. */
