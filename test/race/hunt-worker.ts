@@ -14,7 +14,9 @@ export interface HuntOrder {
 /** What a worker says: a history has been played, or what all of them have shown. */
 export type HuntMessage = 'played' | HuntReport
 
+/** Throws where nobody listens any more, so that servers end as well. */
 const tell = (message: HuntMessage): void => {
+  if (!process.connected) throw new Error('the hunt has ended')
   process.send?.(message)
 }
 

@@ -16,7 +16,7 @@ import type {
 import type { JournalSurroundings } from './scheduled-journal.ts'
 import { scheduledJournal } from './scheduled-journal.ts'
 import type { Client } from './race-commands.ts'
-import { connected, raceCommands } from './race-commands.ts'
+import { connected, raceCommands, saved } from './race-commands.ts'
 import type { RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -113,6 +113,7 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
       () => Promise.resolve(void (down.redis = !down.redis)),
       () => Promise.resolve(void (down.database = !down.database)),
     ],
+    save: () => saved(client, { namespace, scheduler }),
     async end() {
       await writers.endOpen()
       // Nodes that were killed wait for turns that never come; their connections are real.

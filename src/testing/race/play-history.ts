@@ -2,6 +2,7 @@ import type { AnswerState } from '../../model/answer.ts'
 import type { History, InvalidationRecord, ReadRecord } from './check-history.ts'
 import type { Dice } from '../../base/dice.ts'
 import { pick } from '../../base/dice.ts'
+import { must } from '../../base/assert.ts'
 import { Scheduler } from './scheduler.ts'
 
 /** A value of the source, as a cache under test keeps it. */
@@ -42,6 +43,8 @@ export interface RacePlay {
   readonly source?: RaceSource
   /** Things that go wrong beside nodes and messages: time passes, the store forgets. */
   readonly upsets: readonly (() => Promise<void>)[]
+  /** Saves what the nodes share, and returns what has that be all there is, as if nothing had come since. */
+  readonly save?: () => Promise<() => Promise<void>>
   readonly end: () => Promise<void>
 }
 
@@ -62,6 +65,9 @@ export interface RaceSize {
   readonly keys: number
   readonly operations: number
 }
+
+/** How often an operation begins while others are under way, of all steps: from nearly one after another to all at once. */
+const paces = [0.02, 0.1, 0.3]
 
 /** After so many steps a history has come to its end or never will. */
 const stepsMax = 20_000
@@ -84,24 +90,18 @@ export async function playHistory(
     return { version }
   }
   const play = await subject.begin({ scheduler, dice, load }, size.nodes)
-  // Who takes the place of a node that was killed is another: it knows nothing of what that one has answered.
-  const names = new Map<RaceNode, number>()
-  const makeNode = (): RaceNode => {
-    const node = play.makeNode()
-    names.set(node, names.size)
-    return node
-  }
-  const nodes = Array.from({ length: size.nodes }, makeNode)
+  const nodes = new Nodes(() => play.makeNode(), size.nodes)
+  const pace = pick(dice, paces)
+  let left = size.operations
   const record = new Recorder(() => scheduler.now)
   const writing = new Set<string>()
   const keys = Array.from({ length: size.keys }, (_, at) => `key_${at}`)
   const begin = async (): Promise<void> => {
-    const at = Math.floor(dice() * nodes.length)
-    const node = nodes[at]
+    const at = Math.floor(dice() * size.nodes)
+    const { name, node } = nodes.at(at)
     const key = pick(dice, keys)
     const what = dice()
-    if (node === undefined) throw new Error('law: each place has a node')
-    if (what < 0.6) return record.read(names.get(node) ?? -1, key, () => node.read(key))
+    if (what < 0.6) return record.read(name, key, () => node.read(key))
     if (play.source !== undefined && what < 0.94) {
       const changed = (dice() < 0.2 ? keys : [key]).filter((each) => !writing.has(each))
       return writeThrough(play.source, { node, keys: changed, writing, record, dice })
@@ -112,22 +112,67 @@ export async function playHistory(
       return record.invalidation({ key, version }, () => node.invalidate(key, dice()))
     }
     if (what < 0.97) return pick(dice, play.upsets)()
-    nodes[at] = makeNode()
-    node.kill()
+    if (what < 0.985 && play.save !== undefined) return comeBack(await play.save())
+    nodes.replace(at)
+  }
+  // What was saved lacks something that was acknowledged; often nobody is left who has heard of it.
+  const comeBack = async (back: () => Promise<void>): Promise<void> => {
+    const before = record.told
+    while (record.told === before && left > 0) await scheduler.turn()
+    if (dice() < 0.5) nodes.replaceAll()
+    await back()
   }
   const running = new Set<Promise<void>>()
-  let left = size.operations
   for (let step = 0; step < stepsMax && (left > 0 || running.size > 0); step += 1) {
-    if (left > 0 && (running.size === 0 || dice() < 0.3)) {
+    if (left > 0 && (running.size === 0 || dice() < pace)) {
       left -= 1
       const operation: Promise<void> = begin().finally(() => running.delete(operation))
       running.add(operation)
     }
     await scheduler.step()
   }
-  for (const node of nodes) node.kill()
+  nodes.kill()
   await play.end()
   return record.history(play.source?.lagMs ?? 0)
+}
+
+/** Who stands in a place; the name is his alone. */
+interface NamedNode {
+  readonly name: number
+  readonly node: RaceNode
+}
+
+/** The nodes of a history. Who takes the place of one that was killed is another: it knows nothing of what that one has answered. */
+class Nodes {
+  readonly #makeNode: () => RaceNode
+  readonly #places: NamedNode[] = []
+  #made = 0
+
+  constructor(makeNode: () => RaceNode, count: number) {
+    this.#makeNode = makeNode
+    for (let at = 0; at < count; at += 1) this.replace(at)
+  }
+
+  at(at: number): NamedNode {
+    return must(this.#places[at], 'each place has a node')
+  }
+
+  /** Kills a node; another takes its place. */
+  replace(at: number): void {
+    const before = this.#places[at]
+    this.#places[at] = { name: this.#made, node: this.#makeNode() }
+    this.#made += 1
+    before?.node.kill()
+  }
+
+  replaceAll(): void {
+    for (const at of this.#places.keys()) this.replace(at)
+  }
+
+  /** Kills all, for good. */
+  kill(): void {
+    for (const { node } of this.#places) node.kill()
+  }
 }
 
 /** A write to a source of its own. Whoever wrote sometimes invalidates as well, and then need not wait for the bound. */
@@ -172,6 +217,11 @@ class Recorder {
 
   constructor(clock: () => number) {
     this.#clock = clock
+  }
+
+  /** How many invalidations and commits have been acknowledged so far. */
+  get told(): number {
+    return this.#invalidations.length + this.#commits.length
   }
 
   async read(node: number, key: string, body: () => ReturnType<RaceNode['read']>): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createClient, RESP_TYPES } from 'redis'
 import * as scripts from '../../cache/redis-scripts.ts'
+import type { Scheduler } from './scheduler.ts'
 
 /** A connection to the real Redis. */
 export type Client = ReturnType<typeof createClient>
@@ -50,27 +51,36 @@ export function raceCommands(client: Client): RaceCommand {
   }
 }
 
-/** What a replica has got of a namespace, as far as it has come. */
-export type Replica = readonly (readonly [key: string, leftMs: number, content: Buffer])[]
-
-/** Has a replica come as far as its primary. */
-export async function replicated(client: Client, namespace: string): Promise<Replica> {
-  const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
-  const keys = await client.keys(`${namespace}:*`)
-  return Promise.all(
-    keys.map(async (key) => {
-      const [leftMs, content] = await Promise.all([client.pTTL(key), bytes.dump(key)])
-      return [key, Math.max(0, leftMs), content] as const
-    }),
-  )
+/** What Redis keeps of a namespace, and has again when it is brought back. */
+export interface SavedNamespace {
+  readonly namespace: string
+  readonly scheduler: Pick<Scheduler, 'real'>
 }
 
-/** Has a replica be the primary from here on: what it has not got has never been, and the server is another run. */
-export async function promoted(client: Client, namespace: string, replica: Replica): Promise<void> {
-  const keys = await client.keys(`${namespace}:*`)
-  const step = client.multi().incr(runKey)
-  if (keys.length > 0) step.del(keys)
-  for (const [key, leftMs, content] of replica)
-    step.addCommand(['RESTORE', key, String(leftMs), content])
-  await step.exec()
+/**
+ * Notes all that Redis keeps of a namespace; what it returns has it be all there is, in another run of the server: as after a restart
+ * from a snapshot, or a failover to a replica that has come no further.
+ */
+export async function saved(
+  client: Client,
+  { namespace, scheduler }: SavedNamespace,
+): Promise<() => Promise<void>> {
+  const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+  const keysNow = (): Promise<string[]> => client.keys(`${namespace}:*`)
+  const entries = await scheduler.real(async () =>
+    Promise.all(
+      (await keysNow()).map(async (key) => {
+        const [leftMs, content] = await Promise.all([client.pTTL(key), bytes.dump(key)])
+        return [key, String(Math.max(0, leftMs)), content] as const
+      }),
+    ),
+  )
+  return () =>
+    scheduler.real(async () => {
+      const keys = await keysNow()
+      const step = client.multi().incr(runKey)
+      if (keys.length > 0) step.del(keys)
+      for (const entry of entries) step.addCommand(['RESTORE', ...entry])
+      await step.exec()
+    })
 }

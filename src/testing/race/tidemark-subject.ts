@@ -4,8 +4,8 @@ import { createCache } from '../../engine/caches/create-cache.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
 import type { RaceNode, RacePlay, RaceStage, RaceSubject, RaceValue } from './play-history.ts'
 import { pick } from '../../base/dice.ts'
-import type { Client, Replica } from './race-commands.ts'
-import { connected, promoted, raceCommands, replicated } from './race-commands.ts'
+import type { Client } from './race-commands.ts'
+import { connected, raceCommands, saved } from './race-commands.ts'
 import type { RedisFaults, RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 
@@ -66,6 +66,7 @@ function playOn(
       ...upsetsOf({ scheduler, dice }, namespace, client),
       () => Promise.resolve(void (down = !down)),
     ],
+    save: () => saved(client, { namespace, scheduler }),
     async end() {
       const keys = await client.keys(`${namespace}:*`)
       if (keys.length > 0) await client.unlink(keys)
@@ -73,7 +74,7 @@ function playOn(
   }
 }
 
-/** Time passes, Redis forgets some of what it keeps of a namespace, and fails over to a replica that lags behind. */
+/** Time passes, and Redis forgets some of what it keeps of a namespace. */
 export function upsetsOf(
   { scheduler, dice }: Pick<RaceStage, 'scheduler' | 'dice'>,
   namespace: string,
@@ -83,7 +84,6 @@ export function upsetsOf(
     const keys = await scheduler.real(() => client.keys(`${namespace}:${pattern}`))
     if (keys.length > 0) await scheduler.real(() => client.del(pick(dice, keys.toSorted())))
   }
-  let replica: Replica = []
   return [
     () => scheduler.pass(dice() * 300),
     () => scheduler.pass(dice() * 20),
@@ -91,10 +91,6 @@ export function upsetsOf(
     () => forget('thing:*'),
     () => forget('~lease:*'),
     () => forget('~*'),
-    async () => {
-      replica = await scheduler.real(() => replicated(client, namespace))
-    },
-    () => scheduler.real(() => promoted(client, namespace, replica)),
   ]
 }
 
