@@ -32,9 +32,9 @@ const isWanted = (key: string, { equality }: Pick<ColumnType, 'equality'>): stri
   return `${key} ${sign} any (${partitionKeys})`
 }
 
-/** SQL that is true for a key that is wanted, NULL among them. */
+/** SQL that is true for a key that is wanted, NULL among them. (`is null` would take a composite of NULLs for one.) */
 export const isWantedOrNull = (key: string, type: Pick<ColumnType, 'equality'>): string =>
-  `(${isWanted(key, type)} or (${nullIsPartition} and ${key} is null))`
+  `(${isWanted(key, type)} or (${nullIsPartition} and ${key} is not distinct from null))`
 
 /** The condition on the rows of a cut source, over its columns by name. */
 export function cutCondition(cut: Cut, number: number, typeOf: TypeOf): string {
