@@ -10,27 +10,60 @@ export interface Payload {
   readonly node: string
 }
 
-/** The first byte says how the rest is written; another number is another version's and is not read. */
-const format = 1
-const packr = new Packr({ structuredClone: true })
+/**
+ * The first byte says how the rest is written; another number is another version's and is not read. Objects that are written as
+ * maps are read sooner where each has a shape of its own, and cannot be told from maps.
+ */
+const format = { records: 1, maps: 2 } as const
+const behindFormat = { start: 1 }
+const records = new Packr({ structuredClone: true })
+const maps = new Packr({ useRecords: false })
 
 /**
  * Writes an entry for the shared store: MessagePack, in which dates, maps, sets, big integers, typed arrays and values
  * that occur twice come back as they were. Functions and classes do not.
  */
 export function encodePayload({ value, ttlMs, loadMs, tidemark, node }: Payload): Buffer {
-  return Buffer.concat([Buffer.of(format), packr.pack([value, ttlMs, loadMs, tidemark, node])])
+  const parts: PayloadParts = [value, ttlMs, loadMs, tidemark, node]
+  return isSimple(value, new Set())
+    ? Buffer.concat([Buffer.of(format.maps), maps.pack(parts)])
+    : Buffer.concat([Buffer.of(format.records), records.pack(parts)])
 }
 
 /** Reads what {@link encodePayload} wrote; null for anything else. */
 export function decodePayload(bytes: Uint8Array): Payload | null {
-  if (bytes[0] !== format) return null
+  const how = bytes[0]
+  if (how !== format.maps && how !== format.records) return null
   try {
-    const [value, ttlMs, loadMs, tidemark, node] = packr.unpack(bytes.subarray(1)) as PayloadParts
-    return { value, ttlMs, loadMs, tidemark, node }
+    const parts = (how === format.maps ? maps : records).unpack(bytes, behindFormat) as PayloadParts
+    return {
+      value: parts[0],
+      ttlMs: parts[1],
+      loadMs: parts[2],
+      tidemark: parts[3],
+      node: parts[4],
+    }
   } catch {
     return null
   }
 }
+
+/** Whether a value is as JSON has it, nothing in it occurs twice, and no list has several objects, whose shape would be told but once. */
+function isSimple(value: unknown, seen: Set<object>): boolean {
+  if (value === null) return true
+  if (typeof value !== 'object') return simpleTypes.has(typeof value)
+  if (seen.has(value)) return false
+  seen.add(value)
+  if (Array.isArray(value)) {
+    const objects = value.filter((part) => typeof part === 'object' && part !== null)
+    return objects.length < 2 && value.every((part) => isSimple(part, seen))
+  }
+  return (
+    Object.getPrototypeOf(value) === Object.prototype &&
+    Object.entries(value).every(([name, part]) => name !== '__proto__' && isSimple(part, seen))
+  )
+}
+
+const simpleTypes = new Set(['string', 'number', 'boolean'])
 
 type PayloadParts = [unknown, number, number, string | null, string]
