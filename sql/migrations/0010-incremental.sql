@@ -60,10 +60,11 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     else source_rows / 4 end))::bigint
 $$;
 
--- Rows of the tables and views that a view reads: as the planner knows them, and of a table of which it knows nothing by its size.
+-- Rows of the tables and views that a view reads: as the planner knows them, and of a table of which it knows nothing as its
+-- writers have told. (Its size would be known, but to whoever waits for its locks: tidemark.why() waits for nobody.)
 create function tidemark.source_rows(view_name text) returns double precision
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select coalesce((select sum(case when c.reltuples < 0 then pg_relation_size(c.oid) / 100 else c.reltuples end)
+  select coalesce((select sum(case when c.reltuples < 0 then pg_stat_get_live_tuples(c.oid) else c.reltuples end)
                      from tidemark.view_source vs join tidemark.source s on s.name = vs.source,
                      lateral tidemark.members(s.relation) m join pg_class c on c.oid = m and c.relkind = 'r'
                     where vs.view = view_name), 0)
