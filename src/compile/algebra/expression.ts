@@ -113,14 +113,30 @@ function printedAnew(expression: Expression): string {
   const id = columnIn(expression)
   if (id !== null) return sqlName(id)
   const printable = replacedDeep(expression, printedRow)
-  const plain = onOneLine(deparseSync(printable))
+  const plain = onOneLine(textOf(printable))
   if (isStatement(expression) || readsBack(plain, printable)) return plain
   const careful = parenthesised(printable)
-  const sql = onOneLine(deparseSync(careful))
+  const sql = onOneLine(textOf(careful))
   if (!readsBack(sql, careful))
     throw new Unprintable(`an expression cannot be printed again: ${plain}`)
   return sql
 }
+
+const textOf = (tree: Node): string => deparseSync(replacedDeep(tree, bracketed))
+
+/**
+ * A field or an element of a value that the printer would put before it without parentheses, `case … end.x`: it does not do so where
+ * the value is a part of one itself, and that of which no part is taken is the whole.
+ */
+function bracketed(node: Node): Node | undefined {
+  if (!('A_Indirection' in node)) return undefined
+  const { arg, indirection = [] } = node.A_Indirection
+  if (arg === undefined || !bareKinds.some((kind) => kind in arg)) return undefined
+  const whole: Node = { A_Indirection: { arg: replacedDeep(arg, bracketed), indirection: [] } }
+  return { A_Indirection: { arg: whole, indirection: replacedDeep(indirection, bracketed) } }
+}
+
+const bareKinds = ['CaseExpr', 'CoalesceExpr', 'MinMaxExpr', 'A_ArrayExpr', 'CollateClause']
 
 /** Literals without line breaks in them: programs are put together from lines, which are moved to the right. */
 const onOneLine = (sql: string): string =>
@@ -249,7 +265,7 @@ function sameMeaning(one: unknown, other: unknown): boolean {
 export function printableStatement(statement: Expression): Expression | null {
   for (const form of [statement, parenthesisedDeep(statement)]) {
     try {
-      const again = parseSync(deparseSync(form)).stmts?.[0]?.stmt
+      const again = parseSync(textOf(form)).stmts?.[0]?.stmt
       if (sameMeaning(again, form)) return form
     } catch {
       // The next form may do.
