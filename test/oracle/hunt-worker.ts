@@ -1,5 +1,6 @@
 /** One of the processes of a hunt: runs batch after batch until it is told to end. */
 import { draftIncremental } from '../../src/compile/incremental.ts'
+import { openDatabase } from '../../src/postgres/connection.ts'
 import type { BatchOutcome, CaseView, OracleCase, ViewOutcome } from './case.ts'
 import type { Rejected } from './generate-case.ts'
 import { generateCase } from './generate-case.ts'
@@ -7,7 +8,8 @@ import type { BatchReport, FoundFailure, HuntMessage, HuntOrder } from './hunt-m
 import { brokenCompiler, maintainDirectly } from './maintain-directly.ts'
 import type { Maintainer } from './maintainer.ts'
 import { maintainByPlan } from './maintain-by-plan.ts'
-import { createOracleDatabase } from './oracle-database.ts'
+import type { OracleDatabase } from './oracle-database.ts'
+import { createOracleDatabase, openOracleDatabase } from './oracle-database.ts'
 import { randomOf } from './random.ts'
 import { writeRegression } from './regression.ts'
 import type { Bench } from './run-batch.ts'
@@ -33,27 +35,49 @@ function maintainersOf({ maintain, through }: HuntOrder): (seed: number) => Main
 }
 
 async function hunt(order: HuntOrder): Promise<void> {
-  const on = await createOracleDatabase(order.adminUrl, order.database)
+  const url = await createOracleDatabase(order.adminUrl, order.database)
   const maintainerFor = maintainersOf(order)
   const steering = new Steering(randomOf(order.seed))
   const shrunk = new Set<string>()
   for (let seed = order.seed, turn = 0; Date.now() < order.until; seed += order.stride, turn += 1) {
-    const started = performance.now()
-    const { construct, queries, histories } = order
-    const featured = construct === undefined ? steering.next(queries, histories) : [construct]
-    const made = await generateCase(on, { seed, queries, histories, featured })
-    const given = order.skip === undefined ? made : without(made, new RegExp(order.skip))
-    const bench: Bench = { on, maintainer: maintainerFor(turn) }
-    const result = await runCase(bench, given)
-    steering.learn(result.views)
-    tell(reportOf(seed, performance.now() - started, { made, result }))
-    for (const outcome of result.views) {
-      const broken = outcome.outcome === 'refused' && outcome.detail.startsWith(brokenCompiler)
-      if (outcome.outcome !== 'mismatch' && outcome.outcome !== 'failed' && !broken) continue
-      tell(await kept({ bench, order, seed, given, shrunk }, outcome))
-    }
+    const maintainer = maintainerFor(turn)
+    await inSessions(url, (on) =>
+      huntOnce({ bench: { on, maintainer }, order, seed, shrunk }, steering),
+    )
   }
-  await on.close()
+}
+
+/**
+ * In sessions of its own: PostgreSQL looks through all plans that a session has ever made, those of functions that are gone among
+ * them, with each change of the catalog; after a quarter of an hour that took three quarters of the time.
+ */
+async function inSessions(url: string, work: (on: OracleDatabase) => Promise<void>): Promise<void> {
+  const database = openDatabase(url)
+  const on = await openOracleDatabase(url, database)
+  try {
+    await work(on)
+  } finally {
+    await on.closeSessions()
+    await database.close()
+  }
+}
+
+/** One batch. */
+async function huntOnce(hunting: Hunting, steering: Steering): Promise<void> {
+  const { bench, order, seed } = hunting
+  const started = performance.now()
+  const { construct, queries, histories } = order
+  const featured = construct === undefined ? steering.next(queries, histories) : [construct]
+  const made = await generateCase(bench.on, { seed, queries, histories, featured })
+  const given = order.skip === undefined ? made : without(made, new RegExp(order.skip))
+  const result = await runCase(bench, given)
+  steering.learn(result.views)
+  tell(reportOf(seed, performance.now() - started, { made, result }))
+  for (const outcome of result.views) {
+    const broken = outcome.outcome === 'refused' && outcome.detail.startsWith(brokenCompiler)
+    if (outcome.outcome !== 'mismatch' && outcome.outcome !== 'failed' && !broken) continue
+    tell(await kept({ ...hunting, given }, outcome))
+  }
 }
 
 const reportOf = (
@@ -90,12 +114,16 @@ const without = (given: OracleCase, known: RegExp): OracleCase => {
   }
 }
 
-interface Found {
+interface Hunting {
   readonly bench: Bench
   readonly order: HuntOrder
   readonly seed: number
-  readonly given: OracleCase
+  /** Sorts of failures that have been made small. */
   readonly shrunk: Set<string>
+}
+
+interface Found extends Hunting {
+  readonly given: OracleCase
 }
 
 /** Shrinks the first failure of each sort; the others are only counted. */

@@ -60,18 +60,14 @@ export interface OracleDatabase {
   readonly serverVersion: number
   /** Ends the sessions; the database is whose opened it. */
   readonly closeSessions: () => Promise<void>
-  readonly close: () => Promise<void>
 }
 
 /** A blocked statement gives up this soon: whoever blocks it never moves meanwhile. */
 const lockTimeoutMs = 15
 const statementTimeoutMs = 5_000
 
-/** Makes a database of this name, in place of one that is there, and opens it. */
-export async function createOracleDatabase(
-  adminUrl: string,
-  name: string,
-): Promise<OracleDatabase> {
+/** Makes a database of this name with Tidemark in it, in place of one that is there; returns its address. */
+export async function createOracleDatabase(adminUrl: string, name: string): Promise<string> {
   const admin = await openSession(adminUrl)
   await admin.query(`drop database if exists ${identifier(name)} with (force)`)
   await admin.query(`create database ${identifier(name)}`)
@@ -81,7 +77,8 @@ export async function createOracleDatabase(
   const database = openDatabase(url.href)
   await migrate(database)
   await database.query('create extension citext schema public')
-  return openOracleDatabase(url.href, database)
+  await database.close()
+  return url.href
 }
 
 /** Opens the sessions on a database that has Tidemark. */
@@ -105,9 +102,5 @@ export async function openOracleDatabase(url: string, database: Database): Promi
     sessions,
     serverVersion: await serverVersion(reader),
     closeSessions,
-    async close() {
-      await closeSessions()
-      await database.close()
-    },
   }
 }

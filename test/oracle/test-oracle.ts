@@ -5,6 +5,7 @@ import { openOracleDatabase } from './oracle-database.ts'
 /** A database of a test's own in which the oracle looks at views; `close()` drops it. */
 export interface TestOracle extends OracleDatabase {
   readonly name: string
+  readonly close: () => Promise<void>
 }
 
 /** Makes one, with the extensions that generated cases need. */
