@@ -43,7 +43,7 @@ end
 const journalPlace = `${place}${run}
 local function begin(keys, fresh, position, server)
   stand(keys.head, fresh, position, position, fresh, server)
-  redis.call('del', keys.seen, keys.log)
+  redis.call('del', keys.seen, keys.looks, keys.log)
   if position > 0 then redis.call('xadd', keys.log, position .. '-0', 'stamp', fresh, 'verb', 'remove') end
   return fresh, position, position, fresh, server
 end
@@ -181,9 +181,9 @@ stand(KEYS[1], ARGV[5], ARGV[6], floor, '-', '-')
 return {ARGV[5], tonumber(ARGV[6])}
 `
 
-/** KEYS head, log, seen; ARGV prefix, fresh epoch, log length, stamp, verb, (kind, name)… */
+/** KEYS head, log, seen, looks; ARGV prefix, fresh epoch, log length, stamp, verb, (kind, name)… */
 export const appendScript: string = `${journalPlace}${invalidate}
-local keys = {head = KEYS[1], log = KEYS[2], seen = KEYS[3]}
+local keys = {head = KEYS[1], log = KEYS[2], seen = KEYS[3], looks = KEYS[4]}
 local epoch, position, floor, _, run = journal_place(keys, ARGV[2])
 position = position + 1
 stand(KEYS[1], epoch, position, floor, ARGV[4], run)
@@ -199,14 +199,14 @@ return {epoch, position}
 `
 
 /**
- * KEYS head, log, seen; ARGV fresh epoch, node, since or '', stamp of since, epoch of since.
+ * KEYS head, log, seen, looks; ARGV fresh epoch, node, since or '', stamp of since, epoch of since.
  *
  * A stamp tells two invalidations of one position apart: a server that lost the last ones gives their positions again. Where that is
  * seen an epoch begins: entries that were invalidated by what is lost are here again.
  * What is noted as seen is what the node had taken in when it asked; one that looks for the first time has nothing.
  */
 export const lookScript: string = `${journalPlace}${clock}
-local keys = {head = KEYS[1], log = KEYS[2], seen = KEYS[3]}
+local keys = {head = KEYS[1], log = KEYS[2], seen = KEYS[3], looks = KEYS[4]}
 local epoch, position, floor, stamp, run = journal_place(keys, ARGV[1])
 local function look()
   if ARGV[3] == '' then return position, {} end
@@ -228,6 +228,7 @@ end
 local seen, news = look()
 redis.call('zadd', KEYS[3], 'nx', now_ms(), '~since')
 redis.call('zadd', KEYS[3], seen, ARGV[2])
+redis.call('zadd', KEYS[4], now_ms(), ARGV[2])
 return {epoch, position, stamp, seen < 0 and 0 or 1, news}
 `
 
@@ -241,6 +242,23 @@ if not since or now_ms() - tonumber(since) < tonumber(ARGV[2]) then return 1 end
 local known, server = string.match(redis.call('get', KEYS[2]) or '', '(%S+)$'), run_now()
 if server ~= '-' and server ~= known then return 1 end
 return redis.call('zcount', KEYS[1], '-inf', '(' .. ARGV[1])`
+
+/**
+ * KEYS seen, looks; ARGV position, lag ms. Nobody waits any more for the nodes that have not come so far and have not looked for so
+ * long: such a one answers nothing before it has looked, and is then noted again. One that has looked since goes on answering, though it
+ * is noted with less: with what it had taken in before that look, or with a position of an epoch that began lower.
+ */
+export const leaveScript: string = `${clock}
+local now = now_ms()
+for _, node in ipairs(redis.call('zrangebyscore', KEYS[1], '-inf', '(' .. ARGV[1])) do
+  -- When it looked may have been forgotten: then it has looked now.
+  redis.call('zadd', KEYS[2], 'nx', now, node)
+  if now - redis.call('zscore', KEYS[2], node) > tonumber(ARGV[2]) then
+    redis.call('zrem', KEYS[1], node)
+    redis.call('zrem', KEYS[2], node)
+  end
+end
+return 0`
 
 /** KEYS entry, head; ARGV prefix, fresh epoch, tags…: how an entry stands to tags that it does not bear itself. */
 export const standingScript: string = `${place}${standing}

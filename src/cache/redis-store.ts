@@ -20,6 +20,7 @@ import {
   appendScript,
   fillScript,
   followScript,
+  leaveScript,
   lookScript,
   readScript,
   releaseScript,
@@ -46,10 +47,14 @@ const scripts = Object.fromEntries(
     append: appendScript,
     look: lookScript,
     unseen: unseenScript,
+    leave: leaveScript,
     standing: standingScript,
   }).map(([name, text]) => [name, { text, digest: createHash('sha1').update(text).digest('hex') }]),
 ) as Readonly<
-  Record<'read' | 'fill' | 'release' | 'follow' | 'append' | 'look' | 'unseen' | 'standing', Script>
+  Record<
+    'read' | 'fill' | 'release' | 'follow' | 'append' | 'look' | 'unseen' | 'leave' | 'standing',
+    Script
+  >
 >
 
 type Word = string | number | Uint8Array
@@ -80,6 +85,7 @@ const namesOf = (namespace: string) => ({
   head: `${namespace}:~head`,
   log: `${namespace}:~log`,
   seen: `${namespace}:~seen`,
+  looks: `${namespace}:~looks`,
   news: `${namespace}:~news`,
   lease: (key: EntryKey): string => `${namespace}:~lease:${key}`,
 })
@@ -167,7 +173,7 @@ export interface RedisJournalOptions {
 /**
  * A journal in Redis, for a cache that has no database behind it: as durable as that Redis is.
  *
- * Each look notes how far the node had come before it. An invalidation is settled when no node is known that has not come so
+ * Each look notes how far the node had come before it, and when it looked. An invalidation is settled when no node is known that has not come so
  * far, or when `maxLagMs` have passed, in which every node has looked again or may no longer answer from memory: it is the
  * same for all nodes.
  */
@@ -178,13 +184,13 @@ export function redisJournal(
 ): Journal {
   const names = namesOf(namespace)
   const node = randomUUID()
-  const { head, log, seen } = names
+  const { head, log, seen, looks } = names
   let last = { epoch: '', position: 0, stamp: '' }
   return {
     async look(since) {
       const { epoch, stamp } = since === last.position ? last : { epoch: '', stamp: '' }
       const words = [randomUUID(), node, since ?? '', stamp, epoch]
-      const reply = await run(link, scripts.look, [head, log, seen], words)
+      const reply = await run(link, scripts.look, [head, log, seen, looks], words)
       const news = newsOf(listOf(reply))
       last = { epoch: news.epoch, position: news.position, stamp: textOf(listOf(reply)[2]) }
       return news
@@ -193,7 +199,7 @@ export function redisJournal(
     async append({ verb, tags, keys }: InvalidationRequest) {
       const what = [...tags.flatMap((tag) => ['t', tag]), ...keys.flatMap((key) => ['k', key])]
       const words = [names.prefix, randomUUID(), logMax, randomUUID(), verb, ...what]
-      const reply = listOf(await run(link, scripts.append, [head, log, seen], words))
+      const reply = listOf(await run(link, scripts.append, [head, log, seen, looks], words))
       return placeOf(reply).position
     },
     async settled(position) {
@@ -202,8 +208,7 @@ export function redisJournal(
         if ((await run(link, scripts.unseen, [seen, head], [position, maxLagMs])) === 0) return
         await passing(timing, waitMs)
       }
-      // Who has not looked by now answers nothing before it has, and is then noted again.
-      await link.send(['zremrangebyscore', seen, '-inf', `(${position}`])
+      await run(link, scripts.leave, [seen, looks], [position, maxLagMs])
     },
     snapshot: () => Promise.resolve(null),
     onHint: (listener) => link.subscribe(names.news, listener),

@@ -5,6 +5,9 @@ import { Redis as Iovalkey } from 'iovalkey'
 import type { CacheManager, CacheOptions, StoreOption } from '../../src/cache.ts'
 import { cached, createCache, redis } from '../../src/cache.ts'
 import { systemTiming } from '../../src/base/timing.ts'
+import { redisLink } from '../../src/cache/redis-link.ts'
+import { redisJournal } from '../../src/cache/redis-store.ts'
+import type { Tag } from '../../src/model/invalidation.ts'
 import { gate } from '../support/gate.ts'
 import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
@@ -262,6 +265,29 @@ test('law: a Redis that has lost its last commands makes nobody serve what was r
   const answers = await Promise.all([a.thing.get(7), b.thing.get(7)])
   await client.close()
   expect(answers.map(({ value }) => value.source)).toEqual([3, 3])
+})
+
+test('law: a node that has looked goes on being waited for, whatever place it is noted with; who has not for so long does not', async () => {
+  const client = await connected()
+  const link = redisLink(client, false)
+  const noted = async () => (await client.zCard('test:~seen')) - 1
+  // So much time passes for this one with each look at its clock: it waits for nobody.
+  let now = 0
+  const timing = { ...systemTiming, now: () => (now += 100_000) }
+  const journalOf = (maxLagMs: number) => redisJournal(link, 'test', { maxLagMs, timing })
+  const looker = journalOf(60_000)
+  const { position } = await looker.look(null)
+  const told = await journalOf(60_000).append({ verb: 'remove', tags: ['things' as Tag], keys: [] })
+  // It answers with this until it looks again, though it is noted with what it had taken in before.
+  await looker.look(position)
+  await journalOf(60_000).settled(told)
+  expect(await noted()).toBe(1)
+  const letGo = async () => {
+    await journalOf(0).settled(told)
+    return noted()
+  }
+  await expect.poll(letGo).toBe(0)
+  await client.close()
 })
 
 test('who removes waits for each node to have heard of it, and for no more', async () => {
