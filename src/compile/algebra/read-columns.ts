@@ -2,7 +2,7 @@ import type { ColumnId } from './expression.ts'
 import { columnsIn } from './expression.ts'
 import { ownExpressions } from './references.ts'
 import type { Output, Relation } from './relation.ts'
-import { columnsOf, inputsOf, relationsIn, scansIn } from './relation.ts'
+import { columnsOf, inputsOf, relationsIn, rewriting, scansIn } from './relation.ts'
 import type { Stage } from './stages.ts'
 import { withInputs } from './stages.ts'
 
@@ -60,23 +60,12 @@ function readIn({ core, outputs, key, having }: Stage): ReadonlySet<ColumnId> {
   return ids
 }
 
-/** Gives relations scans of the columns alone that stages have; one that is used twice stays one. */
-function rescanning(
+/** Gives relations scans of the columns alone that stages have. */
+const rescanning = (
   shown: ReadonlyMap<number, ReadonlySet<ColumnId>>,
-): (relation: Relation) => Relation {
-  const made = new Map<Relation, Relation>()
-  const rescanned = (relation: Relation): Relation => {
-    const known = made.get(relation)
-    if (known !== undefined) return known
-    const result = rescannedAnew(relation)
-    made.set(relation, result)
-    return result
-  }
-  const rescannedAnew = (relation: Relation): Relation => {
-    if (relation.kind !== 'scan' || relation.of.kind !== 'stage')
-      return withInputs(relation, rescanned)
+): ((relation: Relation) => Relation) =>
+  rewriting((relation, again) => {
+    if (relation.kind !== 'scan' || relation.of.kind !== 'stage') return withInputs(relation, again)
     const has = shown.get(relation.of.number)
     return { ...relation, columns: relation.columns.filter(({ name }) => has?.has(name)) }
-  }
-  return rescanned
-}
+  })

@@ -327,3 +327,18 @@ export const isConstant = (relation: Relation): boolean =>
 /** Whether a relation is one whose result is stored, so that its change can be told. */
 export const isKeyed = ({ kind }: Relation): boolean =>
   ['aggregate', 'window', 'top', 'set', 'apply', 'whole', 'partition'].includes(kind)
+
+/** Rewrites relations, each once: one that is read in several places stays one. `again` is for the inputs of what is rewritten. */
+export function rewriting(
+  rewrite: (relation: Relation, again: (input: Relation) => Relation) => Relation,
+): (relation: Relation) => Relation {
+  const made = new Map<Relation, Relation>()
+  const again = (relation: Relation): Relation => {
+    const known = made.get(relation)
+    if (known !== undefined) return known
+    const result = rewrite(relation, again)
+    made.set(relation, result)
+    return result
+  }
+  return again
+}

@@ -3,7 +3,7 @@ import type { ColumnId, Expression } from './expression.ts'
 import { freeIn } from './references.ts'
 import { peel } from './peel.ts'
 import type { Output, Relation, Top } from './relation.ts'
-import { columnsOf, isConstant, isKeyed } from './relation.ts'
+import { columnsOf, isConstant, isKeyed, rewriting } from './relation.ts'
 
 /**
  * A part of a query whose rows are stored: what a refresh brings up to date, one after the other, each from the
@@ -49,7 +49,6 @@ export function stagesOf(
   setReturning: ReadonlySet<string>,
 ): readonly Stage[] {
   const stages: Stage[] = []
-  const made = new Map<Relation, Relation>()
 
   const add = (relation: Relation): Stage => {
     const { core, outputs, having } = peel(relation, setReturning)
@@ -102,15 +101,7 @@ export function stagesOf(
     }
   }
 
-  const staged = (relation: Relation): Relation => {
-    const known = made.get(relation)
-    if (known !== undefined) return known
-    const result = stagedAnew(relation)
-    made.set(relation, result)
-    return result
-  }
-
-  const stagedAnew = (relation: Relation): Relation => {
+  const staged = rewriting((relation, again) => {
     const { core } = peel(relation, setReturning)
     if (isKeyed(core) && freeIn(relation).size === 0) {
       const { number } = add(relation)
@@ -121,8 +112,8 @@ export function stagesOf(
       }
     }
     // A part that depends on the row of a query around it is computed for that row.
-    return withInputs(relation, staged)
-  }
+    return withInputs(relation, again)
+  })
 
   add(root.relation)
   return stages

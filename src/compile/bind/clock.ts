@@ -7,7 +7,7 @@ import { columnOf, columnsIn } from '../algebra/expression.ts'
 import { functionName } from '../syntax/functions.ts'
 import { productOf } from '../algebra/product.ts'
 import type { Output, Relation } from '../algebra/relation.ts'
-import { columnsOf } from '../algebra/relation.ts'
+import { columnsOf, rewriting } from '../algebra/relation.ts'
 import { withInputs } from '../algebra/stages.ts'
 import { isFields, treeText } from '../syntax/walk.ts'
 
@@ -18,17 +18,8 @@ import { isFields, treeText } from '../syntax/walk.ts'
  *
  * Throws {@link NoRule} where the clock stands in a place for which there is no rule.
  */
-export function withClocks(binding: Binding, relation: Relation): Relation {
-  const done = new Map<Relation, Relation>()
-  const rewrite = (each: Relation): Relation => {
-    const known = done.get(each)
-    if (known !== undefined) return known
-    const result = rewritten(binding, each, rewrite)
-    done.set(each, result)
-    return result
-  }
-  return rewrite(relation)
-}
+export const withClocks = (binding: Binding, relation: Relation): Relation =>
+  rewriting((each, rewrite) => rewritten(binding, each, rewrite))(relation)
 
 function rewritten(
   binding: Binding,

@@ -15,7 +15,7 @@ import {
 } from '../algebra/expression.ts'
 import { functionName } from '../syntax/functions.ts'
 import type { Output, Relation, Scan } from '../algebra/relation.ts'
-import { columnsOf, inputsOf, relationsIn } from '../algebra/relation.ts'
+import { columnsOf, inputsOf, relationsIn, rewriting } from '../algebra/relation.ts'
 import { withInputs } from '../algebra/stages.ts'
 import { isFields, nodesOf } from '../syntax/walk.ts'
 
@@ -45,15 +45,9 @@ type Kind = { readonly schema: string } | 'unclear' | null
 export function withOperators(relation: Relation, facts: BindFacts): Relation {
   const kinds = new Kinds(relation, facts)
   if (!kinds.hasForeign) return relation
-  const done = new Map<Relation, Relation>()
-  const rewrite = (each: Relation): Relation => {
-    const known = done.get(each)
-    if (known !== undefined) return known
-    const result = withOwnOperators(withRewrittenInputs(each, rewrite), kinds)
-    done.set(each, result)
-    return result
-  }
-  return rewrite(relation)
+  return rewriting((each, rewrite) => withOwnOperators(withRewrittenInputs(each, rewrite), kinds))(
+    relation,
+  )
 }
 
 const withRewrittenInputs = (
