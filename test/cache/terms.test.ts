@@ -39,6 +39,18 @@ test.each([undefined, ''])('a store or a database that is %j is refused, not lef
   expect(() => makeCache({ database: unset })).toThrow(refused)
 })
 
+test('a TTL for a kind that is not defined is refused at start, and one that is no duration at once', async () => {
+  const cache = makeCache({ ttls: { product: '1m', produtc: '1m' } })
+  cache.define('product', () => 1)
+  await expect(cache.start()).rejects.toMatchObject({
+    code: 'TIDEMARK_CACHE_INVALID',
+    message: expect.stringMatching(/'produtc'.*product/s) as string,
+  })
+  cache.define('produtc', () => 1)
+  await cache.start()
+  expect(() => makeCache({ ttls: { product: 'soon' } })).toThrow(/soon.*ttls\['product'\]/s)
+})
+
 describe('how long an entry is fresh', () => {
   test('as its kind says, else the table of the cache, else its default, else five minutes', async () => {
     const cache = makeCache({ ttl: '2m', ttls: { listed: '1m', own: '1m' } })

@@ -35,7 +35,7 @@ export interface CacheOptions {
   readonly maxLag?: DurationText | 0
   /** How long an entry is fresh when its kind does not say. Default `'5m'`. */
   readonly ttl?: DurationText
-  /** TTL by kind, in one table; what a kind says itself goes before it. */
+  /** TTL by kind, in one table; what a kind says itself goes before it. `start()` refuses a name that no kind has. */
   readonly ttls?: Readonly<Record<string, DurationText>>
   /**
    * What writes to a table invalidate beside the kinds that depend on it (`dependsOn`), by table or by the model of an ORM:

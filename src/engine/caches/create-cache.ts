@@ -161,9 +161,16 @@ export function createCache(options: CacheOptions): CacheManager {
   const declared = options.onWrite ?? {}
   const writes = new TableWrites({ cache, declared, kinds, journalTells })
   const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
+  const ttls = ttlsOf(options)
   const foreigners = new Foreigners(options, listener)
   const { database: url } = options
-  const queries = new Queries({ namespace, cache, url, ttlMs, timing })
+  const queries = new Queries({
+    namespace,
+    cache,
+    url,
+    ttlMs: ttls.get(queryKind) ?? ttlMs,
+    timing,
+  })
   if (url !== undefined) kinds.set(queryKind, queries.kind)
   const invalidate = (verb: Verb, of: InvalidationOf): Promise<void> =>
     cache.invalidate(requestOf(verb, of, { tenantForm, kinds: [...kinds.values()] }))
@@ -178,12 +185,7 @@ export function createCache(options: CacheOptions): CacheManager {
     afterCommit: code.afterCommit,
     define(name, load, kindOptions = {}) {
       requireKindName(name, kinds)
-      const own = options.ttls?.[name]
-      const surroundings = {
-        namespace,
-        tenantForm,
-        ttlMs: own === undefined ? ttlMs : durationMs(own, `createCache.ttls['${name}']`),
-      }
+      const surroundings = { namespace, tenantForm, ttlMs: ttls.get(name) ?? ttlMs }
       const defined = defineKind(cache, surroundings, { name, load, options: kindOptions })
       kinds.set(name, defined.named)
       if (defined.warm !== null) warmer.add(defined.warm)
@@ -199,6 +201,7 @@ export function createCache(options: CacheOptions): CacheManager {
       for (const text of patterns) parsePattern(text, [...kinds.values()])
     },
     async start() {
+      requireKinds(ttls.keys(), kinds)
       writes.check()
       code.check()
       for (const event of dependingOnAll(kinds.values())) cache.tell(event)
@@ -347,6 +350,26 @@ function requireDatabase(options: CacheOptions): void {
     code: 'TIDEMARK_CACHE_INVALID',
     what: `The database of the cache ${options.namespace} is named, and is undefined or an empty text.`,
     mend: "Set the variable that it is read from, or leave 'database' out: then only code invalidates.",
+  })
+}
+
+const ttlsOf = ({ ttls = {} }: CacheOptions): ReadonlyMap<string, number> =>
+  new Map(
+    Object.entries(ttls).map(([kind, ttl]) => [
+      kind,
+      durationMs(ttl, `createCache.ttls['${kind}']`),
+    ]),
+  )
+
+/** A name written wrong would leave its kind with the TTL of all the others. */
+function requireKinds(named: Iterable<string>, kinds: ReadonlyMap<string, unknown>): void {
+  const unknown = [...named].filter((name) => !kinds.has(name))
+  if (unknown.length === 0) return
+  const names = unknown.map((name) => `'${name}'`).join(', ')
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: `createCache.ttls has a TTL for ${names}, and no kind is called so.`,
+    mend: `Define it before start(), or name one that is: ${[...kinds.keys()].join(', ')}.`,
   })
 }
 
