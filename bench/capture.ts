@@ -2,18 +2,27 @@
  * What does capture cost a writer? Single-row inserts and updates of a table that three views read, against
  * the same table without capture: 8 clients, synchronous_commit on, the two interleaved, the median of pairs.
  *
- *   npm run bench -- capture [--pairs 5] [--slices 4] [--seconds 2] [--mode marks] [--driver pgbench] [--json]
+ *   npm run bench -- capture [--pairs 5] [--slices 4] [--seconds 2] [--mode marks|rows|views] [--driver pgbench] [--json]
+ *
+ * `marks` and `rows` are the two ways to capture, with nothing that reads what was captured. `views` has three
+ * incremental views with a target of 2 s and an engine that keeps them to it, on the same machine; give it slices
+ * of several seconds. They reflect every write before the other table has its turn, and are compared with their
+ * queries at the end.
  *
  * A pair is so many slices of each table in turn, so that whatever else the machine does meets both alike.
  *
  * Drives with pgbench where it is installed, else with pg from this process, whose own time then weighs in.
  */
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { fillConfiguration } from '../src/define/config/fill-configuration.ts'
+import type { ViewConfig } from '../src/define/config/tidemark-config.ts'
 import { migrate } from '../src/define/migrate.ts'
+import { applyConfiguration } from '../src/engine/define.ts'
 import { relationName } from '../src/model/ids.ts'
 import { captureNames } from '../src/model/names.ts'
 import type { Database } from '../src/postgres/connection.ts'
@@ -21,6 +30,7 @@ import { openDatabase, openSession } from '../src/postgres/connection.ts'
 import { startEmbedded } from '../src/postgres/embedded.ts'
 import { qualified } from '../src/postgres/identifier.ts'
 import { capture } from '../test/capture/captured.ts'
+import { startEngine } from './measure/start-engine.ts'
 
 const { values } = parseArgs({
   options: {
@@ -36,13 +46,22 @@ const { values } = parseArgs({
 const clients = 8
 const rowCount = 100_000
 const seconds = Number(values.seconds)
-const mode = values.mode === 'rows' ? 'rows' : 'marks'
+const mode = modeOf(values.mode)
 const driver =
   values.driver ?? (spawnSync('pgbench', ['--version']).status === 0 ? 'pgbench' : 'node')
 const tables = ['plain', 'captured'] as const
 const captured = relationName('public', 'captured')
 
-/** What three views of a shop read: sales by day, by customer, and open orders. */
+/** Three views of a shop: sales by day, by customer, and orders by state. */
+const views: Readonly<Record<string, string>> = {
+  sales_by_day: `select (placed_at at time zone 'UTC')::date as day, count(*) as orders, sum(total) as total
+from captured group by 1`,
+  sales_by_customer: `select customer_id, count(*) as orders, sum(total) as total, max(placed_at) as last_at
+from captured group by 1`,
+  orders_by_status: `select status, count(*) as orders, sum(total) as total from captured group by 1`,
+}
+
+/** What they read. */
 const columns = ['customer_id', 'status', 'total', 'placed_at']
 
 const workloads = [
@@ -63,6 +82,11 @@ const workloads = [
 
 type Workload = (typeof workloads)[number]
 
+function modeOf(text: string): 'marks' | 'rows' | 'views' {
+  if (text === 'marks' || text === 'rows' || text === 'views') return text
+  throw new Error(`--mode ${text}: it is marks, rows or views`)
+}
+
 async function prepareTables(database: Database): Promise<void> {
   await migrate(database)
   for (const table of tables) {
@@ -74,13 +98,48 @@ async function prepareTables(database: Database): Promise<void> {
     )
     await database.query(`vacuum analyze public.${table}`)
   }
-  await capture(database, captured, { mode, columns })
+  if (mode !== 'views') await capture(database, captured, { mode, columns })
+  else await applyViews(database)
 }
 
-/** Both tables begin a pair alike: nothing to vacuum, an empty log, a fresh checkpoint. */
+async function applyViews(database: Database): Promise<void> {
+  const declared = Object.fromEntries(
+    Object.entries(views).map(([name, sql]): [string, ViewConfig] => [
+      `public.${name}`,
+      { sql, target: '2s', maintain: 'incremental' },
+    ]),
+  )
+  const surroundings = { path: null, readText: () => null }
+  await applyConfiguration(database, fillConfiguration({ views: declared }, surroundings))
+}
+
+/** Resolves when the views reflect every commit. */
+async function caughtUp(database: Database): Promise<void> {
+  for (;;) {
+    const [row] = await database.query<{ behind: number }>(
+      'select count(*)::int as behind from tidemark.freshness where oldest_unreflected_at is not null',
+    )
+    if (row?.behind === 0) return
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+async function expectExact(database: Database): Promise<void> {
+  for (const [name, sql] of Object.entries(views)) {
+    const [row] = await database.query<{ rows: number }>(
+      `select count(*)::int as rows from (
+         (table public.${name} except all (${sql})) union all ((${sql}) except all table public.${name})) d`,
+    )
+    if (row?.rows !== 0) throw new Error(`${name}: ${row?.rows ?? '?'} rows differ from its query`)
+  }
+}
+
+/** Both tables begin a pair alike: nothing to vacuum, a log that is empty or read, a fresh checkpoint. */
 async function settle(database: Database): Promise<void> {
-  for (const bucket of [0, 1, 2] as const)
-    await database.query(`truncate ${qualified('tidemark', captureNames.log(captured, bucket))}`)
+  if (mode === 'views') await caughtUp(database)
+  else
+    for (const bucket of [0, 1, 2] as const)
+      await database.query(`truncate ${qualified('tidemark', captureNames.log(captured, bucket))}`)
   for (const table of tables) await database.query(`vacuum public.${table}`)
   await database.query('checkpoint')
 }
@@ -139,15 +198,20 @@ const median = (numbers: readonly number[]): number =>
   [...numbers].sort((one, other) => one - other)[Math.floor(numbers.length / 2)] ?? 0
 
 async function measure(database: Database, url: string, folder: string, workload: Workload) {
+  const slice = async (table: (typeof tables)[number]): Promise<number> => {
+    const found = await tps(url, folder, workload, table)
+    if (mode === 'views') await caughtUp(database)
+    return found
+  }
   const pairs: { plain: number; captured: number }[] = []
   for (let pair = 0; pair < Number(values.pairs); pair += 1) {
     const found = { plain: 0, captured: 0 }
     await settle(database)
-    for (let slice = 0; slice < Number(values.slices); slice += 1) {
+    for (let nth = 0; nth < Number(values.slices); nth += 1) {
       // Whoever goes second goes first in the next slice.
-      const forward = (pair + slice) % 2 === 0
+      const forward = (pair + nth) % 2 === 0
       for (const table of forward ? tables : tables.toReversed())
-        found[table] += (await tps(url, folder, workload, table)) / Number(values.slices)
+        found[table] += (await slice(table)) / Number(values.slices)
     }
     pairs.push(found)
     process.stderr.write(
@@ -174,8 +238,15 @@ const server = await startEmbedded({
 try {
   const database = openDatabase(server.url)
   await prepareTables(database)
+  const engine = mode === 'views' ? await startEngine(server.url, 250) : null
   const rows = []
   for (const workload of workloads) rows.push(await measure(database, server.url, folder, workload))
+  if (engine !== null) {
+    const ended = once(engine, 'exit')
+    engine.kill('SIGTERM')
+    await ended
+    await expectExact(database)
+  }
   await database.close()
   if (values.json) process.stdout.write(`${JSON.stringify({ rows })}\n`)
   else
