@@ -45,7 +45,10 @@ export interface CacheOptions {
   readonly onWrite?: Readonly<Record<string, OnWrite>>
   /** What this process is called where it is told who loaded an entry. Default: `host:pid`. */
   readonly node?: string
-  /** How keys write a tenant. Default: `tenant_{id}`. */
+  /**
+   * How keys write a tenant, `{}` for the id: a word without colons, asterisks, spaces and other braces, else it is refused.
+   * Default: `'tenant_{}'`.
+   */
   readonly tenantForm?: `${string}{}${string}`
   /** Tells, as the event `hit_rate` and a line of the log, when fewer answers are hits than this. Default: nothing is told. */
   readonly hitRate?: HitRateOptions

@@ -40,6 +40,13 @@ import type { Invalidates, InvalidatingCode } from './invalidates.ts'
 import { invalidatesWith } from './invalidates.ts'
 import type { QueryExplanation, QueryOptions } from './query.ts'
 import { Queries, queryKind } from './query.ts'
+import {
+  requireDatabase,
+  requireKindName,
+  requireKinds,
+  requireNamespace,
+  requireTenantForm,
+} from './requirements.ts'
 import { durationMs } from './settings.ts'
 import { linkOf } from './store-link.ts'
 import { TableWrites } from './table-writes.ts'
@@ -145,6 +152,7 @@ const lookMs = 1_000
 export function createCache(options: CacheOptions): CacheManager {
   const { namespace, tenantForm = 'tenant_{}' } = options
   requireNamespace(namespace)
+  requireTenantForm(tenantForm)
   requireDatabase(options)
   const kinds = new Map<string, DependentKind>()
   const statistics = new Statistics(() => new Date(), concernedEntries(namespace, kinds))
@@ -333,26 +341,6 @@ function hitRatesOf({ hitRate, timing = systemTiming }: CacheOptions): HitRates 
   return new HitRates({ minOf, overMs, answersMin }, timing)
 }
 
-function requireNamespace(namespace: string): void {
-  if (/^[A-Za-z][\w.-]*$/.test(namespace)) return
-  throw new TidemarkError({
-    code: 'TIDEMARK_CACHE_INVALID',
-    what: `'${namespace}' cannot be the namespace of a cache.`,
-    mend: 'Use letters, digits, dots, dashes and underscores, a letter first.',
-  })
-}
-
-/** Without it nothing that is committed would be heard of, and nobody would notice. */
-function requireDatabase(options: CacheOptions): void {
-  const isMeant = Object.hasOwn(options, 'database')
-  if (!isMeant || (options.database !== undefined && options.database !== '')) return
-  throw new TidemarkError({
-    code: 'TIDEMARK_CACHE_INVALID',
-    what: `The database of the cache ${options.namespace} is named, and is undefined or an empty text.`,
-    mend: "Set the variable that it is read from, or leave 'database' out: then only code invalidates.",
-  })
-}
-
 const ttlsOf = ({ ttls = {} }: CacheOptions): ReadonlyMap<string, number> =>
   new Map(
     Object.entries(ttls).map(([kind, ttl]) => [
@@ -360,27 +348,3 @@ const ttlsOf = ({ ttls = {} }: CacheOptions): ReadonlyMap<string, number> =>
       durationMs(ttl, `createCache.ttls['${kind}']`),
     ]),
   )
-
-/** A name written wrong would leave its kind with the TTL of all the others. */
-function requireKinds(named: Iterable<string>, kinds: ReadonlyMap<string, unknown>): void {
-  const unknown = [...named].filter((name) => !kinds.has(name))
-  if (unknown.length === 0) return
-  const names = unknown.map((name) => `'${name}'`).join(', ')
-  throw new TidemarkError({
-    code: 'TIDEMARK_CACHE_INVALID',
-    what: `createCache.ttls has a TTL for ${names}, and no kind is called so.`,
-    mend: `Define it before start(), or name one that is: ${[...kinds.keys()].join(', ')}.`,
-  })
-}
-
-function requireKindName(name: string, kinds: ReadonlyMap<string, unknown>): void {
-  const form = /^[A-Za-z]\w*(:[A-Za-z]\w*)*$/
-  if (form.test(name) && !kinds.has(name)) return
-  throw new TidemarkError({
-    code: 'TIDEMARK_CACHE_INVALID',
-    what: kinds.has(name) ? `'${name}' is defined already.` : `'${name}' cannot name a kind.`,
-    mend: kinds.has(name)
-      ? 'Define each kind once, and hand on what define() returns.'
-      : "Use words of letters, digits and underscores with colons between: 'dashboard:kpis'.",
-  })
-}
