@@ -28,6 +28,8 @@ export type CacheEvent =
       readonly stored: boolean
       readonly ttlMs: number
     })
+  /** Said once of a kind: the part of its value would come back from the shared store as something else, so it stays in this process. */
+  | (EntryOwner & { readonly event: 'not_shared'; readonly key: EntryKey; readonly part: string })
   | (EntryOwner & {
       readonly event: 'load_failed'
       readonly key: EntryKey
@@ -64,6 +66,8 @@ export type CacheEvent =
       readonly keys: readonly string[]
       readonly glob: string | null
     }
+  /** Said after five seconds, and again: another node is at work on the keys of `of`, or stands still there. */
+  | { readonly event: 'foreign_waits'; readonly of: string; readonly ms: number }
   | {
       readonly event: 'invalidated'
       readonly verb: Verb

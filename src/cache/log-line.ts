@@ -26,6 +26,8 @@ function logLine(event: Exclude<CacheEvent, { readonly event: 'invalidated' }>):
       return event.stored
         ? { level: 'info', text: `Cache set: ${event.key} (TTL ${event.ttlMs / 1_000} s)` }
         : { level: 'info', text: `Cache not set: ${event.key} (invalidated while it was loaded)` }
+    case 'not_shared':
+      return { level: 'warn', text: `Cache not shared: ${event.key} (${event.part})` }
     case 'load_failed':
       return { level: 'error', text: `Cache load failed: ${event.key}: ${String(event.error)}` }
     case 'hit_rate': {
@@ -49,6 +51,14 @@ function logLine(event: Exclude<CacheEvent, { readonly event: 'invalidated' }>):
       return { level: 'error', text: `Cache invalidation: ${String(event.error)}` }
     case 'foreign_deleted':
       return { level: 'info', text: `Deleted foreign keys ${event.glob ?? event.keys.join(', ')}` }
+    case 'foreign_waits': {
+      const { of, ms } = event
+      const seconds = Math.round(ms / 1_000)
+      return {
+        level: 'warn',
+        text: `Foreign keys wait: another node has been at work for ${seconds} s (${of})`,
+      }
+    }
     case 'flushed':
       return { level: 'warn', text: 'Cache flushed: what was invalidated meanwhile cannot be told' }
     case 'unreachable': {

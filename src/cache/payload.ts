@@ -21,13 +21,58 @@ const maps = new Packr({ useRecords: false })
 
 /**
  * Writes an entry for the shared store: MessagePack, in which dates, maps, sets, big integers, typed arrays and values
- * that occur twice come back as they were. Functions and classes do not.
+ * that occur twice come back as they were. What does not is told by {@link changedPart}.
  */
 export function encodePayload({ value, ttlMs, loadMs, tidemark, node }: Payload): Buffer {
   const parts: PayloadParts = [value, ttlMs, loadMs, tidemark, node]
   return isSimple(value, new Set())
     ? Buffer.concat([Buffer.of(format.maps), maps.pack(parts)])
     : Buffer.concat([Buffer.of(format.records), records.pack(parts)])
+}
+
+/**
+ * The first part of a value that {@link encodePayload} would write as something else, in words: `an instance of Decimal at 0.price`.
+ * Null where all comes back as it is. A list comes back as a plain one, whatever it has beside its elements: results of
+ * drivers are such.
+ */
+export const changedPart = (value: unknown): string | null => changedIn(value, [], new Set())
+
+function changedIn(value: unknown, path: readonly string[], seen: Set<object>): string | null {
+  const here = path.length === 0 ? '' : ` at ${path.join('.')}`
+  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}${here}`
+  if (typeof value !== 'object' || value === null || seen.has(value)) return null
+  seen.add(value)
+  const parts = partsOf(value)
+  if (parts === null) {
+    return isPackedWhole(value) ? null : `an instance of ${value.constructor.name}${here}`
+  }
+  if (Object.hasOwn(value, '__proto__')) return `a property named __proto__${here}`
+  for (const [name, part] of parts) {
+    const found = changedIn(part, [...path, String(name)], seen)
+    if (found !== null) return found
+  }
+  return null
+}
+
+/** What a value is put together of, each with its name. Null: it is not put together of values. */
+function partsOf(value: object): Iterable<readonly [unknown, unknown]> | null {
+  if (Array.isArray(value)) return value.entries()
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype === Object.prototype || prototype === null) return Object.entries(value)
+  if (prototype === Set.prototype) return (value as Set<unknown>).entries()
+  if (prototype !== Map.prototype) return null
+  return [...(value as Map<unknown, unknown>)].flatMap(([name, part]) => [
+    [name, name],
+    [name, part],
+  ])
+}
+
+/** What is written by a rule of its own, and has no parts to look at. Of a class that extends one of these, the rule makes the plain one. */
+function isPackedWhole(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype === Date.prototype || prototype === RegExp.prototype) return true
+  if (prototype === ArrayBuffer.prototype || prototype === Buffer.prototype) return true
+  return value instanceof Error || (ArrayBuffer.isView(value) && !Buffer.isBuffer(value))
 }
 
 /** Reads what {@link encodePayload} wrote; null for anything else. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { decodePayload, encodePayload } from '../../src/cache/payload.ts'
+import { changedPart, decodePayload, encodePayload } from '../../src/cache/payload.ts'
 
 const around = { ttlMs: 60_000, loadMs: 1.25, tidemark: '1:2:', node: 'host:1' }
 const twice = { once: 1 }
@@ -19,6 +19,40 @@ test.each([
   const bytes = encodePayload({ ...around, value })
   expect(bytes[0]).toBe(first)
   expect(decodePayload(bytes)).toStrictEqual({ ...around, value })
+})
+
+class Money {
+  readonly amount = 3
+}
+
+test.each([
+  ['an instance of Money', new Money()],
+  ['an instance of Money at 1.price', [{ price: 1 }, { price: new Money() }]],
+  ['an instance of Money at a', new Map([['a', new Money()]])],
+  ['an instance of Money at [object Object]', new Set([new Money()])],
+  ['an instance of URL at link', { link: new URL('http://localhost/') }],
+  ['a function at of', { of: () => 1 }],
+  ['a symbol', Symbol('a')],
+  ['a property named __proto__ at in', { in: JSON.parse('{"__proto__": 1}') as unknown }],
+])('that %s would come back as something else is told', (part, value) => {
+  expect(changedPart(value)).toBe(part)
+})
+
+test('of what comes back as it was nothing is told', () => {
+  const loop: { self?: unknown } = {}
+  loop.self = loop
+  const values = [
+    loop,
+    new Date(5),
+    /a/g,
+    new Error('e'),
+    Buffer.from('a'),
+    new Float64Array([1.5]),
+  ]
+  for (const value of [...values, 2n, undefined, new Map([[1, new Set([[]])]])]) {
+    expect(changedPart(value)).toBeNull()
+    expect(decodePayload(encodePayload({ ...around, value }))?.value).toEqual(value)
+  }
 })
 
 test('what occurs twice does so again', () => {

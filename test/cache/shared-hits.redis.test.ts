@@ -1,6 +1,6 @@
 import { createClient, RESP_TYPES } from 'redis'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
-import type { CacheOptions } from '../../src/cache.ts'
+import type { CacheEvent, CacheOptions } from '../../src/cache.ts'
 import { createCache, redis } from '../../src/cache.ts'
 import { gate } from '../support/gate.ts'
 import type { TestRedis } from '../support/redis.ts'
@@ -146,4 +146,44 @@ test('law: who was given an answer by Redis is given none by an earlier position
   expect(await a.read(7)).toBe(2)
   heard.open()
   await removed
+})
+
+class Money {
+  readonly amount: number
+  constructor(amount: number) {
+    this.amount = amount
+  }
+}
+
+test('a value that would come back from Redis as something else stays in the process that loaded it, and that is told once', async () => {
+  const events: CacheEvent[] = []
+  const lines: string[] = []
+  const log = {
+    info: () => undefined,
+    error: () => undefined,
+    warn: (line: string) => lines.push(line),
+  }
+  const readers = ['a', 'b'].map((name) => {
+    const onEvent = (event: CacheEvent): void => {
+      events.push(event)
+    }
+    const options = { node: name, log, memory: { max: 10 }, ...(name === 'a' ? { onEvent } : {}) }
+    const { cache } = node(options)
+    return cache.define('price', (id: number) => [new Money(id * source)], { version: '1' })
+  })
+  for (const reader of [...readers, ...readers]) {
+    for (const id of [1, 2]) expect((await reader.get(id)).value).toEqual([new Money(id)])
+  }
+  const of = readers[0]?.key(1)
+  expect(events.filter(({ event }) => event === 'not_shared')).toEqual([
+    {
+      event: 'not_shared',
+      kind: 'price',
+      tenant: null,
+      key: of,
+      part: 'an instance of Money at 0',
+    },
+  ])
+  expect(lines).toContain(`Cache not shared: ${of ?? ''} (an instance of Money at 0)`)
+  expect(await client.exists(of ?? '')).toBe(0)
 })
