@@ -29,6 +29,13 @@ export const unseen = (ms: number): TidemarkError =>
     'Commit before the token is used, and give the token of this database.',
   )
 
+/** Keys of another program were not deleted in time. */
+export const undeleted = (of: string, ms: number): TidemarkError =>
+  late(
+    `What everything visible concerns (${of}) was not deleted within ${Math.round(ms)} ms`,
+    'Another node is at work, or a server does not answer: it goes on in the background. See the events foreign_waits and unreachable.',
+  )
+
 /** Nothing came for an entry within the hard limit, and there is nothing older that may be served. */
 export const tooLate = (key: EntryKey, hardMs: number): TidemarkError =>
   late(

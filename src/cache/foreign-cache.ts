@@ -2,10 +2,11 @@ import type { Backoff } from '../base/backoff.ts'
 import { backoffMs } from '../base/backoff.ts'
 import { pause } from '../base/clock.ts'
 import type { Timing } from '../base/timing.ts'
-import { within } from '../base/timing.ts'
+import { LateError, within } from '../base/timing.ts'
 import type { JournalPlace, News, Position } from '../model/invalidation.ts'
 import type { KeyTemplate } from '../model/key-template.ts'
 import type { Database, Queryable } from '../postgres/connection.ts'
+import { undeleted } from './cache-errors.ts'
 import type { CacheListener } from './cache-event.ts'
 import type { Journal } from './journal.ts'
 import type { RedisLink, RedisReply } from './redis-link.ts'
@@ -22,6 +23,8 @@ export interface ForeignCacheParts {
   readonly link: RedisLink
   /** How often it looks when nobody hints at news. */
   readonly everyMs: number
+  /** A node that stands still for so long, while others wait for it, has lost its turn. */
+  readonly standsMsMax: number
   readonly timing: Timing
   readonly random: () => number
   readonly listener: CacheListener
@@ -32,13 +35,15 @@ const retry: Backoff = { baseMs: 100, maxMs: 5_000 }
 const callMs = 2_000
 /** Keys that one call deletes. */
 const keysMax = 500
+/** Who has waited so long for another node says so, and again after as long. */
+const waitsMs = 5_000
 
 /**
  * Deletes keys of another program's cache after the commits that concern them.
  *
  * Law: a key is deleted after each change of its row became visible, at least once: the cursor, which the database keeps, moves only
  * after Redis has answered. Without a cursor, or when what happened since cannot be told, all keys of the templates are deleted.
- * Of several nodes one is at work.
+ * Of several nodes one is at work; one that stands still is not waited for.
  */
 export class ForeignCache {
   readonly #parts: ForeignCacheParts
@@ -48,6 +53,8 @@ export class ForeignCache {
   #wake: () => void = () => undefined
   #turn: Promise<unknown> = Promise.resolve()
   #known: JournalPlace | undefined
+  /** Undefined: no other node is at work. */
+  #waits: Waits | undefined
 
   constructor(parts: ForeignCacheParts) {
     this.#parts = parts
@@ -57,9 +64,23 @@ export class ForeignCache {
     this.#running = this.#run()
   }
 
-  /** Deletes what everything that is visible now concerns. Rejects where that cannot be done. */
-  async settle(): Promise<void> {
-    while (!(await this.#step())) await pause(retry.baseMs, this.#ended.signal)
+  /**
+   * Deletes what everything that is visible now concerns. Rejects where that cannot be done.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_TIMEOUT when it was not done in time, as while another node is at work.
+   */
+  async settle(withinMs: number): Promise<void> {
+    let isWanted = true
+    const deleted = async (): Promise<void> => {
+      while (isWanted && !(await this.#step())) await pause(retry.baseMs, this.#ended.signal)
+    }
+    try {
+      await within(this.#parts.timing, deleted(), withinMs)
+    } catch (error) {
+      throw error instanceof LateError ? undeleted(this.#parts.name, withinMs) : error
+    } finally {
+      isWanted = false
+    }
   }
 
   /** Ends it; what was not deleted yet will be when it begins again. */
@@ -98,9 +119,24 @@ export class ForeignCache {
 
   /** One step at a time: what an earlier one deleted, a later one that began beside it would delete once more. */
   #step(): Promise<boolean> {
-    const step = this.#turn.then(() => this.#stepNow())
+    const step = this.#turn.then(async () => {
+      const waits = this.#waits
+      this.#waits = undefined
+      const isDone = await this.#stepNow()
+      if (!isDone) this.#wait(waits)
+      return isDone
+    })
     this.#turn = step.catch(() => undefined)
     return step
+  }
+
+  #wait(before: Waits | undefined): void {
+    const { timing, listener, name } = this.#parts
+    const now = timing.now()
+    const { since, toldAt } = before ?? { since: now, toldAt: now }
+    const isDue = now - toldAt >= waitsMs
+    this.#waits = { since, toldAt: isDue ? now : toldAt }
+    if (isDue) listener({ event: 'foreign_waits', of: name, ms: now - since })
   }
 
   /** False: another node is at work. */
@@ -110,13 +146,16 @@ export class ForeignCache {
     if (known === undefined) return false
     const news = await journal.look(known?.position ?? null)
     if (news.epoch === known?.epoch && news.position === known.position) return true
-    const isDone = await database.transaction(async (transaction) => {
-      const cursor = await this.#take(transaction)
-      if (cursor === undefined) return false
-      await this.#deleteSince(cursor, known, news)
-      await this.#move(transaction, news)
-      return true
-    })
+    const isDone = await database.transaction(
+      async (transaction) => {
+        const cursor = await this.#take(transaction)
+        if (cursor === undefined) return false
+        await this.#deleteSince(cursor, known, news, this.#sender(transaction))
+        await this.#move(transaction, news)
+        return true
+      },
+      { idleMsMax: this.#parts.standsMsMax },
+    )
     if (isDone) this.#known = { epoch: news.epoch, position: news.position }
     return isDone
   }
@@ -154,6 +193,7 @@ export class ForeignCache {
     cursor: JournalPlace | null,
     known: JournalPlace | null,
     news: News,
+    send: Send,
   ): Promise<void> {
     const isSame = cursor?.epoch === news.epoch && known?.epoch === news.epoch
     const isTold = isSame && news.complete && known.position <= cursor.position
@@ -163,25 +203,28 @@ export class ForeignCache {
     for (const { keysOf, glob } of this.#parts.templates) {
       const found = tags.map(keysOf)
       const keys = found.flatMap((some) => (some === 'all' ? [] : (some ?? [])))
-      if (!isTold || found.includes('all')) await this.#deleteAll(glob)
-      else await this.#delete([...new Set(keys)])
+      if (!isTold || found.includes('all')) await this.#deleteAll(glob, send)
+      else await this.#delete([...new Set(keys)], send)
     }
   }
 
-  async #deleteAll(glob: string): Promise<void> {
+  async #deleteAll(glob: string, send: Send): Promise<void> {
     let cursor = '0'
     do {
-      const reply = await this.#send(['scan', cursor, 'match', glob, 'count', '1000'])
+      const reply = await send(['scan', cursor, 'match', glob, 'count', '1000'])
       const [next, keys] = listOf(reply)
-      await this.#delete(listOf(keys).filter((key) => Buffer.isBuffer(key)))
+      await this.#delete(
+        listOf(keys).filter((key) => Buffer.isBuffer(key)),
+        send,
+      )
       cursor = String(next)
     } while (cursor !== '0')
     this.#tell([], glob)
   }
 
-  async #delete(keys: readonly (string | Uint8Array)[]): Promise<void> {
+  async #delete(keys: readonly (string | Uint8Array)[], send: Send): Promise<void> {
     for (let at = 0; at < keys.length; at += keysMax) {
-      await this.#send(['del', ...keys.slice(at, at + keysMax)])
+      await send(['del', ...keys.slice(at, at + keysMax)])
     }
     this.#tell(keys.map(String), null)
   }
@@ -191,7 +234,24 @@ export class ForeignCache {
     this.#parts.listener({ event: 'foreign_deleted', keys, glob })
   }
 
-  #send(words: readonly (string | Uint8Array)[]): Promise<RedisReply> {
-    return within(this.#parts.timing, this.#parts.link.send(words), callMs)
+  /** Sends to Redis, and has the transaction that holds the cursor go on for as long as Redis answers. */
+  #sender(transaction: Queryable): Send {
+    const { timing, link, standsMsMax } = this.#parts
+    let askedAt = timing.now()
+    return async (words) => {
+      const reply = await within(timing, link.send(words), callMs)
+      if (timing.now() - askedAt < standsMsMax / 5) return reply
+      await transaction.query('select')
+      askedAt = timing.now()
+      return reply
+    }
   }
 }
+
+/** Since when another node is at work, and when that was said last. */
+interface Waits {
+  readonly since: number
+  readonly toldAt: number
+}
+
+type Send = (words: readonly (string | Uint8Array)[]) => Promise<RedisReply>

@@ -56,9 +56,9 @@ export const errorCatalogue = {
   TIDEMARK_EMBEDDED_FAILED: 'The embedded PostgreSQL did not start.',
   TIDEMARK_HTTP_UNAUTHORIZED: 'The request does not bear the secret.',
   TIDEMARK_HTTP_FAILED: 'A request could not be answered, by a fault that has no code of its own.',
-  TIDEMARK_CACHE_TIMEOUT: 'A cached value did not come in time.',
+  TIDEMARK_CACHE_TIMEOUT: 'What was asked of a cache did not come in time.',
   TIDEMARK_CACHE_INVALID: 'A cache was declared or called in a way that cannot work.',
-  TIDEMARK_CACHE_UNREACHABLE: 'An invalidation could not be told to other nodes.',
+  TIDEMARK_CACHE_UNREACHABLE: 'What the nodes of a cache share does not answer.',
   TIDEMARK_USAGE: 'The command line has a word that it cannot use.',
 } as const
 

@@ -82,6 +82,24 @@ test('a transaction commits what returns and rolls back what throws', async () =
   expect(await here.sql('select n from t')).toEqual([{ n: 1 }])
 })
 
+test('a transaction in which nothing is asked for as long as it may is ended by the server, and the next may wait', async () => {
+  const single = openDatabase(here.url, { connectionsMax: 1 })
+  const ask = `select current_setting('idle_in_transaction_session_timeout') as limit,
+                      pg_backend_pid() as pid`
+  const options = { idleMsMax: 100 }
+  const stood = single.transaction(async (transaction) => {
+    const [row] = await transaction.query<{ limit: string; pid: number }>(ask)
+    expect(row?.limit).toBe('100ms')
+    const alive = () => here.sql('select from pg_stat_activity where pid = $1', [row?.pid])
+    await expect.poll(alive).toEqual([])
+  }, options)
+  await expect(stood).rejects.toThrow()
+  const [during] = await single.transaction((transaction) => transaction.query(ask), options)
+  const [after] = await single.query(ask)
+  expect([during, after]).toMatchObject([{ limit: '100ms' }, { limit: '0', pid: during?.['pid'] }])
+  await single.close()
+})
+
 test('a transaction has the isolation that was asked for', async () => {
   const levels = `select current_setting('transaction_isolation') as level,
                          current_setting('transaction_read_only') as "readOnly"`

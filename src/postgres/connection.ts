@@ -32,6 +32,8 @@ export interface TransactionOptions {
    * the planner overrates them, compiling one takes half a second and running it a millisecond.
    */
   readonly jit?: false
+  /** Nothing asked within the transaction for so long: the server ends it, and with it the locks of who stands still. */
+  readonly idleMsMax?: number
 }
 
 /** One connection that nobody else uses: its settings, locks and temporary tables are its own. */
@@ -284,8 +286,12 @@ async function inTransaction<Result>(
   const isolation = options.isolation ?? 'read committed'
   const access = options.readOnly === true ? ' read only' : ''
   const jit = options.jit === false ? '; set local jit = off' : ''
+  const idle =
+    options.idleMsMax === undefined
+      ? ''
+      : `; set local idle_in_transaction_session_timeout = ${String(options.idleMsMax)}`
   try {
-    await run(client, place, { text: `begin isolation level ${isolation}${access}${jit}` })
+    await run(client, place, { text: `begin isolation level ${isolation}${access}${jit}${idle}` })
     const result = await body({ query: (text, values) => run(client, place, { text, values }) })
     await run(client, place, { text: 'commit' })
     return result

@@ -2,13 +2,26 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { createClient } from 'redis'
 import type { CacheEvent, CacheManager } from '../../src/cache.ts'
 import { createCache } from '../../src/cache.ts'
+import { systemTiming } from '../../src/base/timing.ts'
+import type { ForeignCacheParts } from '../../src/cache/foreign-cache.ts'
+import { ForeignCache } from '../../src/cache/foreign-cache.ts'
+import { postgresJournal } from '../../src/cache/postgres-journal.ts'
+import type { RedisLink } from '../../src/cache/redis-link.ts'
+import { redisLink } from '../../src/cache/redis-link.ts'
+import { keyTemplate } from '../../src/invalidate/foreign-keys.ts'
+import { relationOf } from '../../src/model/ids.ts'
+import { openDatabase } from '../../src/postgres/connection.ts'
 import { planAndApply } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { gate } from '../support/gate.ts'
+import { handTiming } from '../support/hand-timing.ts'
 import type { TestRedis } from '../support/redis.ts'
 import { startRedis } from '../support/redis.ts'
 
 const keys = 'electro_isla:1:producto_{id}'
+/** What the place is called up to which these are deleted. */
+const cursor = `public.productos: ${keys}`
 let server: TestRedis
 let db: TestDatabase
 let client: Awaited<ReturnType<typeof connected>>
@@ -56,6 +69,30 @@ function node(on = 'productos', of: string | readonly string[] = keys) {
   open.push(cache)
   return { cache, foreign: cache.foreign({ redis: server.url, keys: of, on }) }
 }
+
+/** A node whose limits and whose way to Redis are a test's own. */
+const inHand = (parts: Pick<ForeignCacheParts, 'link'> & Partial<ForeignCacheParts>) => {
+  const { timing = systemTiming } = parts
+  return new ForeignCache({
+    namespace: 'isla',
+    name: cursor,
+    templates: [keyTemplate(keys, relationOf('productos'))],
+    journal: postgresJournal('isla', { url: db.url, maxLagMs: 100, timing, wanted: () => [] }),
+    database: openDatabase(db.url, { connectionsMax: 2 }),
+    everyMs: 100,
+    standsMsMax: 10_000,
+    timing,
+    random: Math.random,
+    listener: (event) => void events.push(event),
+    ...parts,
+  })
+}
+/** A way to Redis on which something happens before each call. */
+const through = (before: () => Promise<unknown>): RedisLink => {
+  const own = redisLink(client, false)
+  return { ...own, send: async (words) => before().then(() => own.send(words)) }
+}
+const told = (what: CacheEvent['event']) => events.filter(({ event }) => event === what)
 
 /** What Django keeps. */
 const keep = async (...ids: readonly number[]): Promise<void> => {
@@ -142,6 +179,74 @@ test('of several nodes each deletes what another one has not, and none stands in
     await db.sql(`update productos set precio = precio + 1 where id = ${String(id)}`)
     await expect.poll(kept).not.toContain(`producto_${String(id)}`)
   }
+})
+
+test('law: a node that stands still while it deletes keeps nobody from it, and goes on when it can', async () => {
+  const [asked, stands] = [gate<undefined>(), gate<undefined>()]
+  const link = through(() => {
+    asked.open(undefined)
+    return stands.passed
+  })
+  const still = inHand({ link, standsMsMax: 300, timing: handTiming() })
+  try {
+    await asked.passed
+    await keep(1, 2)
+    await node().foreign.settle()
+    expect(await kept()).toEqual([])
+    stands.open(undefined)
+    await expect.poll(() => told('unreachable').length).toBe(1)
+    await keep(1, 2)
+    await db.sql(`update productos set precio = 9 where id = 2`)
+    await still.settle(10_000)
+    expect(await kept()).toEqual(['producto_1'])
+  } finally {
+    stands.open(undefined)
+    await still.close()
+  }
+})
+
+test('a deletion that takes longer than a node may stand still is not broken off while Redis answers', async () => {
+  const link = through(() => new Promise((resolve) => setTimeout(resolve, 150)))
+  const templates = ['a', 'b', 'c', 'd', 'e'].map((name) =>
+    keyTemplate(`${name}_{id}`, relationOf('productos')),
+  )
+  const slow = inHand({ link, templates, standsMsMax: 500 })
+  await client.set('e_1', 'pickle')
+  await slow.settle(20_000).finally(() => slow.close())
+  expect(await kept()).toEqual([])
+  expect(told('unreachable')).toEqual([])
+})
+
+test('while another node has been at work for seconds that is said, and settle() is refused in time', async () => {
+  await node().foreign.settle()
+  const timing = handTiming()
+  const lines: string[] = []
+  const log = (line: string): void => void lines.push(line)
+  const cache = createCache({
+    namespace: 'isla',
+    database: db.url,
+    timing,
+    log: { info: log, warn: log, error: log },
+  })
+  open.push(cache)
+  const other = await db.session()
+  await other.transaction(async (holding) => {
+    await holding.query(`select tidemark.follow_foreign('isla', $1)`, [cursor])
+    const foreign = cache.foreign({ redis: server.url, keys, on: 'productos' })
+    const refused = expect(foreign.settle({ within: '20s' })).rejects.toMatchObject({
+      code: 'TIDEMARK_CACHE_TIMEOUT',
+      message: expect.stringContaining(cursor) as string,
+    })
+    await expect
+      .poll(async () => {
+        await timing.pass(1_000)
+        return lines
+      })
+      .toContainEqual(expect.stringMatching(/another node has been at work for \d+ s.*productos/))
+    await timing.pass(20_000)
+    await refused
+  })
+  await other.close()
 })
 
 test('a column that is not told is named with the line to add', async () => {

@@ -3,6 +3,7 @@ import type { CacheListener } from '../../cache/cache-event.ts'
 import { ForeignCache } from '../../cache/foreign-cache.ts'
 import { postgresJournal } from '../../cache/postgres-journal.ts'
 import type { RedisClient } from '../../cache/redis-link.ts'
+import type { DurationText } from '../../define/config/tidemark-config.ts'
 import { keyTemplate } from '../../invalidate/foreign-keys.ts'
 import { TidemarkError } from '../../model/errors.ts'
 import { relationOf } from '../../model/ids.ts'
@@ -23,8 +24,13 @@ export interface ForeignOptions {
 
 /** A cache of another program whose keys are deleted. */
 export interface Foreign {
-  /** Resolves when the keys are deleted that everything visible now concerns; rejects where that cannot be done. */
-  readonly settle: () => Promise<void>
+  /**
+   * Resolves when the keys are deleted that everything visible now concerns; rejects where that cannot be done.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_TIMEOUT when it was not done `within` (by default `'30s'`), as while another node is at
+   * work; it goes on in the background.
+   */
+  readonly settle: (options?: { readonly within?: DurationText }) => Promise<void>
 }
 
 /** The caches of other programs that a cache looks after. */
@@ -53,17 +59,20 @@ export class Foreigners {
       name: `${source}: ${texts.join(' ')}`,
       templates,
       journal: postgresJournal(namespace, { url, maxLagMs: everyMs, timing, wanted: () => rules }),
-      database: openDatabase(url, { connectionsMax: 2 }),
+      database: openDatabase(url, { connectionsMax: 2, answerWithinMs }),
       link: linkOf(
         typeof at === 'string' ? { kind: 'redis', url: at } : { kind: 'redis client', client: at },
       ),
       everyMs,
+      standsMsMax,
       timing,
       random,
       listener: this.#listener,
     })
     this.#all.push(foreign)
-    return { settle: () => foreign.settle() }
+    return {
+      settle: ({ within = '30s' } = {}) => foreign.settle(durationMs(within, 'settle().within')),
+    }
   }
 
   /** Ends them all. */
@@ -73,6 +82,10 @@ export class Foreigners {
 }
 
 const lagDefaultMs = 100
+/** An answer of the database that takes longer does not come. */
+const answerWithinMs = 10_000
+/** A call of Redis takes two seconds at most: who asks nothing for so long stands still. */
+const standsMsMax = 10_000
 
 const withoutDatabase = (namespace: string): TidemarkError =>
   new TidemarkError({
