@@ -19,7 +19,7 @@ import type { Moment, Standing } from './ledger.ts'
 import { Ledger } from './ledger.ts'
 import { Loader } from './loader.ts'
 import type { MemoryEntry } from './memory-tier.ts'
-import { longAgo, MemoryTier } from './memory-tier.ts'
+import { frozen, longAgo, MemoryTier } from './memory-tier.ts'
 import { Outbox } from './outbox.ts'
 import type { SharedTier } from './shared-tier.ts'
 import type { TracedInvalidation } from './trail.ts'
@@ -336,17 +336,47 @@ export class Cache {
   ): Promise<Answer<unknown>> {
     const { timing } = this.#parts
     const { joined, stale, until } = of
-    const spared =
-      joined === undefined ? await this.#spared(request, until - timing.now()) : undefined
-    if (spared !== undefined) return spared
-    const answer = this.#await(request, joined ?? this.#join(request, false))
+    if (joined === undefined) return this.#seekBlind(request, until)
     const leftMs = until - timing.now()
     const waitMs = stale ? Math.min(request.terms.softMs, leftMs) : leftMs
-    return within(timing, answer, waitMs).catch((error: unknown) => {
+    return within(timing, this.#await(request, joined), waitMs).catch((error: unknown) => {
       const late = error instanceof LateError
       const last = this.#last(request.key, stale && late ? 'stale' : 'fallback')
       if (last !== undefined) return last
       throw late ? tooLate(request.key, request.terms.hardMs) : error
+    })
+  }
+
+  /**
+   * The answer while it cannot be found out what was invalidated: the source's, else the last that is known. Who has such a one
+   * while the journal is away is spared the wait for a source that has not answered others either.
+   */
+  async #seekBlind(request: EntryRequest, until: number): Promise<Answer<unknown>> {
+    const { timing } = this.#parts
+    const { isAway } = this.#follower
+    const seek = (): Promise<Answer<unknown>> => this.#await(request, this.#join(request, false))
+    const leftMs = (): number => until - timing.now()
+    if (isAway && this.#source.isOpen) {
+      const last = await this.#lastAnywhere(request, leftMs())
+      if (last !== undefined) {
+        void this.#source.attempt(seek, leftMs())
+        return last
+      }
+    }
+    const answer = seek()
+    if (isAway) void this.#source.attempt(() => answer, leftMs())
+    // To ask the shared tier takes its time too.
+    const isHere = this.#last(request.key, 'fallback') !== undefined
+    const sharedMs = isHere || this.#shared === null ? 0 : leftMs() / 4
+    try {
+      return await within(timing, answer, leftMs() - sharedMs)
+    } catch (error) {
+      const last = await this.#lastAnywhere(request, leftMs())
+      if (last !== undefined) return last
+      if (!(error instanceof LateError)) throw error
+    }
+    return within(timing, answer, leftMs()).catch((error: unknown) => {
+      throw error instanceof LateError ? tooLate(request.key, request.terms.hardMs) : error
     })
   }
 
@@ -358,27 +388,25 @@ export class Cache {
     return { asked, landing, current, flight: this.#loader.flight(request, joinable, false) }
   }
 
-  /**
-   * The answer of a reader who has something to fall back on while the journal is away: he is spared the wait for a source that
-   * does not answer either. Undefined: he has to ask it.
-   */
-  async #spared(request: EntryRequest, waitMs: number): Promise<Answer<unknown> | undefined> {
-    const { key } = request
-    if (!this.#follower.isAway || this.#last(key, 'fallback') === undefined) return undefined
-    const { isOpen } = this.#source
-    const asked = this.#source.attempt(
-      () => this.#await(request, this.#join(request, false)),
-      waitMs,
-    )
-    const answer = isOpen ? null : await asked
-    return answer ?? this.#last(key, 'fallback')
-  }
-
   /** What memory has, if it may be served though it is not known to be true; undefined if not. */
   #last(key: EntryKey, state: 'stale' | 'fallback'): Answer<unknown> | undefined {
     const entry = this.#memory.get(key)
     if (!this.#isServable(entry)) return undefined
     return answerOf(entry, state, 'memory', this.#parts.timing.now())
+  }
+
+  /** The same, else what the shared tier has, of which nobody here knows that it was removed. It is stored nowhere. */
+  async #lastAnywhere(
+    { key, terms }: EntryRequest,
+    withinMs: number,
+  ): Promise<Answer<unknown> | undefined> {
+    const here = this.#last(key, 'fallback')
+    if (here !== undefined || this.#shared === null || withinMs <= 0) return here
+    const found = await this.#shared.last(key, withinMs)
+    if (found === null || this.#outbox.holds(key, found.tags)) return undefined
+    const { value, ageMs, ttlMs, tidemark } = found
+    if (ageMs >= ttlMs + terms.staleMs) return undefined
+    return { value: frozen(value), state: 'fallback', tier: 'shared', ageMs, tidemark }
   }
 
   async #await(request: EntryRequest, joined: Joined): Promise<Answer<unknown>> {

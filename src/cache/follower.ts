@@ -60,6 +60,7 @@ export class Follower {
   /** Looks in a row that had no answer. */
   #failures = 0
   #sentAt = -Infinity
+  #toldAt = -Infinity
   #closed = false
 
   constructor(journal: Journal, ledger: Ledger, options: FollowOptions, listener: FollowListener) {
@@ -80,6 +81,11 @@ export class Follower {
   /** How far this node has followed; undefined before the first look. */
   get place(): JournalPlace | undefined {
     return this.#place
+  }
+
+  /** When the last look that had an answer was sent: of what the journal knew then, this node has heard. */
+  get toldAt(): number {
+    return this.#toldAt
   }
 
   /** Why the last look failed; undefined if it did not. */
@@ -167,6 +173,7 @@ export class Follower {
       )
       this.#take(news, since)
       this.#currentUntil = Math.max(this.#currentUntil, sentAt + this.#options.maxLagMs)
+      this.#toldAt = sentAt
       this.#failure = undefined
       this.#failures = 0
       return true

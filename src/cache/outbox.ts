@@ -30,6 +30,8 @@ const retry: Backoff = { baseMs: 50, maxMs: 2_000 }
 export class Outbox {
   readonly #parts: OutboxParts
   readonly #pending = new Set<InvalidationRequest>()
+  /** What the journal knows, and since when: the shared tier may not, until a look that was sent later has an answer. */
+  readonly #unheardOf = new Map<InvalidationRequest, number>()
   /** The last position that the journal gave to one and that no look has reached since. */
   #unheard: Position | null = null
   #closed = false
@@ -44,7 +46,7 @@ export class Outbox {
     await this.#hold(request, async () => {
       const position = await this.#append(request)
       // A look tells this process what it knows already; what it is for is to take the shared tier along.
-      if (shared !== null) await this.#seen(position)
+      if (shared !== null) await this.#seen(request, position)
       await journal.settled(position)
     })
   }
@@ -55,18 +57,20 @@ export class Outbox {
    * alone tells what the write made the database do, as cascades and triggers.
    */
   async announce(request: InvalidationRequest, tags: readonly Tag[]): Promise<void> {
-    const { follower, shared } = this.#parts
     await this.#hold(request, async () => {
-      if (tags.length > 0) await this.#seen(await this.#append({ ...request, tags }))
-      else if (await follower.lookAgain()) await shared?.caughtUp()
+      if (tags.length > 0) await this.#seen(request, await this.#append({ ...request, tags }))
+      else if (await this.#look(request)) await this.#parts.shared?.caughtUp()
     })
   }
 
   /** Whether the shared tier may still have what this process has invalidated: then it is as good as gone. */
   holds(key: EntryKey, tags: readonly Tag[]): boolean {
-    for (const pending of this.#pending) {
-      if (pending.keys.includes(key) || pending.tags.some((tag) => tags.includes(tag))) return true
-    }
+    const { toldAt } = this.#parts.follower
+    const concerns = (request: InvalidationRequest): boolean =>
+      request.keys.includes(key) || request.tags.some((tag) => tags.includes(tag))
+    for (const pending of this.#pending) if (concerns(pending)) return true
+    for (const [request, knownAt] of this.#unheardOf)
+      if (knownAt >= toldAt && concerns(request)) return true
     return false
   }
 
@@ -103,14 +107,25 @@ export class Outbox {
     }
   }
 
-  async #seen(position: Position): Promise<void> {
+  async #seen(request: InvalidationRequest, position: Position): Promise<void> {
     const { follower, shared } = this.#parts
     this.#unheard = position
     const isTold = (follower.place?.position ?? -1) >= position
     // One is enough: where it tells of less, the journal has begun anew, and everything is let go of.
-    if (!isTold && !(await follower.lookAgain())) return
+    if (!isTold && !(await this.#look(request))) return
     if (this.#unheard === position) this.#unheard = null
     await shared?.caughtUp()
+  }
+
+  /** Looks at the journal, which knows of a request. False: it did not answer, and that is noted. */
+  async #look(request: InvalidationRequest): Promise<boolean> {
+    const { follower, timing } = this.#parts
+    const knownAt = timing.now()
+    if (await follower.lookAgain()) return true
+    for (const [other, at] of this.#unheardOf)
+      if (at < follower.toldAt) this.#unheardOf.delete(other)
+    this.#unheardOf.set(request, knownAt)
+    return false
   }
 }
 

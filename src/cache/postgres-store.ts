@@ -59,6 +59,8 @@ export function postgresStore(database: Database, namespace: string): SharedStor
 function answerOf(row: StoreRow): SharedAnswer {
   const { epoch, position, leased, standing, age_ms, payload, tags } = row
   const isThere = payload !== null && (standing === 'valid' || standing === 'expired')
-  const entry = isThere ? { payload, tags: tags ?? [], ageMs: age_ms ?? 0, standing } : null
+  const entry = isThere
+    ? { payload, tags: tags ?? [], ageMs: age_ms ?? 0, standing, leasedAt: null }
+    : null
   return { epoch, position, leased, entry }
 }

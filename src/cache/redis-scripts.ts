@@ -108,12 +108,12 @@ export const readScript: string = `${place}${clock}${standing}
 local epoch, position, floor = place(KEYS[3], ARGV[2])
 local raw = redis.call('get', KEYS[1])
 local now = now_ms()
-local state, age, tags, payload = 'r', 0, {}, ''
+local state, age, tags, payload, at = 'r', 0, {}, '', 0
 if raw then
   local line = string.find(raw, '\\n', 1, true)
-  local flag, its_epoch, at, leased_at, count =
+  local flag, its_epoch, position_at, leased_at, count =
     string.match(string.sub(raw, 1, line - 1), '^(.) (%S+) (%d+) (%d+) (%d+)$')
-  at = tonumber(at)
+  at = tonumber(position_at)
   local from = line + 1
   for i = 1, tonumber(count) do
     local stop = string.find(raw, '\\n', from, true)
@@ -142,7 +142,7 @@ if state == 'r' or ARGV[5] == '1' then
   end
 end
 if state == 'r' then return {epoch, position, leased, now} end
-return {epoch, position, leased, now, state, age, payload, tags}
+return {epoch, position, leased, now, state, age, payload, tags, at}
 `
 
 /** KEYS entry, lease, head; ARGV prefix, fresh epoch, holder, keep ms, payload, tags… */

@@ -123,7 +123,8 @@ export function redisStore(link: RedisLink, namespace: string, timing: Timing): 
     },
     async read({ key, tags, holder, leaseMs, renew }) {
       const askedAt = timing.now()
-      const words = [names.prefix, randomUUID(), holder, leaseMs, renew ? 1 : 0, ...tags]
+      const lastsMs = Math.ceil(leaseMs)
+      const words = [names.prefix, randomUUID(), holder, lastsMs, renew ? 1 : 0, ...tags]
       const reply = await run(link, scripts.read, [key, names.lease(key), names.head], words)
       clock.set(Number(listOf(reply)[3]), askedAt)
       return answerOf(reply)
@@ -226,16 +227,18 @@ const placeOf = ([epoch, position]: readonly RedisReply[]): JournalPlace => ({
 
 function answerOf(reply: RedisReply): SharedAnswer {
   const list = listOf(reply)
-  const [, , leased, , standing, ageMs, payload, tags] = list
+  const place = placeOf(list)
+  const [, , leased, , standing, ageMs, payload, tags, at] = list
   const entry = Buffer.isBuffer(payload)
     ? {
         payload,
+        leasedAt: { epoch: place.epoch, position: Number(at) as Position },
         ageMs: Number(ageMs),
         standing: textOf(standing) === 'x' ? ('expired' as const) : ('valid' as const),
         tags: listOf(tags).map((tag) => textOf(tag) as Tag),
       }
     : null
-  return { ...placeOf(list), leased: leased === 1, entry }
+  return { ...place, leased: leased === 1, entry }
 }
 
 /** Tags of a question: of a kind without tenants it is one list for all. */

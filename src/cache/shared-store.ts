@@ -20,6 +20,8 @@ export interface SharedEntry {
   /** Milliseconds since the lease of its load was given, by the clock of the store. */
   readonly ageMs: number
   readonly standing: 'valid' | 'expired'
+  /** Where the store stood when the lease of its load was given; null: it is never behind the journal, so nobody asks. */
+  readonly leasedAt: JournalPlace | null
 }
 
 /** What the shared store answers; its place is how far it has followed the journal. */
@@ -41,7 +43,6 @@ export interface SharedFill {
 
 /** An entry that is there, not expired by its key, with the tags that were asked for and no others. */
 export interface GlancedEntry extends SharedEntry {
-  /** Where the store stood when the lease of its load was given. */
   readonly leasedAt: JournalPlace
 }
 

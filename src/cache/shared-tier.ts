@@ -3,11 +3,11 @@ import type { Timing } from '../base/timing.ts'
 import { passing, within } from '../base/timing.ts'
 import type { EntryKey, JournalPlace, News, Position, Tag } from '../model/invalidation.ts'
 import { Breaker } from './breaker.ts'
-import type { EntryRequest } from './entry-request.ts'
+import type { EntryAddress, EntryRequest } from './entry-request.ts'
 import type { Follower } from './follower.ts'
 import type { Journal } from './journal.ts'
 import type { MemoryEntry } from './memory-tier.ts'
-import { decodePayload, encodePayload } from './payload.ts'
+import { changedPart, decodePayload, encodePayload } from './payload.ts'
 import type {
   FollowStep,
   GlancedEntry,
@@ -27,6 +27,8 @@ export interface SharedTierParts {
   readonly callMs: number
   readonly timing: Timing
   readonly onUnreachable: () => void
+  /** An entry is not stored, for that part of its value would come back as something else. */
+  readonly onNotShared: (of: EntryAddress, part: string) => void
 }
 
 /** An entry that came from the shared store. */
@@ -182,13 +184,42 @@ export class SharedTier {
 
   /** The entry as the store has it, if it may be served; nobody is kept waiting. Null: there is none, or no answer. */
   async peek(key: EntryKey): Promise<SharedFind | null> {
-    const { store, callMs } = this.#parts
-    const holder = randomUUID()
-    const question = { key, tags: [], holder, leaseMs: callMs, renew: false }
-    const answer = await this.#breaker.attempt(() => store.read(question), callMs)
-    if (answer?.leased === true)
-      await this.#breaker.attempt(() => store.release(key, holder), callMs)
+    const answer = await this.#peek(key, this.#parts.callMs)
     return answer === null || answer.entry === null ? null : foundEntry(answer.entry)
+  }
+
+  /**
+   * The entry for who cannot find out what was invalidated meanwhile, unless the store or this node knows that it was removed. Null:
+   * there is none, or no answer in time. Where the store is behind what this node has heard, or has lost what it had told of,
+   * what was heard has to vouch for the entry.
+   */
+  async last(key: EntryKey, withinMs: number): Promise<SharedFind | null> {
+    const answer = await this.#peek(key, Math.min(withinMs, this.#parts.callMs))
+    if (answer === null || answer.entry === null) return null
+    const { entry } = answer
+    const { heard, place: seen } = this.#follower
+    const known = [seen, this.#told].filter((place) => place !== undefined)
+    if (!known.every((place) => isAtLeast(answer, place))) {
+      const { tags, leasedAt } = entry
+      if (leasedAt === null || heard.standing(key, { tags, leasedAt }) !== 'untouched') return null
+    }
+    return foundEntry(entry)
+  }
+
+  async #peek(key: EntryKey, withinMs: number): Promise<SharedAnswer | null> {
+    const { store } = this.#parts
+    const holder = randomUUID()
+    const question = { key, tags: [], holder, leaseMs: withinMs, renew: false }
+    const answer = await this.#breaker.attempt(() => store.read(question), withinMs)
+    if (answer?.leased === true) this.#do(() => store.release(key, holder))
+    return answer
+  }
+
+  /** Makes a call that nobody waits for. */
+  #do(call: () => Promise<unknown>): void {
+    const done = this.#breaker.attempt(call, behindMs)
+    this.#behind.add(done)
+    void done.finally(() => this.#behind.delete(done))
   }
 
   /**
@@ -294,27 +325,30 @@ export class SharedTier {
     await this.#breaker.attempt(() => this.#parts.store.follow(step), this.#parts.callMs)
   }
 
-  #lease({ key }: EntryRequest, holder: string): Lease {
-    const { store } = this.#parts
-    const behind = (call: () => Promise<unknown>): void => {
-      const done = this.#breaker.attempt(call, behindMs)
-      this.#behind.add(done)
-      void done.finally(() => this.#behind.delete(done))
+  #lease(request: EntryRequest, holder: string): Lease {
+    const { store, onNotShared } = this.#parts
+    const { key } = request
+    const release = (): void => {
+      this.#do(() => store.release(key, holder))
     }
     return {
       kind: 'lease',
       fill: ({ entry, ttlMs, loadMs, staleMs }) => {
         const { value, tidemark, node } = entry
+        const changed = changedPart(value)
+        if (changed !== null) {
+          onNotShared(request, changed)
+          release()
+          return
+        }
         const payload = encodePayload({ value, ttlMs, loadMs, tidemark, node })
         const tags = entry.tags.map(({ tag }) => tag)
-        behind(async () => {
+        this.#do(async () => {
           const stored = await store.fill({ key, holder, tags, payload, keepMs: ttlMs + staleMs })
           if (stored) this.#ahead.delete(key)
         })
       },
-      release: () => {
-        behind(() => store.release(key, holder))
-      },
+      release,
     }
   }
 }

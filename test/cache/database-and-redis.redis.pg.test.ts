@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { createClient } from 'redis'
 import { redis } from '../../src/cache.ts'
 import { openSession } from '../../src/postgres/connection.ts'
@@ -28,23 +28,24 @@ afterEach(async () => {
 const makeCache = cachesOfTests()
 
 /** A node whose entries are the sums of tenants. */
-function node(maxLag: '100ms' | 0 = '100ms') {
+function node(maxLag: '100ms' | 0 = '100ms', hardTimeout = '10s') {
   const cache = makeCache({
     namespace: 'shop',
     database: db.url,
     store: redis(server.url),
     maxLag,
   })
-  const counted = { loads: 0, away: false }
+  const counted = { loads: 0, away: false, hangs: false }
   const load = async (tenant: number): Promise<number> => {
     counted.loads += 1
+    if (counted.hangs) return new Promise<never>(() => undefined)
     if (counted.away) throw new Error('the database is away')
     const rows = await db.sql<{ total: string }>(
       `select coalesce(sum(amount), 0)::text as total from quotes where tenant_id = ${tenant}`,
     )
     return Number(rows[0]?.total)
   }
-  const options = { dependsOn: { quotes: 'tenant_id' }, version: '1' } as const
+  const options = { dependsOn: { quotes: 'tenant_id' }, version: '1', hardTimeout } as const
   return { cache, counted, total: cache.define('total', load, options) }
 }
 
@@ -96,17 +97,49 @@ test('while Redis is away the source answers, and a commit outdates memory as be
   }
 })
 
-test('while the database is away, what is known is answered and marked', async () => {
-  const a = node()
-  await a.total.get(7)
-  a.counted.away = true
+/** Ends the database for everybody but the one who asks. */
+async function cutOff(): Promise<void> {
   const other = await openSession(db.url.replace(db.name, 'postgres'))
   await other.query(`alter database ${db.name} allow_connections false`)
   await other.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${db.name}'`,
   )
   await other.close()
-  await expect
-    .poll(async () => a.total.get(7), { timeout: 10_000 })
-    .toMatchObject({ value: 10, state: 'fallback' })
+}
+
+test('law: while the database is away, what one node knew is answered by all, marked, and stored nowhere; what was removed is not', async () => {
+  const [a, b, c] = [node(), node(), node('100ms', '2s')]
+  const client = await createClient({ url: server.url }).connect()
+  onTestFinished(() => {
+    client.destroy()
+  })
+  await client.flushAll()
+  for (const tenant of [7, 8, 9]) await a.total.get(tenant)
+  const written = [7, 8, 9].map((tenant) => a.total.key(tenant))
+  await expect.poll(() => client.exists(written)).toBe(3)
+  // Another process hears of a removal, and takes Redis along.
+  await db.sql(`update quotes set amount = 21 where tenant_id = 8`)
+  const place = async (): Promise<number> => Number((await client.get('shop:~head'))?.split(' ')[1])
+  const before = await place()
+  await expect.poll(() => b.total.get(10).then(place)).toBeGreaterThan(before)
+  for (const { counted } of [a, b, c]) counted.away = true
+  await cutOff()
+  const away = { value: 10, state: 'fallback' }
+  await expect.poll(() => a.total.get(7)).toMatchObject({ ...away, tier: 'memory' })
+  const kept = await client.keys('*')
+  for (const [entries, { total, cache }] of [[1, b] as const, [0, c] as const]) {
+    expect(await total.get(7)).toMatchObject({ ...away, tier: 'shared' })
+    await expect(total.get(8)).rejects.toThrow('the database is away')
+    expect(cache.getStats()).toMatchObject({ entries, fallbacks: 1 })
+  }
+  expect((await client.keys('*')).sort()).toEqual(kept.sort())
+  // What a node removes meanwhile it does not answer with, whether or not others can be told.
+  const removed = expect(b.total.remove(9)).rejects.toMatchObject({
+    code: 'TIDEMARK_CACHE_UNREACHABLE',
+  })
+  await expect(b.total.get(9)).rejects.toThrow('the database is away')
+  // Nor does a source that hangs keep anybody longer than he may wait.
+  c.counted.hangs = true
+  expect(await c.total.get(9)).toMatchObject({ value: 0, state: 'fallback', tier: 'shared' })
+  await removed
 })
