@@ -43,6 +43,13 @@ export const tooLate = (key: EntryKey, hardMs: number): TidemarkError =>
     `Find out why the load takes so long, or raise 'hardTimeout' of this kind.`,
   )
 
+/** An entry that was to be renewed or set was not there within the hard limit. */
+export const unready = (key: EntryKey, hardMs: number): TidemarkError =>
+  late(
+    `The entry '${key}' could not be made ready within ${Math.round(hardMs)} ms.`,
+    `Find out why the load takes so long, or raise 'hardTimeout' of this kind.`,
+  )
+
 function late(what: string, mend: string): TidemarkError {
   return new TidemarkError({ code: 'TIDEMARK_CACHE_TIMEOUT', what, mend })
 }

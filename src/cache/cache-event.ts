@@ -9,6 +9,13 @@ export interface EntryOwner {
   readonly tenant: string | null
 }
 
+/**
+ * Why a value that was loaded is given to its callers and to nobody else. `invalidated`: while it was loaded. `overtaken`: another load
+ * of it has given more, or may have. `skipped`: its load or its kind does not keep it. `undated`: the journal does not answer,
+ * so it cannot be told what would make it untrue.
+ */
+export type NotStored = 'invalidated' | 'overtaken' | 'skipped' | 'undated'
+
 /** What made a warming begin. */
 export type WarmingCause = 'start' | 'schedule' | 'invalidation' | 'asked'
 
@@ -24,8 +31,9 @@ export type CacheEvent =
       readonly event: 'loaded'
       readonly key: EntryKey
       readonly ms: number
-      /** False: an invalidation came while it was being loaded, so its callers got it and nobody else will. */
       readonly stored: boolean
+      /** Null: it was stored. */
+      readonly notStored: NotStored | null
       readonly ttlMs: number
     })
   /** Said once of a kind: the part of its value would come back from the shared store as something else, so it stays in this process. */

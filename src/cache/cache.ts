@@ -6,7 +6,7 @@ import type { WriteToken } from '../model/write-token.ts'
 import type { EntryKey, InvalidationRequest, News, Tag, Verb } from '../model/invalidation.ts'
 import type { BreakerLimits } from './breaker.ts'
 import { Breaker } from './breaker.ts'
-import { blind, tooLate, unseen, untold } from './cache-errors.ts'
+import { blind, tooLate, unready, unseen, untold } from './cache-errors.ts'
 import type { CacheEvent, CacheListener } from './cache-event.ts'
 import { Echoes } from './echoes.ts'
 import type { EntryAddress, EntryRequest, EntryTerms } from './entry-request.ts'
@@ -154,25 +154,38 @@ export class Cache {
     return until - timing.now()
   }
 
-  /** Has an entry loaded, whatever is there, as when it is renewed. */
+  /**
+   * Has an entry loaded, whatever is there, as when it is renewed.
+   *
+   * @throws TidemarkError TIDEMARK_CACHE_TIMEOUT when that did not end within the hard limit; whatever the load throws.
+   */
   async renew(request: EntryRequest): Promise<void> {
-    const direct = !(await this.#follower.catchUp())
-    await this.#loader.flight(request, { since: this.#parts.timing.now(), direct }, true).arrival()
+    await this.#timely(request, async (isLate) => {
+      const direct = !(await this.#follower.catchUp())
+      if (isLate()) return
+      const joinable = { since: this.#parts.timing.now(), direct }
+      await this.#loader.flight(request, joinable, true).arrival()
+    })
   }
 
   /**
    * Puts what the load of `request` brings in the place of an entry, behind the same fences. Returns whether that is kept.
    *
    * @throws TidemarkError TIDEMARK_CACHE_UNREACHABLE when other nodes could not be told that the entry is gone, before anything
-   * is loaded; whatever the load throws.
+   * is loaded; TIDEMARK_CACHE_TIMEOUT when that did not end within the hard limit, the entry being gone; whatever the load throws.
    */
   async replace(request: EntryRequest): Promise<boolean> {
+    return this.#timely(request, (isLate) => this.#replace(request, isLate))
+  }
+
+  async #replace(request: EntryRequest, isLate: () => boolean): Promise<boolean> {
     await this.invalidate({ verb: 'remove', keys: [request.key], tags: [] })
     const direct = !(await this.#follower.lookAgain())
+    if (isLate()) return false
     // No flight that is under way brings it; one of another node may come first.
     const joinable = { since: Infinity, direct }
-    const { entry, tier, stored } = await this.#loader.flight(request, joinable, true).arrival()
-    if (tier !== 'source' || !stored) return false
+    const { entry, tier, notStored } = await this.#loader.flight(request, joinable, true).arrival()
+    if (tier !== 'source' || notStored !== null) return false
     // What others have invalidated meanwhile may not have been heard of yet.
     const current = await this.#follower.catchUp()
     return current && this.#memory.peek(request.key) === entry && this.#standing(entry) === 'valid'
@@ -200,6 +213,22 @@ export class Cache {
     if (tier === 'source' || lasts(entry)) return tier === 'source'
     await this.#loader.flight(request, { since: timing.now(), direct: false }, true).arrival()
     return true
+  }
+
+  /** Ends a call at the hard limit of its entry; by `isLate` it knows that nobody waits for it any more. */
+  async #timely<Result>(
+    { key, terms: { hardMs } }: EntryRequest,
+    call: (isLate: () => boolean) => Promise<Result>,
+  ): Promise<Result> {
+    const { timing } = this.#parts
+    const until = timing.now() + hardMs
+    return within(
+      timing,
+      call(() => timing.now() >= until),
+      hardMs,
+    ).catch((error: unknown) => {
+      throw error instanceof LateError ? unready(key, hardMs) : error
+    })
   }
 
   /** Whether memory has an entry that something has invalidated. */

@@ -1,5 +1,6 @@
 import type { EntryKey } from '../model/invalidation.ts'
 import type { AnswerTier } from '../model/answer.ts'
+import type { NotStored } from './cache-event.ts'
 import type { Ledger, Moment, TagRecord } from './ledger.ts'
 import type { MemoryEntry } from './memory-tier.ts'
 
@@ -9,9 +10,12 @@ export interface Arrival {
   readonly tier: AnswerTier
   /** Whether nothing had invalidated the entry, by any of its tags, when it came. */
   readonly stood: boolean
-  /** Whether memory has it now. */
-  readonly stored: boolean
+  /** Why memory has not got it; null: it has. */
+  readonly notStored: NotStored | null
 }
+
+/** Why a flight may not store what it brings. */
+export type Refusal = Extract<NotStored, 'invalidated' | 'overtaken'>
 
 /** A load under way, which readers of the same key share, its failure too. */
 export interface Flight {
@@ -24,7 +28,7 @@ export interface Flight {
   /** The tags known before the load, held until it ends. */
   readonly tags: readonly TagRecord[]
   /** Set when the key itself was invalidated, or another flight of it has landed: nobody joins, and nothing is stored. */
-  killed: boolean
+  killed: Refusal | null
   /**
    * The landing of an earlier flight of the key, which had been invalidated: what it gave its readers may have been read later than
    * what this one brings. Null: there was none.
@@ -73,7 +77,7 @@ export class Flights {
     const flight = this.#last.get(key)
     if (flight === undefined || flight.startedAt < since || (direct && !flight.direct))
       return undefined
-    return this.stands(flight, flight.tags) ? flight : undefined
+    return this.refusal(flight, flight.tags) === null ? flight : undefined
   }
 
   /** Begins a flight, which takes the place of one that can no longer be joined. `run` ends it, whatever becomes of it. */
@@ -88,7 +92,7 @@ export class Flights {
       startedAt,
       direct,
       tags,
-      killed: false,
+      killed: null,
       overtakenBy: null,
       before: this.#last.get(key),
       early: notYet,
@@ -124,7 +128,7 @@ export class Flights {
     let isLater = true
     for (let other = this.#last.get(course.key); other !== undefined; other = other.before) {
       if (other === course) isLater = false
-      else if (stood || !isLater) other.killed = true
+      else if (stood || !isLater) other.killed = 'overtaken'
       else other.overtakenBy = this.#landing
     }
   }
@@ -132,12 +136,12 @@ export class Flights {
   /** Kills the flights of a key. */
   kill(key: EntryKey): void {
     for (let flight = this.#last.get(key); flight !== undefined; flight = flight.before)
-      flight.killed = true
+      flight.killed = 'invalidated'
   }
 
-  /** Whether nothing has invalidated what a flight brings, which has these tags. */
-  stands({ killed, at }: Course, tags: readonly TagRecord[]): boolean {
-    return !killed && this.#ledger.standing(at, tags) === 'valid'
+  /** Why what a flight brings, which has these tags, may not be stored; null where nothing speaks against it. */
+  refusal({ killed, at }: Course, tags: readonly TagRecord[]): Refusal | null {
+    return this.#ledger.standing(at, tags) === 'valid' ? killed : 'invalidated'
   }
 }
 

@@ -2,7 +2,7 @@ import type { Timing } from '../base/timing.ts'
 import { within } from '../base/timing.ts'
 import type { AnswerTier } from '../model/answer.ts'
 import type { EntryKey } from '../model/invalidation.ts'
-import type { CacheListener } from './cache-event.ts'
+import type { CacheListener, NotStored } from './cache-event.ts'
 import type { EntryRequest } from './entry-request.ts'
 import type { Arrival, Course, Flight, Joinable, Landing } from './flight.ts'
 import { Flights } from './flight.ts'
@@ -111,7 +111,7 @@ export class Loader {
 
   #take(course: Course, request: EntryRequest, found: SharedFind): Arrival {
     const entry = this.#entryFound(course, request, found)
-    return this.#land(course, entry, { tier: 'shared', may: true })
+    return this.#land(course, entry, { tier: 'shared', unkept: null })
   }
 
   #entryFound(
@@ -159,11 +159,14 @@ export class Loader {
         tidemark: snapshot ?? null,
         node,
       }
-      const may = loaded.store && snapshot !== undefined
-      const arrival = this.#land(course, entry, { tier: 'source', may })
+      const undated = snapshot === undefined ? 'undated' : null
+      const unkept = loaded.store ? undated : 'skipped'
+      const arrival = this.#land(course, entry, { tier: 'source', unkept })
       shared?.loaded(key)
-      tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored: arrival.stored, ttlMs })
-      if (arrival.stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
+      const { notStored } = arrival
+      const stored = notStored === null
+      tell({ event: 'loaded', kind, tenant, key, ms: loadMs, stored, notStored, ttlMs })
+      if (stored) lease?.fill({ entry, ttlMs, loadMs, staleMs: terms.staleMs })
       else lease?.release()
       return arrival
     } catch (error) {
@@ -174,25 +177,26 @@ export class Loader {
   }
 
   /**
-   * Stores what a flight has brought if it may be and nothing has invalidated it; else gives its tags back, and lets what memory
-   * has, which may be older, be over: readers are not given less than they were.
+   * Stores what a flight has brought unless it is not to be kept or something has invalidated it; then it gives its tags back,
+   * and lets what memory has, which may be older, be over: readers are not given less than they were.
    */
   #land(
     course: Course,
     entry: MemoryEntry,
-    { tier, may }: { readonly tier: AnswerTier; readonly may: boolean },
+    { tier, unkept }: { readonly tier: AnswerTier; readonly unkept: NotStored | null },
   ): Arrival {
     const { ledger, memory } = this.#parts
-    const stood = this.#flights.stands(course, entry.tags)
+    const refusal = this.#flights.refusal(course, entry.tags)
+    const stood = refusal === null
     this.#flights.landed(course, stood)
-    const stored = stood && may
-    if (stored) memory.set(course.key, entry, tier === 'shared')
+    const notStored = unkept ?? refusal
+    if (notStored === null) memory.set(course.key, entry, tier === 'shared')
     else {
       ledger.release(entry.tags)
       if (stood) memory.expire(course.key)
       else memory.delete(course.key)
     }
-    return { entry, tier, stood, stored }
+    return { entry, tier, stood, notStored }
   }
 
   /**
@@ -203,7 +207,7 @@ export class Loader {
     let vouched: Landing | null = null
     while (vouched !== course.overtakenBy) {
       vouched = course.overtakenBy
-      if (!(await this.#parts.follower.lookAgain())) course.killed = true
+      if (!(await this.#parts.follower.lookAgain())) course.killed = 'overtaken'
     }
   }
 

@@ -1,6 +1,6 @@
 import type { TagName } from '../model/tag-name.ts'
 import { tagName } from '../model/tag-name.ts'
-import type { CacheEvent } from './cache-event.ts'
+import type { CacheEvent, NotStored } from './cache-event.ts'
 
 /** A line for a log file, and how loud it is. */
 export interface LogLine {
@@ -23,9 +23,7 @@ function logLine(event: Exclude<CacheEvent, { readonly event: 'invalidated' }>):
     case 'answered':
       return answeredLine(event)
     case 'loaded':
-      return event.stored
-        ? { level: 'info', text: `Cache set: ${event.key} (TTL ${event.ttlMs / 1_000} s)` }
-        : { level: 'info', text: `Cache not set: ${event.key} (invalidated while it was loaded)` }
+      return loadedLine(event)
     case 'not_shared':
       return { level: 'warn', text: `Cache not shared: ${event.key} (${event.part})` }
     case 'load_failed':
@@ -66,6 +64,21 @@ function logLine(event: Exclude<CacheEvent, { readonly event: 'invalidated' }>):
       return { level: 'error', text: `Cache ${event.what} does not answer${why}` }
     }
   }
+}
+
+const notStored: Readonly<Record<NotStored, string>> = {
+  invalidated: 'invalidated while it was loaded',
+  overtaken: 'another load of it came first',
+  skipped: 'its load or its kind does not keep it',
+  undated: 'loaded while the journal does not answer',
+}
+
+function loadedLine(event: CacheEvent & { readonly event: 'loaded' }): LogLine {
+  const text =
+    event.notStored === null
+      ? `Cache set: ${event.key} (TTL ${event.ttlMs / 1_000} s)`
+      : `Cache not set: ${event.key} (${notStored[event.notStored]})`
+  return { level: 'info', text }
 }
 
 function answeredLine({ key, state }: CacheEvent & { readonly event: 'answered' }): LogLine {

@@ -1,5 +1,5 @@
 import type { EntryKey, Tag } from '../model/invalidation.ts'
-import type { CacheEvent, EntryOwner } from './cache-event.ts'
+import type { CacheEvent, EntryOwner, NotStored } from './cache-event.ts'
 
 /** What was counted of some entries since the process began. */
 export interface CacheStats {
@@ -11,7 +11,7 @@ export interface CacheStats {
   readonly fallbacks: number
   readonly loads: number
   readonly loadFailures: number
-  /** Loads that were not stored because something invalidated them meanwhile. */
+  /** Loads that were not stored because something invalidated them meanwhile, or another one of the same key came first. */
   readonly loadsRefused: number
   /** Hits and stale answers as a share of all; null before the first answer. */
   readonly hitRate: number | null
@@ -57,6 +57,9 @@ const classGrowth = 1.25
 const classFirstMs = 0.1
 const classesMax = 96
 
+/** What a load or its kind does not keep, or cannot be dated, was refused by nobody. */
+const isRefusal = (why: NotStored | null): boolean => why === 'invalidated' || why === 'overtaken'
+
 class Counter {
   readonly #count = { hit: 0, miss: 0, stale: 0, fallback: 0 }
   readonly #classes = new Uint32Array(classesMax)
@@ -77,7 +80,7 @@ class Counter {
       this.#loads += 1
       this.#classes[classOf(event.ms)] = (this.#classes[classOf(event.ms)] ?? 0) + 1
       if (event.stored) this.#updatedAt = now()
-      else this.#refused += 1
+      else if (isRefusal(event.notStored)) this.#refused += 1
     }
   }
 

@@ -1,7 +1,10 @@
 import { afterEach, expect, test } from 'vitest'
 import type { CacheEvent, CacheManager, CacheOptions } from '../../src/cache.ts'
-import { createCache } from '../../src/cache.ts'
+import { cached, createCache } from '../../src/cache.ts'
 import { systemTiming } from '../../src/base/timing.ts'
+import { gate } from '../support/gate.ts'
+import { handTiming, turn } from '../support/hand-timing.ts'
+import { scriptedJournal } from './scripted-journal.ts'
 
 let open: CacheManager[] = []
 let lines: string[] = []
@@ -85,6 +88,45 @@ test('statistics say of each kind and tenant what was counted, and when it was l
       tenant_8: { hits: 0, misses: 1, hitRate: 0, lastUpdated: iso },
     },
   })
+})
+
+test('a value that is not stored is told with its reason, and only what something outdated counts as refused', async () => {
+  const journal = scriptedJournal()
+  const time = handTiming()
+  const cache = makeCache({ ...journal.options, timing: time })
+  const skipped = cache.define('skipped', () => cached(1, { skip: true }))
+  const nothing = cache.define('nothing', () => null, { negativeTtl: 0 })
+  let loading = gate<number>()
+  const thing = cache.define('thing', () => loading.passed, { tags: ['things'] })
+  await skipped.get()
+  await nothing.get()
+  const early = thing.get()
+  await turn()
+  loading.open(1)
+  expect(await early).toMatchObject({ value: 1 })
+  await thing.remove()
+  loading = gate<number>()
+  const first = thing.get()
+  await turn()
+  await thing.remove()
+  loading.open(2)
+  await first
+  journal.freeze(true)
+  await time.pass(150)
+  const blind = thing.get()
+  await time.pass(5_000)
+  await blind
+  const sets = lines.filter((line) => line.includes('set:')).map((line) => /\(.*\)/.exec(line)?.[0])
+  expect(sets).toEqual([
+    '(its load or its kind does not keep it)',
+    '(its load or its kind does not keep it)',
+    '(TTL 300 s)',
+    '(invalidated while it was loaded)',
+    '(loaded while the journal does not answer)',
+  ])
+  const why = events.flatMap((event) => (event.event === 'loaded' ? [event.notStored] : []))
+  expect(why).toEqual(['skipped', 'skipped', null, 'invalidated', 'undated'])
+  expect(cache.getStats()).toMatchObject({ loads: 5, loadsRefused: 1 })
 })
 
 test('statistics count of each kind and tenant what was invalidated that it has entries of', async () => {

@@ -1,9 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import type { Kind } from '../../src/cache.ts'
 import { cached } from '../../src/cache.ts'
 import type { Gate } from '../support/gate.ts'
 import { gate } from '../support/gate.ts'
-import { turn } from '../support/hand-timing.ts'
+import { handTiming, turn } from '../support/hand-timing.ts'
 import { cachesOfTests } from './caches-of-tests.ts'
+
+type Hanging = Kind<[id: number], number>
 
 const openCache = cachesOfTests()
 let loads: Gate<number>[]
@@ -84,6 +87,31 @@ describe('law: a value that was made before an invalidation is not kept after it
     making.open(1)
     expect(await set).toBe(false)
     expect(thing.prepare(7).hit()).toBeUndefined()
+  })
+})
+
+describe('law: who renews or sets an entry does not wait longer than its hard limit', () => {
+  const late = { code: 'TIDEMARK_CACHE_TIMEOUT' }
+  const hung = new Promise<never>(() => undefined)
+
+  test.each([
+    ['a load that hangs, to renew', (thing: Hanging) => thing.renew(7)],
+    ['what is to be set', (thing: Hanging) => thing.set([7], () => hung)],
+  ])('for %s', async (_, wait) => {
+    const timing = handTiming()
+    const cache = openCache({ namespace: 'test', timing })
+    const thing = cache.define('thing', (id: number): Promise<number> => hung.then(() => id), {
+      hardTimeout: '1s',
+    })
+    let told: unknown
+    wait(thing).catch((error: unknown) => (told = error))
+    await timing.pass(999)
+    expect(told).toBeUndefined()
+    await timing.pass(1)
+    expect(told).toMatchObject(late)
+    // Who asks after it does not wait for what hangs either.
+    expect(await thing.set([7], () => 1)).toBe(true)
+    expect(await thing.get(7)).toMatchObject({ value: 1, state: 'hit' })
   })
 })
 
