@@ -7,9 +7,12 @@ export async function expectLawful(
   subject: RaceSubject,
   from: { readonly seed: number; readonly histories: number },
 ): Promise<void> {
-  const { violations, reads, hits, acknowledged } = await raceHunt(subject, from)
+  const report = await raceHunt(subject, from)
+  const { violations, reads, hits, acknowledged, marked, expires, sets, renewals } = report
   expect(violations).toEqual([])
   expect(reads).toBeGreaterThan(from.histories * 5)
   expect(hits).toBeGreaterThan(from.histories)
   expect(acknowledged).toBeGreaterThan(from.histories * 3)
+  for (const count of [marked, expires, sets, renewals])
+    expect(count).toBeGreaterThan(from.histories / 5)
 }

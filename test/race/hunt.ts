@@ -109,14 +109,15 @@ async function playShare(order: HuntOrder): Promise<HuntReport> {
   return report
 }
 
-function tellOf({ reads, hits, acknowledged, violations, byNodes }: HuntReport): void {
+function tellOf(report: HuntReport): void {
+  const { reads, hits, marked, acknowledged, expires, sets, renewals, violations, byNodes } = report
   const stale = violations.filter(([, { kind }]) => kind === 'stale').length
   for (const [at, violation] of violations.slice(0, 10))
     console.log(`seed ${at}: ${JSON.stringify(violation)}`)
   for (const [nodes, of] of Object.entries(byNodes))
     console.log(`nodes ${nodes}: ${of.wrong} of ${of.histories} histories are wrong`)
   console.log(
-    `${player}: ${histories} histories from seed ${seed}, ${minutes.toFixed(1)} min: ${reads} reads, ${hits} of them hits, ` +
-      `${acknowledged} invalidations acknowledged, ${violations.length} violations (${stale} stale, ${violations.length - stale} backwards).`,
+    `${player}: ${histories} histories from seed ${seed}, ${minutes.toFixed(1)} min: ${reads} reads, ${hits} of them hits and ${marked} stale and said so, ` +
+      `${acknowledged} invalidations and commits (${expires} expired, ${sets} set), ${renewals} renewals, ${violations.length} violations (${stale} stale, ${violations.length - stale} backwards).`,
   )
 }

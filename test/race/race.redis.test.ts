@@ -41,7 +41,7 @@ describe('a history is refused', () => {
   const read = { node: 0, key: 'a', version: 0, state: 'hit', beganAt: 5, endedAt: 6 } as const
 
   test('when a read that began after an acknowledgement is older', () => {
-    const missed = { key: 'a', version: 1, acknowledgedAt: 4 }
+    const missed = { key: 'a', version: 1, by: 'remove', acknowledgedAt: 4 } as const
     expect(checkHistory({ reads: [read], invalidations: [missed] })).toEqual([
       { kind: 'stale', read, missed },
     ])
@@ -55,7 +55,7 @@ describe('a history is refused', () => {
   })
 
   test('but not when the read began before, is of another key, or says that it may be old', () => {
-    const invalidations = [{ key: 'a', version: 1, acknowledgedAt: 4 }]
+    const invalidations = [{ key: 'a', version: 1, by: 'remove', acknowledgedAt: 4 } as const]
     const reads = [
       { ...read, beganAt: 3 },
       { ...read, key: 'b' },

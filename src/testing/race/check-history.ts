@@ -11,10 +11,11 @@ export interface ReadRecord {
   readonly state: AnswerState
 }
 
-/** An invalidation of a history, asked for after a version was written. */
+/** An invalidation of a history, asked for after a version was written, or the commit of that. */
 export interface InvalidationRecord {
   readonly key: string
   readonly version: number
+  readonly by: 'remove' | 'expire' | 'set' | 'commit'
   /** When it was acknowledged; infinite if it was not. */
   readonly acknowledgedAt: number
 }
@@ -23,6 +24,8 @@ export interface InvalidationRecord {
 export interface History {
   readonly reads: readonly ReadRecord[]
   readonly invalidations: readonly InvalidationRecord[]
+  /** How many times an entry was loaded anew because somebody asked for that, whatever was there. */
+  readonly renewals: number
 }
 
 /** What no cache may do, and this one did. */
@@ -35,7 +38,7 @@ export type Violation =
  * there before it; a read of a node that returned less than an earlier one of the same node had. Answers that say themselves
  * that they may be old (`fallback`, `stale`) are left out.
  */
-export function checkHistory({ reads, invalidations }: History): Violation[] {
+export function checkHistory({ reads, invalidations }: Omit<History, 'renewals'>): Violation[] {
   const claims = reads.filter(({ state }) => state === 'hit' || state === 'miss')
   return claims.flatMap((read): Violation[] => {
     const missed = invalidations.find(

@@ -16,11 +16,11 @@ import type {
 import type { JournalSurroundings } from './scheduled-journal.ts'
 import { scheduledJournal } from './scheduled-journal.ts'
 import type { Client } from './race-commands.ts'
-import { connected, raceCommands, saved } from './race-commands.ts'
+import { connected, raceCommands, RedisClock, saved } from './race-commands.ts'
 import type { RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 import type { Scheduler } from './scheduler.ts'
-import { faultsOf, nodeOver, upsetsOf } from './tidemark-subject.ts'
+import { faultsOf, nodeOver, slowly, termsOf, upsetsOf } from './tidemark-subject.ts'
 
 /**
  * The namespace of the histories, and the table that they are about: it has `key text primary key` and
@@ -71,11 +71,14 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
   const down = { redis: false, database: false }
   const listeners = new Set<() => void>()
   const faults = pick(dice, faultsOf)
+  const clock = new RedisClock(dice)
+  const terms = termsOf(dice)
   const ofRedis: RedisSurroundings = {
     scheduler,
     dice,
     faults,
     command: raceCommands(client),
+    clock,
     isDown: () => down.redis,
     listeners: new Set(),
   }
@@ -88,7 +91,7 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
   }
   const lagMs = pick(dice, lagsMs)
   const shares = dice() < 0.5
-  const load = loadThrough(ofJournal, database)
+  const load = slowly(stage, loadThrough(ofJournal, database))
   const journals: Journal[] = []
   const makeNode = (): RaceNode => {
     const cache = createCache({
@@ -103,7 +106,7 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
         return scheduledJournal(journal, ofJournal)
       },
     })
-    return nodeOver(cache, load, { [table]: 'key' })
+    return nodeOver(cache, load, { ...terms, dependsOn: { [table]: 'key' } })
   }
   return {
     makeNode,
@@ -113,7 +116,7 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
       () => Promise.resolve(void (down.redis = !down.redis)),
       () => Promise.resolve(void (down.database = !down.database)),
     ],
-    save: () => saved(client, { namespace, scheduler }),
+    save: () => saved(client, { namespace, scheduler, clock }),
     async end() {
       await writers.endOpen()
       // Nodes that were killed wait for turns that never come; their connections are real.

@@ -17,6 +17,12 @@ export interface RaceNode {
   ) => Promise<{ readonly value: RaceValue; readonly state: AnswerState }>
   /** Resolves when the invalidation is acknowledged. */
   readonly invalidate: (key: string, way: number) => Promise<void>
+  /** The same, but an answer that says so may be what was there before. Not every cache has this, nor the next two. */
+  readonly expire?: (key: string, way: number) => Promise<void>
+  /** Has a load, which begins now, bring what takes the place of the entry; when it resolves, what was there is invalidated. */
+  readonly set?: (key: string) => Promise<unknown>
+  /** Has an entry loaded anew, whatever is there. */
+  readonly renew?: (key: string) => Promise<void>
   /** Ends the node; what it waits for need not come. */
   readonly kill: () => void
 }
@@ -74,7 +80,7 @@ const stepsMax = 20_000
 
 /**
  * Plays one history: readers and writers on several nodes, begun, interleaved and upset as the dice say. Returns what
- * everybody saw. A writer changes the source and then invalidates.
+ * everybody saw. A writer changes the source and then invalidates, in one of the ways that the cache has.
  */
 export async function playHistory(
   subject: RaceSubject,
@@ -101,6 +107,7 @@ export async function playHistory(
     const { name, node } = nodes.at(at)
     const key = pick(dice, keys)
     const what = dice()
+    if (what < 0.06 && node.renew !== undefined) return record.renewal(node.renew(key))
     if (what < 0.6) return record.read(name, key, () => node.read(key))
     if (play.source !== undefined && what < 0.94) {
       const changed = (dice() < 0.2 ? keys : [key]).filter((each) => !writing.has(each))
@@ -109,7 +116,7 @@ export async function playHistory(
     if (what < 0.94 || play.upsets.length === 0) {
       const version = (versions.get(key) ?? 0) + 1
       versions.set(key, version)
-      return record.invalidation({ key, version }, () => node.invalidate(key, dice()))
+      return tell(node, { key, version }, { record, dice })
     }
     if (what < 0.97) return pick(dice, play.upsets)()
     if (what < 0.985 && play.save !== undefined) return comeBack(await play.save())
@@ -201,7 +208,24 @@ async function writeThrough(
     for (const key of keys) writing.delete(key)
   }
   if (dice() < 0.7) return
-  for (const one of written) await record.invalidation(one, () => node.invalidate(one.key, dice()))
+  for (const one of written) await tell(node, one, { record, dice })
+}
+
+/** Tells a cache of what was written, in one of the ways that it has. */
+function tell(
+  node: RaceNode,
+  written: { readonly key: string; readonly version: number },
+  { record, dice }: { readonly record: Recorder; readonly dice: Dice },
+): Promise<void> {
+  const { expire, set } = node
+  const { key } = written
+  const what = dice()
+  if (what < 0.2 && set !== undefined)
+    return record.invalidation({ ...written, by: 'set' }, () => set(key))
+  const way = dice()
+  if (what < 0.5 && expire !== undefined)
+    return record.invalidation({ ...written, by: 'expire' }, () => expire(key, way))
+  return record.invalidation({ ...written, by: 'remove' }, () => node.invalidate(key, way))
 }
 
 /** Notes what begins and ends, and when. */
@@ -213,6 +237,7 @@ class Recorder {
   readonly #commits: (InvalidationRecord & { readonly visibleMs: number })[] = []
   /** When reads began, in milliseconds. */
   readonly #beginnings: { readonly at: number; readonly ms: number }[] = []
+  #renewals = 0
   #time = 0
 
   constructor(clock: () => number) {
@@ -237,8 +262,8 @@ class Recorder {
   }
 
   async invalidation(
-    of: Pick<InvalidationRecord, 'key' | 'version'>,
-    body: () => Promise<void>,
+    of: Omit<InvalidationRecord, 'acknowledgedAt'>,
+    body: () => Promise<unknown>,
   ): Promise<void> {
     try {
       await body()
@@ -248,10 +273,20 @@ class Recorder {
     }
   }
 
+  async renewal(renewed: Promise<void>): Promise<void> {
+    try {
+      await renewed
+      this.#renewals += 1
+    } catch {
+      // Nobody was answered.
+    }
+  }
+
   commit(key: string, version: number): void {
     this.#commits.push({
       key,
       version,
+      by: 'commit',
       acknowledgedAt: (this.#time += 1),
       visibleMs: this.#clock(),
     })
@@ -264,6 +299,7 @@ class Recorder {
       const first = this.#beginnings.find(({ ms }) => ms > visibleMs + lagMs)
       return { ...commit, acknowledgedAt: first === undefined ? Infinity : first.at - 0.5 }
     })
-    return { reads: this.#reads, invalidations: [...this.#invalidations, ...told] }
+    const invalidations = [...this.#invalidations, ...told]
+    return { reads: this.#reads, invalidations, renewals: this.#renewals }
   }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createClient, RESP_TYPES } from 'redis'
 import * as scripts from '../../cache/redis-scripts.ts'
+import type { Dice } from '../../base/dice.ts'
 import type { Scheduler } from './scheduler.ts'
 
 /** A connection to the real Redis. */
@@ -24,30 +25,81 @@ const runKey = '~race:run'
 const ownRun = "redis.pcall('info', 'server')"
 const runOfHistory = `'run_id:' .. (redis.call('get', '${runKey}') or '0')`
 
+const ownTimeToLive = /redis\.call\('set', (.+), 'px', (ARGV\[\d+\])\)/g
+const endsKey = '~race:ends'
+
+/** Entries and leases end by the clock of the history as well. */
+const timesToLive = `
+local history_ms = tonumber(redis.call('get', '${clockKey}'))
+for _, key in ipairs(redis.call('zrangebyscore', '${endsKey}', '-inf', history_ms)) do
+  redis.call('del', key)
+  redis.call('zrem', '${endsKey}', key)
+end
+local function set_for(key, value, ms)
+  redis.call('set', key, value)
+  redis.call('zadd', '${endsKey}', history_ms + ms, key)
+end
+`
+
 /** The scripts by their digests, with the clock and the run of a history in place of the server's. */
 const byDigest = new Map(
   Object.values(scripts).map((text) => [
     createHash('sha1').update(text).digest('hex'),
-    text.replaceAll(ownClock, clockOfHistory).replaceAll(ownRun, runOfHistory),
+    timesToLive +
+      text
+        .replaceAll(ownClock, clockOfHistory)
+        .replaceAll(ownRun, runOfHistory)
+        .replaceAll(ownTimeToLive, 'set_for($1, $2)'),
   ]),
 )
 
+const plain = `${timesToLive}return redis.call(unpack(ARGV))`
+
 /**
- * Commands to a real Redis, whose scripts go by the clock of the history and are known to it from the beginning: else the load of the
+ * Commands to a real Redis, which goes by the clock of the history and knows its scripts from the beginning: else the load of the
  * machine would decide what comes next, and a seed would not play a history again.
  */
 export function raceCommands(client: Client): RaceCommand {
   const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+  let shown = ''
   return async (words, nowMs) => {
     const [name, digest, ...rest] = words
+    const shows = String(Math.floor(nowMs))
+    const isRight = shows === shown
+    shown = shows
     const text = name === 'evalsha' ? byDigest.get(String(digest)) : undefined
-    if (text === undefined) return bytes.sendCommand([...words])
     // On one connection they come in this order.
     const [, answer] = await Promise.all([
-      bytes.sendCommand(['set', clockKey, String(Math.floor(nowMs))]),
-      bytes.sendCommand(['eval', text, ...rest]),
+      isRight ? null : bytes.sendCommand(['set', clockKey, shows]),
+      bytes.sendCommand(
+        text === undefined ? ['eval', plain, '0', ...words] : ['eval', text, ...rest],
+      ),
     ])
     return answer
+  }
+}
+
+/** How far apart the clocks of two servers are at most, in either direction from one that is right. */
+const skewMs = 2_000
+
+/** The clock of whichever server is Redis now. */
+export class RedisClock {
+  readonly #dice: Dice
+  #aheadMs = 0
+
+  constructor(dice: Dice) {
+    this.#dice = dice
+    this.change()
+  }
+
+  /** Another server takes over: its clock is right, but for two seconds either way. */
+  change(): void {
+    this.#aheadMs = (2 * this.#dice() - 1) * skewMs
+  }
+
+  /** What it shows when the history has come to `nowMs`; never so little as no server's does. */
+  at(nowMs: number): number {
+    return nowMs + 10 * skewMs + this.#aheadMs
   }
 }
 
@@ -55,32 +107,38 @@ export function raceCommands(client: Client): RaceCommand {
 export interface SavedNamespace {
   readonly namespace: string
   readonly scheduler: Pick<Scheduler, 'real'>
+  readonly clock: RedisClock
 }
 
 /**
- * Notes all that Redis keeps of a namespace; what it returns has it be all there is, in another run of the server: as after a restart
- * from a snapshot, or a failover to a replica that has come no further.
+ * Notes all that Redis keeps of a namespace; what it returns has it be all there is, in another run of the server, by another clock: as
+ * after a restart from a snapshot, or a failover to a replica that has come no further.
  */
 export async function saved(
   client: Client,
-  { namespace, scheduler }: SavedNamespace,
+  { namespace, scheduler, clock }: SavedNamespace,
 ): Promise<() => Promise<void>> {
   const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
   const keysNow = (): Promise<string[]> => client.keys(`${namespace}:*`)
   const entries = await scheduler.real(async () =>
     Promise.all(
       (await keysNow()).map(async (key) => {
-        const [leftMs, content] = await Promise.all([client.pTTL(key), bytes.dump(key)])
-        return [key, String(Math.max(0, leftMs)), content] as const
+        const [endsAt, content] = await Promise.all([client.zScore(endsKey, key), bytes.dump(key)])
+        return { key, endsAt, content }
       }),
     ),
   )
-  return () =>
-    scheduler.real(async () => {
+  return () => {
+    clock.change()
+    return scheduler.real(async () => {
       const keys = await keysNow()
       const step = client.multi().incr(runKey)
-      if (keys.length > 0) step.del(keys)
-      for (const entry of entries) step.addCommand(['RESTORE', ...entry])
+      if (keys.length > 0) step.del(keys).zRem(endsKey, keys)
+      for (const { key, endsAt, content } of entries) {
+        step.addCommand(['RESTORE', key, '0', content])
+        if (endsAt !== null) step.zAdd(endsKey, { score: endsAt, value: key })
+      }
       await step.exec()
     })
+  }
 }

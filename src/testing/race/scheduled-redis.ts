@@ -1,6 +1,6 @@
 import type { IoredisClient } from '../../cache/redis-link.ts'
 import type { Dice } from '../../base/dice.ts'
-import type { RaceCommand } from './race-commands.ts'
+import type { RaceCommand, RedisClock } from './race-commands.ts'
 import type { Scheduler } from './scheduler.ts'
 
 /** What may go wrong between a node and its Redis. Shares of all messages, 0 to 1. */
@@ -20,6 +20,7 @@ export interface RedisSurroundings {
   readonly faults: RedisFaults
   /** Sends a command to the real Redis. */
   readonly command: RaceCommand
+  readonly clock: RedisClock
   /** Whether the connection is broken altogether. */
   readonly isDown: () => boolean
   /** Those who listen to a channel, in the order in which they began to. */
@@ -31,7 +32,7 @@ export interface RedisSurroundings {
  * on either. What is heard through channels is made up by the dice: a hint may come at any time, and may not come.
  */
 export function scheduledRedis(surroundings: RedisSurroundings): IoredisClient {
-  const { scheduler, dice, faults, command, isDown, listeners } = surroundings
+  const { scheduler, dice, faults, command, clock, isDown, listeners } = surroundings
   const heard = new Set<() => void>()
   const broken = (share: number): void => {
     if (isDown() || dice() < share) throw new Error('the connection broke')
@@ -40,7 +41,7 @@ export function scheduledRedis(surroundings: RedisSurroundings): IoredisClient {
     async callBuffer(name, words) {
       await scheduler.turn()
       broken(faults.lostCommands)
-      const answer = await scheduler.real(() => command([name, ...words], scheduler.now))
+      const answer = await scheduler.real(() => command([name, ...words], clock.at(scheduler.now)))
       if (dice() < faults.hints) for (const listener of listeners) listener()
       await scheduler.turn()
       broken(faults.lostAnswers)

@@ -1,11 +1,14 @@
+import type { TermOptions } from '../../engine/caches/cache-options.ts'
 import { redis } from '../../engine/caches/cache-options.ts'
 import type { CacheManager } from '../../engine/caches/create-cache.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
 import type { RaceNode, RacePlay, RaceStage, RaceSubject, RaceValue } from './play-history.ts'
+import { passing } from '../../base/timing.ts'
+import type { Dice } from '../../base/dice.ts'
 import { pick } from '../../base/dice.ts'
 import type { Client } from './race-commands.ts'
-import { connected, raceCommands, saved } from './race-commands.ts'
+import { connected, raceCommands, RedisClock, saved } from './race-commands.ts'
 import type { RedisFaults, RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
 
@@ -46,10 +49,14 @@ function playOn(
   { client, command }: { readonly client: Client } & Pick<RedisSurroundings, 'command'>,
 ): RacePlay {
   let down = false
+  const clock = new RedisClock(dice)
+  const terms = termsOf(dice)
+  const slow = slowly({ scheduler, dice }, load)
   const surroundings: RedisSurroundings = {
     scheduler,
     dice,
     command,
+    clock,
     faults: pick(dice, faultsOf),
     isDown: () => down,
     listeners: new Set(),
@@ -58,7 +65,7 @@ function playOn(
     const own = scheduledRedis(surroundings)
     const timing = scheduler.timing(dice() * 4_000)
     const cache = createCache({ namespace, store: redis(own), timing, random: dice })
-    return nodeOver(cache, load)
+    return nodeOver(cache, slow, terms)
   }
   return {
     makeNode,
@@ -66,7 +73,7 @@ function playOn(
       ...upsetsOf({ scheduler, dice }, namespace, client),
       () => Promise.resolve(void (down = !down)),
     ],
-    save: () => saved(client, { namespace, scheduler }),
+    save: () => saved(client, { namespace, scheduler, clock }),
     async end() {
       const keys = await client.keys(`${namespace}:*`)
       if (keys.length > 0) await client.unlink(keys)
@@ -94,23 +101,49 @@ export function upsetsOf(
   ]
 }
 
-/** A node of a history: one kind of entries, invalidated by key or by tag. */
+/** The terms of a history: entries that are renewed behind their readers, early or late, or never run out. */
+export function termsOf(dice: Dice): TermOptions {
+  return {
+    ttl: pick(dice, ['1h', '300ms', '60ms']),
+    stale: pick(dice, ['0ms', '200ms', '1h']),
+    softTimeout: pick(dice, ['0ms', '20ms']),
+    hardTimeout: '30s',
+    eagerness: pick(dice, [0, 1, 30]),
+  }
+}
+
+/** Loads that take time, in every other history: then entries are renewed ahead of theirs. */
+export function slowly(
+  { scheduler, dice }: Pick<RaceStage, 'scheduler' | 'dice'>,
+  load: RaceStage['load'],
+): RaceStage['load'] {
+  if (dice() < 0.5) return load
+  const timing = scheduler.timing(0)
+  return async (key) => {
+    const value = await load(key)
+    await passing(timing, dice() * 20)
+    return value
+  }
+}
+
+/** A node of a history: one kind of entries, invalidated by key or by tag, and told to hold what a load brings. */
 export function nodeOver(
   cache: CacheManager,
   load: (key: string) => Promise<RaceValue>,
-  dependsOn: DependsOn<readonly [string]> = {},
+  options: TermOptions & { readonly dependsOn?: DependsOn<readonly [string]> },
 ): RaceNode {
   const thing = cache.define('thing', load, {
+    ...options,
     version: '1',
-    ttl: '1h',
-    hardTimeout: '30s',
-    dependsOn,
     tags: (key) => [`tag_${key}`],
   })
   return {
     read: (key) => thing.get(key),
     invalidate: (key, way) =>
       way < 0.5 ? thing.remove(key) : cache.remove({ tags: [`tag_${key}`] }),
+    expire: (key, way) => (way < 0.5 ? thing.expire(key) : cache.expire({ tags: [`tag_${key}`] })),
+    set: (key) => thing.set([key], () => load(key)),
+    renew: (key) => thing.renew(key),
     kill: () => void cache.close(),
   }
 }
