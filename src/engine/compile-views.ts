@@ -18,6 +18,8 @@ import { partitionWish } from './partition.ts'
 import { placed } from './placed.ts'
 import type { MadeProgram, ProgramWish } from './program.ts'
 import { noProgram, programsOf } from './program.ts'
+import type { HiddenFrom } from './row-security.ts'
+import { hiddenReason, hiddenRows, rowSecurityFault } from './row-security.ts'
 
 /** A view compiled, with what led there. */
 export interface ViewInMaking extends DesiredView {
@@ -57,7 +59,8 @@ export async function compileViews(
       owner:
         understood.before.relations.get(declaration.name)?.relation.owner ?? understood.before.role,
     }))
-    const programs = await madePrograms(transaction, wanted)
+    const hidden = await hiddenFromOwners(transaction, wanted)
+    const programs = await madePrograms(transaction, wanted, hidden)
     const hashable = await hashableColumns(transaction, wanted)
     for (const [at, { declaration, wish }] of wanted.entries()) {
       const made = programs[at] ?? noProgram([])
@@ -142,23 +145,53 @@ interface MaybeIncremental {
   readonly owner: string
 }
 
+/**
+ * What row-level security hides from the owners of views.
+ * Throws `TIDEMARK_ROW_SECURITY` for one that could not be computed. Of a materialized view PostgreSQL computes what its
+ * owner may see.
+ */
+async function hiddenFromOwners(
+  transaction: Queryable,
+  views: readonly MaybeIncremental[],
+): Promise<readonly HiddenFrom[]> {
+  const hidden = await hiddenRows(
+    transaction,
+    views.map(({ owner, wish: { query } }) => ({ role: owner, query })),
+  )
+  for (const [at, { declaration }] of views.entries()) {
+    const [first] = hidden[at]?.query ?? []
+    if (first === undefined || declaration.as === 'matview') continue
+    await placed(declaration.name, () => Promise.reject(rowSecurityFault(declaration.name, first)))
+  }
+  return hidden
+}
+
 /** The programs of those views that may be maintained from what changes. */
 async function madePrograms(
   transaction: Queryable,
   views: readonly MaybeIncremental[],
+  hidden: readonly HiddenFrom[],
 ): Promise<readonly MadeProgram[]> {
   const wanted = new Map<MaybeIncremental, ProgramWish>()
-  for (const view of views) {
+  const programs = new Map<MaybeIncremental, MadeProgram>()
+  for (const [at, view] of views.entries()) {
     const { declaration, wish, owner } = view
     const { name, as, maintain } = declaration
     if (as === 'matview' || maintain === 'full') continue
+    const changes = hidden[at]?.changes ?? []
+    if (changes.length > 0) {
+      programs.set(view, noProgram([{ reason: hiddenReason(owner, changes) }]))
+      continue
+    }
     const partition = await placed(name, () =>
       partitionWish(transaction, declaration, wish.inputs ?? []),
     )
     wanted.set(view, { wish, owner, maintain, partition })
   }
   const made = await programsOf(transaction, [...wanted.values()])
-  const programs = new Map([...wanted.keys()].map((view, at) => [view, made[at]]))
+  for (const [at, view] of [...wanted.keys()].entries()) {
+    programs.set(view, made[at] ?? noProgram([]))
+  }
   return views.map((view) => programs.get(view) ?? noProgram([]))
 }
 

@@ -31,7 +31,8 @@ import { compileConfiguration } from './define.ts'
 import { viewMeant, viewUnknown } from './named-view.ts'
 import type { MadeProgram } from './program.ts'
 import { placedIn } from './placed.ts'
-import { programOf } from './program.ts'
+import { noProgram, programOf } from './program.ts'
+import { hiddenReason, hiddenRows, rowSecurityFault } from './row-security.ts'
 
 export { methodWords } from '../compile/explain.ts'
 export type { StageMethod, StageSummary } from '../compile/explain.ts'
@@ -229,17 +230,27 @@ async function explainAll(
   const [row] = await transaction.query<{ schema: string | null; zone: string; role: string }>(
     `select current_schema() as schema, current_setting('timezone') as zone, current_user::text as role`,
   )
-  const { zone: timeZone = 'UTC', role: owner = '' } = row ?? {}
+  const { zone: timeZone = 'UTC', role = '' } = row ?? {}
   const known = await maintainedViews(transaction)
   const explanations: Explanation[] = []
   for (const [at, query] of queries.entries()) {
     const schema = query.name?.schema ?? row?.schema ?? 'public'
     const name = relationName(schema, query.name?.name ?? `query ${String(at + 1)}`)
     if (query.kind === 'materialized view') known.declared.push(name)
+    const owner = (await ownerOf(transaction, name)) ?? role
     explanations.push(await explainOne(transaction, { name, query, known, text, timeZone, owner }))
     await standIn(transaction, name, query)
   }
   return explanations
+}
+
+/** Who owns what has a name, and so what would be computed under it. */
+async function ownerOf(transaction: Queryable, name: RelationName): Promise<string | undefined> {
+  const [row] = await transaction.query<{ owner: string }>(
+    'select pg_get_userbyid(relowner)::text as owner from pg_class where oid = to_regclass($1)',
+    [qualifiedName(name)],
+  )
+  return row?.owner
 }
 
 async function maintainedViews(transaction: Queryable): Promise<Known> {
@@ -275,7 +286,7 @@ interface OneQuery {
   /** The file. */
   readonly text: string
   readonly timeZone: string
-  /** The role that asks: its views they would be. */
+  /** Who owns what has the name; else the role that asks, whose views they would be. */
   readonly owner: string
 }
 
@@ -334,8 +345,15 @@ async function outcomeIn(
     key: null,
     inputs: canonical.inputs.flatMap((input) => known.telling.get(input) ?? []),
   }
+  const [hidden] = await hiddenRows(transaction, [{ role: owner, query: canonical }])
+  const [first] = hidden?.query ?? []
+  if (first !== undefined) throw rowSecurityFault(name, first)
+  const changes = hidden?.changes ?? []
   const partition = { by: null, keys: new Map(), reads: null }
-  const made = await programOf(transaction, { wish, owner, maintain: 'auto', partition })
+  const made =
+    changes.length > 0
+      ? noProgram([{ reason: hiddenReason(owner, changes) }])
+      : await programOf(transaction, { wish, owner, maintain: 'auto', partition })
   if (made.program !== null && query.kind === 'materialized view') {
     const columns = canonical.columns.map((column, at) => ({
       ...column,

@@ -30,6 +30,7 @@ export const errorCatalogue = {
   TIDEMARK_NAME_TAKEN: 'The name is taken by something that Tidemark does not manage.',
   TIDEMARK_KEY_NOT_UNIQUE: 'The declared key of a view is not unique in its result.',
   TIDEMARK_TABLE_UNWRITABLE: 'A refresh could not write the table that a view is.',
+  TIDEMARK_ROW_SECURITY: 'Row-level security hides rows from the role that computes the view.',
   TIDEMARK_NOT_INCREMENTAL: 'The view cannot be maintained incrementally.',
   TIDEMARK_NOT_PARTITIONED: 'The view cannot be maintained partition by partition.',
   TIDEMARK_CACHE_UNKNOWN: 'No cache of this name is declared.',

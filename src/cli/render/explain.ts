@@ -1,4 +1,5 @@
 import type {
+  ExplainedError,
   ExplainedFile,
   ExplainedReason,
   Explanation,
@@ -25,12 +26,14 @@ export function renderFile(
 ): readonly string[] {
   const full = queries.filter(({ strategy }) => strategy === 'full').length
   const wrong = queries.filter(({ error }) => error !== null).length
+  const refused = queries.filter(({ error }) => wordOf(error) === 'refused').length
   const parted = queries.filter(({ strategy }) => strategy === 'partition').length
   const parts = [
     `${String(queries.length - full - parted - wrong)} incremental`,
     ...(parted === 0 ? [] : [`${String(parted)} by partition`]),
     `${String(full)} in full`,
-    ...(wrong === 0 ? [] : [`${String(wrong)} not understood`]),
+    ...(refused === 0 ? [] : [`${String(refused)} refused`]),
+    ...(wrong === refused ? [] : [`${String(wrong - refused)} not understood`]),
     ...(passedOver === 0 ? [] : [`${counted(passedOver, 'other statement')} passed over`]),
   ]
   return [
@@ -39,12 +42,16 @@ export function renderFile(
   ]
 }
 
-function titleOf({ statement, name, place, strategy }: Explanation, style: Style): string {
+/** A query from whose reader rows are hidden is understood well enough. */
+const wordOf = (error: ExplainedError | null): string =>
+  error?.code === 'TIDEMARK_ROW_SECURITY' ? 'refused' : 'not understood'
+
+function titleOf({ statement, name, place, strategy, error }: Explanation, style: Style): string {
   const { colours } = style
   const what = name === null ? statement : `${statement} ${nameOf(oneLine(name))}`
   const word =
     strategy === null
-      ? colours.red('not understood')
+      ? colours.red(wordOf(error))
       : strategy !== 'full'
         ? colours.green(strategy)
         : colours.yellow('full')
