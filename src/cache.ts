@@ -4,7 +4,7 @@ export type { WarmingReport } from './cache/warming.ts'
 export type { ExplainedInvalidation, ExplainedState, Explanation } from './cache/explanation.ts'
 export type { CacheStatistics, CacheStats } from './cache/statistics.ts'
 export { createCache } from './engine/caches/create-cache.ts'
-export type { CacheManager, InvalidationOf } from './engine/caches/create-cache.ts'
+export type { CacheManager } from './engine/caches/create-cache.ts'
 export { cached, postgres, redis } from './engine/caches/cache-options.ts'
 export type {
   Cached,
@@ -12,6 +12,7 @@ export type {
   CacheOptions,
   KindOptions,
   HitRateOptions,
+  InvalidationOf,
   StoreOption,
   TermOptions,
   WarmOptions,

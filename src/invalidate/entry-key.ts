@@ -1,3 +1,4 @@
+import { TidemarkError } from '../model/errors.ts'
 import type { EntryKey } from '../model/invalidation.ts'
 
 /** What the keys of a kind have in common. */
@@ -69,17 +70,29 @@ function valueText(value: unknown): string {
     case 'object':
       return objectText(value)
     default:
-      throw new TypeError(`a ${typeof value} cannot be part of a key`)
+      throw refused(`A ${typeof value}`)
   }
 }
 
 function objectText(value: object | null): string {
   if (value === null) return 'null'
-  if (value instanceof Date) return `@${value.toISOString().replaceAll(':', '')}`
+  if (value instanceof Date) return dateText(value)
   if (Array.isArray(value)) return `[${valuesText(value)}]`
   if (isPlain(value)) return `{${fieldsText(value)}}`
-  throw new TypeError(`an object of class ${value.constructor.name} cannot be part of a key`)
+  throw refused(`An object of class ${value.constructor.name}`)
 }
+
+function dateText(date: Date): string {
+  if (Number.isNaN(date.getTime())) throw refused('A date that is none')
+  return `@${date.toISOString().replaceAll(':', '')}`
+}
+
+const refused = (what: string): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: `${what} cannot be part of a key.`,
+    mend: "Give texts, numbers, dates, lists and plain objects, or tell entries apart by 'params': define(name, load, { params: (…) => […] }).",
+  })
 
 /** Fields in the order of their names; those that are undefined are as good as absent. */
 function fieldsText(value: Readonly<Record<string, unknown>>): string {

@@ -255,4 +255,7 @@ test('a column that is not told is named with the line to add', async () => {
     code: 'TIDEMARK_CACHE_BLIND',
     mend: expect.stringContaining(`'public.productos': [['marca']]`) as unknown,
   })
+  const { cache } = node('productos', 'electro_isla:1:marca_{marca}')
+  await expect(cache.start()).rejects.toMatchObject({ code: 'TIDEMARK_CACHE_BLIND' })
+  await node().cache.start()
 })

@@ -98,3 +98,16 @@ test(
     expect(await told()).toEqual([source, source, source])
   },
 )
+
+test('start() while a Redis is frozen is refused with a code', async () => {
+  const cache = cacheOf({})
+  server.freeze()
+  try {
+    await expect(inTime(cache.start())).rejects.toMatchObject({
+      code: 'TIDEMARK_CACHE_UNREACHABLE',
+    })
+  } finally {
+    server.thaw()
+  }
+  await expect.poll(() => cache.start().then(() => 'started')).toBe('started')
+})

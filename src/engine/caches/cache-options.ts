@@ -40,7 +40,8 @@ export interface CacheOptions {
   /**
    * What writes to a table invalidate beside the kinds that depend on it (`dependsOn`), by table or by the model of an ORM:
    * `{ Usuario: ['perfil:{id}:*', { invalidates: ['por_rol:*'], columns: ['rol'] }] }`. Read by `wrote()` and by the adapters
-   * of ORMs. Places are filled from the columns of each row that was written.
+   * of ORMs. Places are filled from the columns of each row that was written. Patterns are checked; names are not, for the models of
+   * an ORM are not known here: under one written wrong nothing is ever written.
    */
   readonly onWrite?: Readonly<Record<string, OnWrite>>
   /** What this process is called where it is told who loaded an entry. Default: `host:pid`. */
@@ -65,7 +66,7 @@ export interface CacheOptions {
 
 /** When few hits are worth telling. */
 export interface HitRateOptions {
-  /** The share of answers, 0 to 1, that are to need no load: of each kind, or by kind. */
+  /** The share of answers, 0 to 1, that are to need no load: of each kind, or by kind. `start()` refuses a name that no kind has. */
   readonly min: number | Readonly<Record<string, number>>
   /** Answers of so long are counted together. Default `'1m'`. */
   readonly over?: DurationText
@@ -128,6 +129,18 @@ export interface WarmOptions<Args extends readonly unknown[]> {
   readonly concurrency?: number
   /** A warming ends within this time; a load that would take longer than what is left is not begun. Default `'1m'`. */
   readonly within?: DurationText
+}
+
+/** What is to be invalidated: any of these, or several. */
+export interface InvalidationOf {
+  readonly keys?: readonly string[]
+  /** Names that entries were tagged with. */
+  readonly tags?: readonly string[]
+  /** All entries of these tenants, of whichever kind, those that only other processes define as well. */
+  readonly tenants?: readonly (string | number | bigint)[]
+  /** `quotes:*`, `quotes:tenant_7:*`, `*`; words may have places, `{tenantId}`, filled from `with`. */
+  readonly patterns?: readonly string[]
+  readonly with?: Readonly<Record<string, unknown>>
 }
 
 const cachedMark: unique symbol = Symbol('cached')

@@ -3,7 +3,9 @@ import { systemClock } from '../../base/clock.ts'
 import { systemTiming } from '../../base/timing.ts'
 import type { CacheParts } from '../../cache/cache.ts'
 import { Cache } from '../../cache/cache.ts'
+import { blind } from '../../cache/cache-errors.ts'
 import type { CacheEvent } from '../../cache/cache-event.ts'
+import type { EntryAddress } from '../../cache/entry-request.ts'
 import type { Explanation } from '../../cache/explanation.ts'
 import type { Follower } from '../../cache/follower.ts'
 import type { Journal } from '../../cache/journal.ts'
@@ -30,7 +32,7 @@ import type { Answer } from '../../model/answer.ts'
 import { TidemarkError } from '../../model/errors.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidation.ts'
-import type { CacheOptions, KindOptions } from './cache-options.ts'
+import type { CacheOptions, InvalidationOf, KindOptions } from './cache-options.ts'
 import { concernedEntries } from './concerned-entries.ts'
 import type { Foreign, ForeignOptions } from './foreign.ts'
 import { Foreigners } from './foreign.ts'
@@ -43,26 +45,15 @@ import { Queries, queryKind } from './query.ts'
 import {
   requireDatabase,
   requireKindName,
-  requireKinds,
+  requireKindsOf,
+  requireNamed,
   requireNamespace,
   requireTenantForm,
 } from './requirements.ts'
-import { durationMs } from './settings.ts'
+import { durationMs, requireShare, requireWhole, spanMs } from './settings.ts'
 import { linkOf } from './store-link.ts'
 import { TableWrites } from './table-writes.ts'
 import { Warmer } from './warmer.ts'
-
-/** What is to be invalidated: any of these, or several. */
-export interface InvalidationOf {
-  readonly keys?: readonly string[]
-  /** Names that entries were tagged with. */
-  readonly tags?: readonly string[]
-  /** All entries of these tenants, of whichever kind, those that only other processes define as well. */
-  readonly tenants?: readonly (string | number | bigint)[]
-  /** `quotes:*`, `quotes:tenant_7:*`, `*`; words may have places, `{tenantId}`, filled from `with`. */
-  readonly patterns?: readonly string[]
-  readonly with?: Readonly<Record<string, unknown>>
-}
 
 /** A cache of a process, as {@link createCache} makes it. */
 export interface CacheManager {
@@ -75,7 +66,9 @@ export interface CacheManager {
   ) => Kind<Args, Value>
   /**
    * What it names may not be served again. Resolves when no node can; rejects with TIDEMARK_CACHE_UNREACHABLE when
-   * other nodes could not be told, and holds here nevertheless.
+   * other nodes could not be told, and holds here nevertheless; with TIDEMARK_CACHE_INVALID where it names nothing, a pattern that
+   * can match no key, or a key of another cache. Without a `database` it is as durable as the Redis that keeps it: one that comes back
+   * without its last writes has lost it.
    */
   readonly remove: (of: InvalidationOf) => Promise<void>
   /** What it names may be served only while it is renewed. */
@@ -125,7 +118,7 @@ export interface CacheManager {
   readonly start: () => Promise<void>
   /**
    * Has the entries that kinds list ready, of these kinds or of all, and resolves when that has ended, by kind; null where
-   * another node does it. Failures are told in the report, they reject nothing.
+   * another node does it. Failures are told in the report, they reject nothing; a kind without a list of entries does.
    */
   readonly warm: (kinds?: readonly string[]) => Promise<Record<string, WarmingReport | null>>
   /**
@@ -168,7 +161,7 @@ export function createCache(options: CacheOptions): CacheManager {
   const journalTells = options.database !== undefined
   const declared = options.onWrite ?? {}
   const writes = new TableWrites({ cache, declared, kinds, journalTells })
-  const ttlMs = durationMs(options.ttl ?? '5m', 'createCache.ttl')
+  const ttlMs = spanMs(options.ttl ?? '5m', 'createCache.ttl')
   const ttls = ttlsOf(options)
   const foreigners = new Foreigners(options, listener)
   const { database: url } = options
@@ -180,8 +173,10 @@ export function createCache(options: CacheOptions): CacheManager {
     timing,
   })
   if (url !== undefined) kinds.set(queryKind, queries.kind)
-  const invalidate = (verb: Verb, of: InvalidationOf): Promise<void> =>
-    cache.invalidate(requestOf(verb, of, { tenantForm, kinds: [...kinds.values()] }))
+  const invalidate = async (verb: Verb, of: InvalidationOf): Promise<void> => {
+    requireNamed(verb, of, namespace)
+    await cache.invalidate(requestOf(verb, of, { tenantForm, kinds: [...kinds.values()] }))
+  }
   const code = invalidatesWith({
     kinds: () => [...kinds.values()],
     invalidate: (request) => cache.invalidate(request),
@@ -209,15 +204,13 @@ export function createCache(options: CacheOptions): CacheManager {
       for (const text of patterns) parsePattern(text, [...kinds.values()])
     },
     async start() {
-      requireKinds(ttls.keys(), kinds)
+      requireKindsOf(options, kinds)
       writes.check()
       code.check()
       for (const event of dependingOnAll(kinds.values())) cache.tell(event)
-      try {
-        await cache.look()
-      } finally {
+      await connected(cache, foreigners).finally(() => {
         warmer.start()
-      }
+      })
     },
     warm: (of = []) => warmer.warm(of),
     explain: (key) => cache.explain(key as EntryKey, tagsInKey(key.slice(namespace.length + 1))),
@@ -227,6 +220,16 @@ export function createCache(options: CacheOptions): CacheManager {
       await cache.close()
       await Promise.all([queries.close(), foreigners.close()])
     },
+  }
+}
+
+/** Resolves when all that a cache depends on answers, and is told. @throws TidemarkError where that is not so. */
+async function connected(cache: Cache, foreigners: Foreigners): Promise<void> {
+  try {
+    await cache.look()
+    await foreigners.check()
+  } catch (error) {
+    throw error instanceof TidemarkError ? error : blind(error)
   }
 }
 
@@ -278,7 +281,13 @@ function partsOf(
       listener({ event: 'unreachable', what: 'shared' })
     }
     const givesPositions = database === undefined
-    const parts = { store: of, journal, givesPositions, callMs, timing, onUnreachable }
+    const told = new Set<string>()
+    const onNotShared = ({ kind, tenant, key }: EntryAddress, part: string): void => {
+      if (told.has(kind)) return
+      told.add(kind)
+      listener({ event: 'not_shared', kind, tenant, key, part })
+    }
+    const parts = { store: of, journal, givesPositions, callMs, timing, onUnreachable, onNotShared }
     return new SharedTier(parts, follower)
   }
   return {
@@ -286,13 +295,19 @@ function partsOf(
     shared: shared === null ? null : sharedOf(shared),
     node: options.node ?? `${hostname()}:${process.pid}`,
     clock: systemClock,
-    entriesMax: options.memory?.max ?? entriesMaxDefault,
+    entriesMax: entriesMaxOf(options),
     maxLagMs,
     lookMs,
     timing,
     random,
     listener,
   }
+}
+
+function entriesMaxOf({ memory }: CacheOptions): number {
+  const max = memory?.max ?? entriesMaxDefault
+  requireWhole(max, { place: 'createCache.memory.max', min: 1 })
+  return max
 }
 
 function databaseOf({ namespace, database }: CacheOptions): string {
@@ -337,14 +352,15 @@ function hitRatesOf({ hitRate, timing = systemTiming }: CacheOptions): HitRates 
   const { min, over = '1m', answersMin = 100 } = hitRate
   const minOf = (kind: string): number | null =>
     typeof min === 'number' ? min : (min[kind] ?? null)
-  const overMs = durationMs(over, 'createCache.hitRate.over')
+  const overMs = spanMs(over, 'createCache.hitRate.over')
+  for (const share of typeof min === 'number' ? [min] : Object.values(min)) {
+    requireShare(share, 'createCache.hitRate.min')
+  }
+  requireWhole(answersMin, { place: 'createCache.hitRate.answersMin', min: 1 })
   return new HitRates({ minOf, overMs, answersMin }, timing)
 }
 
 const ttlsOf = ({ ttls = {} }: CacheOptions): ReadonlyMap<string, number> =>
   new Map(
-    Object.entries(ttls).map(([kind, ttl]) => [
-      kind,
-      durationMs(ttl, `createCache.ttls['${kind}']`),
-    ]),
+    Object.entries(ttls).map(([kind, ttl]) => [kind, spanMs(ttl, `createCache.ttls['${kind}']`)]),
   )

@@ -1,6 +1,7 @@
 import { systemTiming } from '../../base/timing.ts'
 import type { CacheListener } from '../../cache/cache-event.ts'
 import { ForeignCache } from '../../cache/foreign-cache.ts'
+import type { WantedRule } from '../../cache/postgres-journal.ts'
 import { postgresJournal } from '../../cache/postgres-journal.ts'
 import type { RedisClient } from '../../cache/redis-link.ts'
 import type { DurationText } from '../../define/config/tidemark-config.ts'
@@ -9,7 +10,7 @@ import { TidemarkError } from '../../model/errors.ts'
 import { relationOf } from '../../model/ids.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import type { CacheOptions } from './cache-options.ts'
-import { durationMs } from './settings.ts'
+import { durationMs, spanMs } from './settings.ts'
 import { linkOf } from './store-link.ts'
 
 /** A cache of another program, in a Redis. */
@@ -38,6 +39,7 @@ export class Foreigners {
   readonly #options: CacheOptions
   readonly #listener: CacheListener
   readonly #all: ForeignCache[] = []
+  readonly #rules: WantedRule[] = []
 
   constructor(options: CacheOptions, listener: CacheListener) {
     this.#options = options
@@ -70,8 +72,23 @@ export class Foreigners {
       listener: this.#listener,
     })
     this.#all.push(foreign)
+    this.#rules.push(...rules)
     return {
-      settle: ({ within = '30s' } = {}) => foreign.settle(durationMs(within, 'settle().within')),
+      settle: ({ within = '30s' } = {}) => foreign.settle(spanMs(within, 'settle().within')),
+    }
+  }
+
+  /** Sees that the database tells of all that they look after. @throws TidemarkError with the line to add. */
+  async check(): Promise<void> {
+    const { namespace, database: url, timing = systemTiming } = this.#options
+    if (url === undefined || this.#rules.length === 0) return
+    const wanted = (): readonly WantedRule[] => this.#rules
+    // One of its own: those of the foreign caches are being read.
+    const journal = postgresJournal(namespace, { url, maxLagMs: lagDefaultMs, timing, wanted })
+    try {
+      await journal.look(null)
+    } finally {
+      await journal.close()
     }
   }
 

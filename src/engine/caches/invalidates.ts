@@ -3,6 +3,7 @@ import type { CacheListener } from '../../cache/cache-event.ts'
 import type { NamedKind } from '../../invalidate/pattern.ts'
 import { beforePlaces, parsePattern, patternTag, placesOf } from '../../invalidate/pattern.ts'
 import { everyEntry, namedTag } from '../../invalidate/tags.ts'
+import { TidemarkError } from '../../model/errors.ts'
 import type { InvalidationRequest, Tag, Verb } from '../../model/invalidation.ts'
 
 /** A transaction that calls back when it has committed, and not when it was rolled back. */
@@ -167,10 +168,25 @@ interface Call {
 
 function ruleOf(of: readonly unknown[]): Rule {
   const last = of.at(-1)
-  const options = typeof last === 'object' ? (last as Rule['options']) : {}
-  const patterns = of.filter((each) => typeof each === 'string')
+  const options = isOptions(last) ? last : {}
+  const patterns = of.slice(0, isOptions(last) ? -1 : of.length)
+  if (!patterns.every((each) => typeof each === 'string')) {
+    throw refused('invalidates() was given what is neither a pattern nor, at its end, options.')
+  }
+  if (patterns.length === 0 && options.tags === undefined) {
+    throw refused('invalidates() names nothing to invalidate.')
+  }
   return { patterns, options }
 }
+
+const isOptions = (last: unknown): last is Rule['options'] => isRecord(last) && !Array.isArray(last)
+
+const refused = (what: string): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what,
+    mend: "Give patterns one after the other, and options last: invalidates('quotes:*', 'dashboard:*', { when }).",
+  })
 
 function applies(
   { options: { when } }: Rule,

@@ -10,7 +10,7 @@ import { dependencies } from '../../invalidate/dependency.ts'
 import { tagsOfKey } from '../../invalidate/pattern.ts'
 import { namedTag, tenantIn } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
-import type { EntryKey, Tag, Verb } from '../../model/invalidation.ts'
+import type { EntryKey, Tag } from '../../model/invalidation.ts'
 import { parseToken } from '../../model/write-token.ts'
 import type { Cached, KindOptions } from './cache-options.ts'
 import { isCached } from './cache-options.ts'
@@ -127,19 +127,20 @@ export function defineKind<Args extends readonly unknown[], Value>(
     // The values of a kind's entries are what its load returned.
     return cache.read(address, request) as Promise<Answer<Value>>
   }
-  const invalidate = (verb: Verb, args: Args): Promise<void> =>
-    cache.invalidate({ verb, keys: [keyOf(args)], tags: [] })
   const kind: Kind<Args, Value> = {
     name,
-    get: (...args) => read(args),
-    getMany: (argsOfEach) => Promise.all(argsOfEach.map((args) => read(args))),
+    get: (...args) => asked(read, args),
+    getMany: async (argsOfEach) => Promise.all(argsOfEach.map((args) => read(args))),
     after(text) {
       const token = parseToken(text)
       const get = async (...args: Args): Promise<Answer<Value>> => {
         const hardMs = await cache.reach(token, terms.hardMs)
         return read(args, { of: { ...terms, hardMs } })
       }
-      return { get, getMany: (argsOfEach) => Promise.all(argsOfEach.map((args) => get(...args))) }
+      return {
+        get,
+        getMany: async (argsOfEach) => Promise.all(argsOfEach.map((args) => get(...args))),
+      }
     },
     prepare(...args) {
       const address = addressOf(args)
@@ -153,17 +154,29 @@ export function defineKind<Args extends readonly unknown[], Value>(
       }
     },
     key: (...args) => keyOf(args),
-    explain: (...args) => cache.explain(keyOf(args), requestOf(addressOf(args), args).tags),
-    renew: (...args) => cache.renew(requestOf(addressOf(args), args)),
-    set(args, make) {
+    explain: async (...args) => cache.explain(keyOf(args), requestOf(addressOf(args), args).tags),
+    renew: async (...args) => cache.renew(requestOf(addressOf(args), args)),
+    async set(args, make) {
       const request = requestOf(addressOf(args), args)
       return cache.replace({ ...request, load: async () => loadedOf(await make(), options) })
     },
-    remove: (...args) => invalidate('remove', args),
-    expire: (...args) => invalidate('expire', args),
+    remove: async (...args) => cache.invalidate({ verb: 'remove', keys: [keyOf(args)], tags: [] }),
+    expire: async (...args) => cache.invalidate({ verb: 'expire', keys: [keyOf(args)], tags: [] }),
   }
   const owned = tenantOf === undefined ? null : tenantForm
   return { kind, named: namedKind(name, { named, depends, owned }), warm }
+}
+
+/** Rejects where `read` throws; an async function would make one more promise for each hit. */
+function asked<Args, Value>(
+  read: (args: Args) => Promise<Answer<Value>>,
+  args: Args,
+): Promise<Answer<Value>> {
+  try {
+    return read(args)
+  } catch (error) {
+    return Promise.reject(error instanceof Error ? error : new Error(String(error)))
+  }
 }
 
 /** A kind as invalidations name it; `owned` is how its keys write a tenant, or null. */
@@ -211,10 +224,11 @@ function loadedOf<Args extends readonly unknown[], Value>(
   const { ttl, tags = [], skip = false } = isCached(result) ? result.options : {}
   const negative = value === null || value === undefined ? negativeTtl : undefined
   const own = ttl ?? negative
+  const ttlMs = own === undefined ? null : durationMs(own, 'cached(…).ttl')
   return {
     value,
     tags: tags.map(namedTag),
-    ttlMs: own === undefined ? null : durationMs(own, 'cached(…).ttl'),
-    store: !skip && own !== 0,
+    ttlMs,
+    store: !skip && ttlMs !== 0,
   }
 }

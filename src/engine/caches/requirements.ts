@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../model/errors.ts'
-import type { CacheOptions } from './cache-options.ts'
+import type { Verb } from '../../model/invalidation.ts'
+import type { CacheOptions, InvalidationOf } from './cache-options.ts'
 
 /** The namespace begins all keys, and names the cache in the database. */
 export function requireNamespace(namespace: string): void {
@@ -36,17 +37,64 @@ export function requireDatabase(options: CacheOptions): void {
   })
 }
 
-/** A name written wrong would leave its kind with the TTL of all the others. */
-export function requireKinds(named: Iterable<string>, kinds: ReadonlyMap<string, unknown>): void {
-  const unknown = [...named].filter((name) => !kinds.has(name))
+/** A name written wrong would leave its kind without what is said of it. */
+export function requireKindsOf(
+  { ttls = {}, hitRate }: CacheOptions,
+  kinds: ReadonlyMap<string, unknown>,
+): void {
+  requireKinds('createCache.ttls', Object.keys(ttls), kinds)
+  const bounds = typeof hitRate?.min === 'object' ? Object.keys(hitRate.min) : []
+  requireKinds('createCache.hitRate.min', bounds, kinds)
+}
+
+function requireKinds(
+  place: string,
+  named: readonly string[],
+  kinds: ReadonlyMap<string, unknown>,
+): void {
+  const unknown = named.filter((name) => !kinds.has(name))
   if (unknown.length === 0) return
   const names = unknown.map((name) => `'${name}'`).join(', ')
   throw new TidemarkError({
     code: 'TIDEMARK_CACHE_INVALID',
-    what: `createCache.ttls has a TTL for ${names}, and no kind is called so.`,
+    what: `${place} names ${names}, and no kind is called so.`,
     mend: `Define it before start(), or name one that is: ${[...kinds.keys()].join(', ')}.`,
   })
 }
+
+/** What is to be warmed and has no list of entries would count as warmed. */
+export function requireListed(named: readonly string[], listed: readonly string[]): void {
+  const unlisted = named.find((name) => !listed.includes(name))
+  if (unlisted === undefined) return
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: `'${unlisted}' is no kind whose entries are listed, so none can be warmed.`,
+    mend: `Declare them: define('${unlisted}', load, { warm: { entries } }). What is listed: ${listed.join(', ') || 'nothing'}.`,
+  })
+}
+
+/** An invalidation that names nothing, or a key of another cache, would be done without anything being invalidated. */
+export function requireNamed(verb: Verb, of: InvalidationOf, namespace: string): void {
+  const refused = (what: string, mend: string): TidemarkError =>
+    new TidemarkError({ code: 'TIDEMARK_CACHE_INVALID', what, mend })
+  const example = `Name what it is: ${verb}({ keys | tags | tenants | patterns: […] }).`
+  const { with: values, ...lists } = of
+  const names = Object.keys(lists).filter((name) => !nameLists.has(name))
+  if (names.length > 0) throw refused(`${verb}() knows no '${names.join("', '")}'.`, example)
+  // From JavaScript it may hold what its type does not.
+  const given = Object.entries<unknown>(lists).filter(([, list]) => list !== undefined)
+  const single = given.find(([, list]) => !Array.isArray(list))
+  if (single !== undefined) throw refused(`'${single[0]}' of ${verb}() is no list.`, example)
+  if (given.length === 0) throw refused(`${verb}() was told nothing to ${verb}.`, example)
+  const alien = of.keys?.find((key) => !key.startsWith(`${namespace}:`))
+  if (alien === undefined) return
+  throw refused(
+    `'${alien}' is no key of the cache ${namespace}.`,
+    `Give it as kind.key(…) does: '${namespace}:…'.`,
+  )
+}
+
+const nameLists: ReadonlySet<string> = new Set(['keys', 'tags', 'tenants', 'patterns'])
 
 /** The words of a kind part its keys from those of others. */
 export function requireKindName(name: string, kinds: ReadonlyMap<string, unknown>): void {

@@ -1,10 +1,9 @@
 import { systemClock } from '../../base/clock.ts'
 import type { EntryRequest } from '../../cache/entry-request.ts'
 import { HotEntries } from '../../cache/hot-entries.ts'
-import { TidemarkError } from '../../model/errors.ts'
 import type { EntryKey } from '../../model/invalidation.ts'
 import type { WarmOptions } from './cache-options.ts'
-import { durationMs } from './settings.ts'
+import { requireWhole, spanMs } from './settings.ts'
 import { warmTimes } from './warm-times.ts'
 import type { WarmKind } from './warmer.ts'
 
@@ -36,7 +35,7 @@ export function warmKind<Args extends readonly unknown[]>(
     atStart,
     times: warmTimes(options, { place, now: systemClock() }),
     concurrency,
-    withinMs: durationMs(within, `${place}.within`),
+    withinMs: spanMs(within, `${place}.within`),
     noteRead(key, args) {
       if (hot > 0) read.note(key, args)
     },
@@ -48,17 +47,4 @@ async function* requestsOf<Args extends readonly unknown[]>(
   requestOf: (args: Args) => EntryRequest,
 ): AsyncGenerator<EntryRequest, void> {
   for await (const args of await entries()) yield requestOf(args)
-}
-
-function requireWhole(
-  number: number,
-  { place, min }: { readonly place: string; readonly min: number },
-): void {
-  if (Number.isInteger(number) && number >= min) return
-  throw new TidemarkError({
-    code: 'TIDEMARK_CACHE_INVALID',
-    what: `${number} is no whole number from ${min} on`,
-    mend: `Write ${Math.max(min, 4)}, for instance.`,
-    place,
-  })
 }

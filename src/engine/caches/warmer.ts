@@ -8,6 +8,7 @@ import type { WarmingReport, WarmingTask } from '../../cache/warming.ts'
 import { LoadTimes, Warming } from '../../cache/warming.ts'
 import type { EntryKey } from '../../model/invalidation.ts'
 import { dayMs } from '../../schedule/local-clock.ts'
+import { requireListed } from './requirements.ts'
 import type { WarmTimes } from './warm-times.ts'
 import { nextWarming } from './warm-times.ts'
 
@@ -71,11 +72,14 @@ export class Warmer {
     for (const state of this.#kinds.values()) this.#begin(state)
   }
 
-  /** Warms kinds now; resolves when it has ended. Joins a warming under way. Null: another node does it. */
+  /** Warms kinds now; resolves when it has ended. Joins a warming under way. Null: another node does it. @throws TidemarkError for a kind without a list. */
   async warm(kinds: readonly string[]): Promise<Record<string, WarmingReport | null>> {
-    const states = [...this.#kinds.values()].filter(
-      ({ kind }) => kind.entries !== null && (kinds.length === 0 || kinds.includes(kind.kind)),
+    const listed = [...this.#kinds.values()].filter(({ kind }) => kind.entries !== null)
+    requireListed(
+      kinds,
+      listed.map(({ kind }) => kind.kind),
     )
+    const states = listed.filter(({ kind }) => kinds.length === 0 || kinds.includes(kind.kind))
     const each = states.map(async (state) => {
       return [state.kind.kind, await this.#list(state, 'asked', 0)] as const
     })
