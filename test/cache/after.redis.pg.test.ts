@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createClient } from 'redis'
 import type { CacheOptions } from '../../src/cache.ts'
 import { redis } from '../../src/cache.ts'
 import { openSession } from '../../src/postgres/connection.ts'
@@ -66,6 +67,18 @@ test('a token outside of a write stands for all that was visible then', async ()
   expect((await reader.amount.get(7)).value).toBe(0)
   const [answer] = await reader.amount.after(row?.token ?? '').getMany([[7]])
   expect(answer?.value).toBe(5)
+})
+
+test('what one node has loaded after a token, others take from Redis', async () => {
+  const store = redis(server.url)
+  const [a, b] = [node({ store }), node({ store })]
+  const client = await createClient({ url: server.url }).connect()
+  await client.flushAll()
+  const token = await write(1)
+  await a.amount.after(token).get(7)
+  await expect.poll(() => client.exists(a.amount.key(7))).toBe(1)
+  expect(await b.amount.after(token).get(7)).toMatchObject({ value: 1, tier: 'shared' })
+  client.destroy()
 })
 
 test('a query reads after a token as well', async () => {
