@@ -79,7 +79,7 @@ export function raceCommands(client: Client): RaceCommand {
   }
 }
 
-/** How far apart the clocks of two servers are at most, in either direction from one that is right. */
+/** How far a server's clock is off at most, in either direction. */
 const skewMs = 2_000
 
 /** The clock of whichever server is Redis now. */
@@ -92,12 +92,12 @@ export class RedisClock {
     this.change()
   }
 
-  /** Another server takes over: its clock is right, but for two seconds either way. */
+  /** Another server takes over, by a clock of its own. */
   change(): void {
     this.#aheadMs = (2 * this.#dice() - 1) * skewMs
   }
 
-  /** What it shows when the history has come to `nowMs`; never so little as no server's does. */
+  /** What it shows when the history has come to `nowMs`. From far enough on that it never shows less than nothing. */
   at(nowMs: number): number {
     return nowMs + 10 * skewMs + this.#aheadMs
   }
