@@ -1,11 +1,11 @@
 import { pause } from '../base/clock.ts'
-import { TidemarkError } from '../model/errors.ts'
+import { faultIn, TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { viewNames } from '../model/names.ts'
 import { compositeFields } from '../postgres/composite.ts'
 import type { Database, Queryable, Session } from '../postgres/connection.ts'
 import { identifier, qualified } from '../postgres/identifier.ts'
-import { retrySoon, sqlstateOf } from '../postgres/sqlstate.ts'
+import { connectionLost, retrySoon, sqlstateOf } from '../postgres/sqlstate.ts'
 
 /** What a view and its query, run afresh at the same snapshot, have to do with one another. */
 export interface Verified {
@@ -46,9 +46,26 @@ const againAfterMs = 200
  * view that does not reflect every commit is refreshed in the transaction that compares. Readers and writers are not
  * blocked. A difference that no commit explains marks the view, as one that a refresh finds does: its state is
  * `unknown`, and its next refresh computes it afresh.
- * Throws what a refresh throws, and `TIDEMARK_PRIVILEGE_MISSING`.
+ * Throws what a refresh throws, `TIDEMARK_REFRESH_FAILED` too where its query cannot be run, and
+ * `TIDEMARK_PRIVILEGE_MISSING`.
  */
 export async function verifyView(database: Database, view: RelationName): Promise<Verified> {
+  try {
+    return await verifiedNow(database, view)
+  } catch (error) {
+    const state = sqlstateOf(error)
+    if (faultIn(error) !== null || state === undefined || connectionLost.includes(state))
+      throw error
+    throw new TidemarkError({
+      code: 'TIDEMARK_REFRESH_FAILED',
+      what: `The query of ${view} could not be run to compare with: ${error instanceof Error ? error.message : String(error)}`,
+      mend: `A refresh fails alike: 'tidemark why ${view}' tells more.`,
+      cause: error,
+    })
+  }
+}
+
+function verifiedNow(database: Database, view: RelationName): Promise<Verified> {
   return database.session(async (session) => {
     const facts = await factsOf(session, view)
     const asItIs = await comparedAsItIs(session, facts, null)

@@ -163,3 +163,29 @@ test('a name that no view has is refused with the nearest one', async () => {
   expect(ran.status).toBe(1)
   expect(ran.err).toMatch(/TIDEMARK_VIEW_UNKNOWN[^]*kept/)
 })
+
+test('a view that cannot be compared keeps no other from it; it is told with its code, with status 1', async () => {
+  await db.sql(`insert into orders values (300, null, -1)`)
+  await db.sql(
+    `alter table tidemark_state."public.computed" add constraint never check (n < 0) not valid`,
+  )
+  const ran = await shell.run(['verify', '--json'])
+  expect(ran.status).toBe(1)
+  const { equal, views, failed } = jsonOf(ran) as {
+    equal: boolean
+    views: readonly { view: string; outcome: string }[]
+    failed: readonly object[]
+  }
+  expect(equal).toBe(false)
+  expect(views.map(({ view, outcome }) => [view, outcome])).toEqual([
+    ['public.kept', 'equal'],
+    ['public.waiting', 'equal'],
+  ])
+  expect(failed).toMatchObject([
+    { view: 'public.computed', outcome: 'failed', code: 'TIDEMARK_REFRESH_FAILED' },
+  ])
+  const { out } = await shell.run(['verify'])
+  expect(out).toContain('✗ computed could not be compared')
+  expect(out).toContain('✓ waiting equals its query')
+  expect(out).toContain('1 of 3 views could not be compared.')
+})

@@ -1,5 +1,8 @@
 import type { DifferingRow, Verified } from '../../engine/verify.ts'
+import type { Fault } from '../../model/errors.ts'
+import type { RelationName } from '../../model/ids.ts'
 import type { Style } from '../surroundings.ts'
+import { renderFault } from './fault.ts'
 import { counted } from './figures.ts'
 import { nameOf } from './status.ts'
 import type { Column } from './table.ts'
@@ -79,12 +82,28 @@ function differingRows(verified: Verified, style: Style): readonly string[] {
   return renderTable(columns, rows, style)
 }
 
-/** The last line, where there are several views: how many of them are what their queries say. */
-export function verifiedSummary(all: readonly Verified[]): readonly string[] {
-  if (all.length === 1) return []
-  const unequal = all.filter(({ outcome }) => outcome !== 'equal').length
-  if (unequal === 0) return [`All ${String(all.length)} views equal their queries.`]
+/** A view that could not be compared, for people, with the fault that kept it from that. */
+export const renderFailed = (view: RelationName, fault: Fault, style: Style): readonly string[] => [
+  `${style.colours.red('✗')} ${style.colours.bold(nameOf(view))} could not be compared`,
+  ...renderFault(fault, { ...style, width: style.width - indent.length }).map(
+    (line) => indent + line,
+  ),
+]
+
+/** The last lines, where there are several views: how many of them are what their queries say, and how many nobody knows of. */
+export function verifiedSummary(compared: readonly Verified[], failed: number): readonly string[] {
+  const all = compared.length + failed
+  if (all <= 1) return []
+  const unequal = compared.filter(({ outcome }) => outcome !== 'equal').length
+  if (unequal + failed === 0) return [`All ${String(all)} views equal their queries.`]
   return [
-    `${String(unequal)} of ${counted(all.length, 'view')} ${unequal === 1 ? 'does not equal its query' : 'do not equal their queries'}.`,
+    ...(unequal === 0
+      ? []
+      : [
+          `${String(unequal)} of ${counted(all, 'view')} ${unequal === 1 ? 'does not equal its query' : 'do not equal their queries'}.`,
+        ]),
+    ...(failed === 0
+      ? []
+      : [`${String(failed)} of ${counted(all, 'view')} could not be compared.`]),
   ]
 }
