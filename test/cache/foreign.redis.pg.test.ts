@@ -38,10 +38,14 @@ beforeAll(async () => {
   server = await startRedis()
   client = await connected()
   db = await createTestDatabase()
-  await db.sql(`create table productos (id int primary key, marca text, precio int)`)
+  await db.sql(`create table productos (id int primary key, marca text, precio int);
+    create table producto_fills (id int primary key)`)
   await planAndApply(db.database, {
     views: { ventas: { sql: 'select id, sum(precio) as total from productos group by id' } },
     caches: { isla: { dependsOn: { productos: [['id'], []], ventas: ['id'] } } },
+    cacheTables: {
+      producto_fills: { key: ['id'], rules: [{ on: 'productos', key: { id: 'id' } }] },
+    },
   })
 })
 afterAll(async () => {
@@ -247,6 +251,43 @@ test('while another node has been at work for seconds that is said, and settle()
     await refused
   })
   await other.close()
+})
+
+test('law: a program that fills within the barrier of a cache table keeps nothing from before a commit', async () => {
+  const { foreign } = node()
+  await foreign.settle()
+  const [program, writer] = [await db.session(), await db.session()]
+  const begin = async (): Promise<string | null> => {
+    const [row] = await program.query<{ token: string | null }>(
+      `select tidemark.fill_begin('producto_fills', '1') as token`,
+    )
+    return row?.token ?? null
+  }
+  const end = async (token: string | null): Promise<boolean> => {
+    const [row] = await program.query<{ allowed: boolean }>(
+      'select tidemark.fill_end($1) as allowed',
+      [token],
+    )
+    return row?.allowed === true
+  }
+  // Read before the commit, asked after it.
+  const early = await begin()
+  await writer.query('update productos set precio = 10 where id = 1')
+  expect(await end(early)).toBe(false)
+  // Stored before the commit: the writer waits for it, and the deletion comes after both.
+  const token = await begin()
+  await program.query('begin')
+  expect(await end(token)).toBe(true)
+  const written = writer.query('update productos set precio = 11 where id = 1')
+  await expect
+    .poll(() => db.sql(`select from pg_locks where pid = $1 and not granted`, [writer.pid]))
+    .toHaveLength(1)
+  await keep(1, 2)
+  await program.query('commit')
+  await written
+  await foreign.settle()
+  expect(await kept()).toEqual(['producto_2'])
+  await Promise.all([program.close(), writer.close()])
 })
 
 test('a column that is not told is named with the line to add', async () => {
