@@ -1,9 +1,11 @@
 import { apply } from '../engine/define.ts'
+import type { IndexOutcome } from '../engine/define.ts'
 import type { Database } from '../engine/connect.ts'
 import { titleOf } from '../engine/plan-files.ts'
 import type { ApplyProgress, Populated } from '../engine/plan-files.ts'
 import type { Plan } from '../model/plan.ts'
 import type { Call } from './command.ts'
+import { makeIndexes } from './make-indexes.ts'
 import { usage } from './option-values.ts'
 import { counted, tookText } from './render/figures.ts'
 import { asJson } from './render/json.ts'
@@ -14,11 +16,12 @@ export interface PerformOptions {
   readonly yes?: boolean
   readonly allowDestructive?: boolean
   readonly populate?: boolean
+  readonly createIndexes?: boolean
 }
 
 /**
  * Shows a plan, asks, and carries it out. With `--json` each step is a line of JSON, and the last line
- * sums up. Returns the exit status: 1 when somebody said no or a first refresh failed.
+ * sums up. Returns the exit status: 1 when somebody said no, or a first refresh or an index failed.
  */
 export async function performPlan(
   call: Call<PerformOptions>,
@@ -31,7 +34,8 @@ export async function performPlan(
   const allowed = options.allowDestructive === true
   // What apply will refuse is refused before anybody is asked.
   const refused = !allowed && steps.some(({ destructive }) => destructive)
-  if (steps.length > 0 && !refused && !(await agreed(call))) {
+  const indexes = options.createIndexes === true ? plan.indexes : []
+  if (steps.length + indexes.length > 0 && !refused && !(await agreed(call))) {
     call.say(['Nothing was changed.'])
     return 1
   }
@@ -50,8 +54,9 @@ export async function performPlan(
       onPopulate: teller.onPopulate,
       signal: stopping.signal,
     })
-    const took = performance.now() - begun
-    return conclude(call, { steps: steps.length, populated, tookMs: Math.round(took) })
+    const made = await makeIndexes(call, database, { indexes, signal: stopping.signal })
+    const tookMs = Math.round(performance.now() - begun)
+    return conclude(call, { steps: steps.length, populated, indexes: made, tookMs })
   } finally {
     deaf()
   }
@@ -130,10 +135,12 @@ function conclude(
   outcome: {
     readonly steps: number
     readonly populated: readonly Populated[]
+    readonly indexes: readonly IndexOutcome[]
     readonly tookMs: number
   },
 ): number {
   const failed = outcome.populated.filter((one) => one.outcome !== 'completed')
+  const missing = outcome.indexes.filter((one) => ['failed', 'stopped'].includes(one.outcome))
   call.answer('apply', outcome, ({ colours }) => [
     ...(outcome.steps === 0
       ? []
@@ -145,6 +152,9 @@ function conclude(
             `${counted(failed.length, 'first refresh', 'first refreshes')} failed; 'tidemark why VIEW' tells more, 'tidemark up' tries again.`,
           ),
         ]),
+    ...(missing.length === 0
+      ? []
+      : [colours.yellow(`${counted(missing.length, 'index', 'indexes')} not made.`)]),
   ])
-  return failed.length === 0 ? 0 : 1
+  return failed.length + missing.length === 0 ? 0 : 1
 }

@@ -1,3 +1,4 @@
+import type { Backoff } from '../base/backoff.ts'
 import { backoffMs } from '../base/backoff.ts'
 import { pause } from '../base/clock.ts'
 import type { ErrorCode } from '../model/errors.ts'
@@ -32,11 +33,16 @@ export interface ApplyOptions {
 const applying = 7_433_627_102
 
 const applyWaitMs = 60_000
-const lockTimeoutMs = 5_000
-const attemptsMax = 8
-/** Whether a transaction whose connection was lost has committed is not known; planning again tells. */
-const lostRaces = retrySoon.filter((state) => !connectionLost.includes(state))
-const retry = { baseMs: 500, maxMs: 5_000 }
+/** How long a lock that writers wait behind is asked for at a time. */
+export const lockTimeoutMs: number = 5_000
+/** How often a step is tried that lost a race. */
+export const attemptsMax: number = 8
+/** Faults that may pass. Whether a transaction whose connection was lost has committed is not known; planning again tells. */
+export const lostRaces: readonly string[] = retrySoon.filter(
+  (state) => !connectionLost.includes(state),
+)
+/** How long it is waited before such a step is tried again. */
+export const retry: Backoff = { baseMs: 500, maxMs: 5_000 }
 
 /**
  * Runs a plan.

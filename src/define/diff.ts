@@ -91,6 +91,7 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
       ...warnings(desired, measures),
     ],
     feasibility: desired.feasibility,
+    indexes: missingIndexes(desired).map(({ index }) => index),
   }
 }
 
@@ -343,28 +344,35 @@ const uncapturedWarnings = ({ uncapturable, views }: Desired): readonly PlanStep
     })
   })
 
-/** Indexes that refreshes would look rows up by, of tables in which that matters: nobody's tables are indexed unasked. */
-function indexWarnings({ views }: Desired): readonly PlanStep[] {
-  const proposals = new Map<string, { readonly index: IndexProposal; readonly views: string[] }>()
+/** An index that is missing, and the views whose refreshes would use it. */
+interface MissingIndex {
+  readonly index: IndexProposal
+  readonly views: readonly RelationName[]
+}
+
+/** Indexes that refreshes would look rows up by, of tables in which that matters. */
+function missingIndexes({ views }: Desired): readonly MissingIndex[] {
+  const proposals = new Map<string, MissingIndex>()
   for (const { compiled, indexes } of views) {
     for (const index of indexes) {
       const found = proposals.get(index.sql) ?? { index, views: [] }
-      found.views.push(compiled.name)
-      proposals.set(index.sql, found)
+      proposals.set(index.sql, { ...found, views: [...found.views, compiled.name] })
     }
   }
-  return [...proposals.values()]
-    .filter(({ index }) => (index.rows ?? 0) > indexedRowsMin)
-    .map(({ index, views: readers }) =>
-      stepOf({
-        kind: 'warn',
-        noun: 'index',
-        name: `${index.table} (${index.columns.join(', ')})`,
-        detail: `would be looked up by refreshes of ${readers.join(', ')} (${index.uses.join('; ')}), and no index serves it; ${index.sql}`,
-        sql: [],
-      }),
-    )
+  return [...proposals.values()].filter(({ index }) => (index.rows ?? 0) > indexedRowsMin)
 }
+
+/** Nobody's tables are indexed unasked; how to ask is said. */
+const indexWarnings = (desired: Desired): readonly PlanStep[] =>
+  missingIndexes(desired).map(({ index, views }) =>
+    stepOf({
+      kind: 'warn',
+      noun: 'index',
+      name: `${index.table} (${index.columns.join(', ')})`,
+      detail: `would be looked up by refreshes of ${views.join(', ')} (${index.uses.join('; ')}), and no index serves it; 'tidemark apply --create-indexes' makes it, as would: ${index.sql}`,
+      sql: [],
+    }),
+  )
 
 /** Other people's jobs that refresh what is a view or a table now. */
 function jobWarnings(desired: Desired, measures: Measures): readonly PlanStep[] {

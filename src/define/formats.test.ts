@@ -29,6 +29,7 @@ const plan: Plan = {
     step('w', { kind: 'warn', sql: [] }),
   ],
   feasibility: [],
+  indexes: [],
 }
 const at = new Date('2026-11-22T05:45:59.500Z')
 

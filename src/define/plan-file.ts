@@ -26,12 +26,21 @@ const feasibility = z.strictObject({
   advice: z.string(),
 })
 
+const index = z.strictObject({
+  table: relation,
+  columns: z.array(z.string()),
+  sql: z.string(),
+  uses: z.array(z.string()),
+  rows: z.number().nullable(),
+})
+
 const plan = z.strictObject({
   version: z.literal(1),
   catalog: z.string(),
   relations: z.array(relation),
   steps: z.array(step),
   feasibility: z.array(feasibility),
+  indexes: z.array(index),
 })
 
 /** A plan as a file, for `plan --out`. */

@@ -12,6 +12,7 @@ import type { Desired, DesiredEvent, DesiredSource, DesiredView } from '../defin
 import { destroyPlan } from '../define/destroy.ts'
 import { diff } from '../define/diff.ts'
 import { placeViews } from '../define/groups.ts'
+import { readAskedIndexes } from '../define/index-look.ts'
 import type { Scope } from '../define/introspect.ts'
 import { estimateMs, introspect, introspectAlso, measure } from '../define/introspect.ts'
 import { isInstalled, pendingMigrations } from '../define/migrate.ts'
@@ -98,11 +99,16 @@ export async function compileConfiguration(
   return { before, shapes, refused, views }
 }
 
+export { createIndexes } from '../define/create-indexes.ts'
+export type { IndexOutcome, IndexProgress } from '../define/create-indexes.ts'
+
 /** Plans the removal of everything, so that the database is as it was found. */
 export async function planDestroy(database: Database): Promise<Plan> {
-  return lookAt(database, [], async (transaction, actual) =>
-    destroyPlan(actual, await measure(transaction, actual)),
-  )
+  return lookAt(database, [], async (transaction, actual) => {
+    const views = actual.catalogue.view.map(({ name }) => String(name) as RelationName)
+    const measures = await measure(transaction, actual)
+    return destroyPlan(actual, measures, await readAskedIndexes(transaction, views))
+  })
 }
 
 /** Choices of {@link apply}. */

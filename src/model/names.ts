@@ -17,6 +17,13 @@ export function objectName(text: string): string {
   return `${head}~${digest}`
 }
 
+/** An index that was asked for on a user's table, or on a partition of it; it lies in the schema of its table. */
+export const askedIndexName = (table: string, columns: readonly string[]): string =>
+  objectName(`${askedIndexPrefix}${table} by ${columns.join(', ')}`)
+
+/** How every {@link askedIndexName} begins. */
+export const askedIndexPrefix = 'tidemark '
+
 /** Objects of a captured source, all in schema `tidemark` (unquoted names). */
 export const captureNames = {
   /** The image function; its name is the mend that PostgreSQL prints when it refuses a DROP COLUMN. */

@@ -1,4 +1,5 @@
 import type { RelationName } from './ids.ts'
+import type { IndexProposal } from './index-proposal.ts'
 
 /** What a step does to the thing that it names. */
 export type StepKind = 'create' | 'change' | 'replace' | 'drop' | 'warn'
@@ -49,4 +50,6 @@ export interface Plan {
   readonly relations: readonly RelationName[]
   readonly steps: readonly PlanStep[]
   readonly feasibility: readonly Feasibility[]
+  /** Indexes that the steps warn of; made only when asked for. */
+  readonly indexes: readonly IndexProposal[]
 }

@@ -105,7 +105,7 @@ const cases: readonly Case[] = [
   { name: 'a plan that is not there', words: ['apply', 'plan.json', '--yes'], code: 'TIDEMARK_PLAN_INVALID', says: /plan\.json/, mend: /tidemark plan --out/ },
   { name: 'a plan that is no JSON', words: ['apply', 'plan.json', '--yes'], code: 'TIDEMARK_PLAN_INVALID', says: /plan\.json/, mend: /tidemark plan --out/, files: { 'plan.json': 'Plan: 2 to add' } },
   { name: 'a plan of another version', words: ['apply', 'plan.json', '--yes'], code: 'TIDEMARK_PLAN_INVALID', says: /version/, mend: /tidemark plan --out/, files: { 'plan.json': '{"version":2,"steps":[]}' } },
-  { name: 'a plan for a database that is another by now', words: ['apply', 'plan.json', '--yes'], code: 'TIDEMARK_PLAN_STALE', says: /changed since/, mend: /tidemark plan/, files: { 'plan.json': JSON.stringify({ version: 1, catalog: 'x', relations: [], steps: [{ kind: 'create', noun: 'view', name: 'x', detail: '', lock: null, expectedMs: null, destructive: false, sql: ['create table oops ()'], ownTransaction: false }], feasibility: [] }) } },
+  { name: 'a plan for a database that is another by now', words: ['apply', 'plan.json', '--yes'], code: 'TIDEMARK_PLAN_STALE', says: /changed since/, mend: /tidemark plan/, files: { 'plan.json': JSON.stringify({ version: 1, catalog: 'x', relations: [], steps: [{ kind: 'create', noun: 'view', name: 'x', detail: '', lock: null, expectedMs: null, destructive: false, sql: ['create table oops ()'], ownTransaction: false }], feasibility: [], indexes: [] }) } },
 ] // prettier-ignore
 
 function twice(how: 'insert' | 'delete'): string {

@@ -17,6 +17,7 @@ export const applyCommand: CommandMaker = makeCommand<ApplyOptions>({
   examples: [
     ['tidemark apply', 'shows the plan and asks'],
     ['tidemark apply --yes', 'does not ask, as in CI'],
+    ['tidemark apply --create-indexes', 'also makes the indexes that the plan proposes'],
     ['tidemark apply plan.json', 'just this plan, refused when the database has changed since'],
   ],
   arrange: (command) => {
@@ -24,6 +25,7 @@ export const applyCommand: CommandMaker = makeCommand<ApplyOptions>({
       .argument('[file]', 'a plan that plan --out has written')
       .option('--yes', 'do not ask')
       .option('--allow-destructive', 'also do what takes away something of yours')
+      .option('--create-indexes', 'also make the indexes that the plan proposes, concurrently')
       .option('--no-populate', 'leave the first refreshes to the engine')
   },
   run: async (call) => {

@@ -30,6 +30,7 @@ const plan = (...steps: readonly PlanStep[]): Plan => ({
   catalog: 'x',
   relations: [],
   steps,
+  indexes: [],
   feasibility: [
     {
       view: relationName('public', 'sales'),
