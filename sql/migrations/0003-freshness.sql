@@ -140,7 +140,7 @@ begin
     r.reason := whole_problem;
     if r.reason is null and v.unknown_reason is not null then r.reason := v.unknown_reason; end if;
     if r.reason is null and v.let_go_reason is not null then r.reason := v.let_go_reason; end if;
-    if r.reason is null then r.reason := tidemark.definition_problem(v.name); end if;
+    if r.reason is null and not tidemark.is_as_looked_at(v.name) then r.reason := tidemark.definition_problem(v.name); end if;
     if r.reason is null and v.populated and v.reflected is null then
       r.reason := 'not_refreshed: not since this database was copied, restored or promoted';
     end if;

@@ -1,41 +1,114 @@
 -- What a view's query means depends on more than its text. Each view has a live view of its query
 -- (tidemark_state."source of <view>"), which PostgreSQL binds to objects and not to names; the maintenance program reads
 -- that one, so that renames and swaps of names change nothing. What can change is what lies between it and the captured
--- tables: an ordinary view or a function replaced. Their row versions are digested when apply makes the live view. When the
--- digest moves, other tables may be read than those that are captured: the view is unknown until apply has looked again.
+-- tables: an ordinary view or a function replaced; and what the program takes for granted of columns and types, or names in its
+-- text. All that is digested when apply makes the live view. When the digest moves, other tables may be read than those that are
+-- captured, or the program counts wrong: the view is unknown until apply has looked again.
 create table tidemark.definition (
   view text primary key,
   digest text not null,
   -- the live view as printed: another text with the same digest means that names moved
   printed text not null,
   -- the tables and views of which whole rows are values, whose columns are part of what the query means
-  row_types oid[] not null default '{}'
+  row_types oid[] not null default '{}',
+  -- columns that the query reads and that were NOT NULL, which its program may rely on: `<oid of the table> <number>`
+  not_null text[] not null default '{}',
+  -- values of the enums that it reads: one may be given another name, of which no row of any table tells
+  labels oid[] not null default '{}'
 );
 
--- What the live view of a view reads, through whatever lies between it and tables: relations and functions.
-create function tidemark.definition_reads(view_name text) returns table (kind oid, oid oid)
+-- What the live view of a view reads, through whatever lies between it and tables: relations, with the numbers of the columns,
+-- functions, operators and types; the functions behind aggregates, operators and functions with a body that PostgreSQL has parsed.
+-- What a function calls whose body is a text nobody can know.
+create function tidemark.definition_reads(view_name text) returns table (kind oid, oid oid, number int)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  with recursive reads (kind, oid) as (
-    select 'pg_class'::regclass::oid, c.oid
+  with recursive reads (kind, oid, number) as (
+    select 'pg_class'::regclass::oid, c.oid, 0
     from pg_class c
     where c.relnamespace = 'tidemark_state'::regnamespace and c.relname = tidemark.object_name('source of ' || view_name)
     union
-    select d.refclassid, d.refobjid
+    select d.refclassid, d.refobjid, d.refobjsubid
     from reads r
-    join pg_rewrite w on r.kind = 'pg_class'::regclass and w.ev_class = r.oid and w.rulename = '_RETURN'
-    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
-      and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass)
-    -- what a maintained view stands for is its own affair
-    where not exists (select from tidemark.view v where to_regclass(v.relation) = r.oid)
+    left join pg_rewrite w on r.kind = 'pg_class'::regclass and w.ev_class = r.oid and w.rulename = '_RETURN'
+    join pg_depend d
+      on (d.classid, d.objid) = (case when r.kind = 'pg_class'::regclass then 'pg_rewrite'::regclass::oid else r.kind end,
+                                 case when r.kind = 'pg_class'::regclass then w.oid else r.oid end)
+      and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
+    -- what a maintained view stands for is its own affair, and so is what a type is made of
+    where r.kind <> 'pg_type'::regclass
+      and not exists (select from tidemark.view v where to_regclass(v.relation) = r.oid and r.kind = 'pg_class'::regclass)
   )
-  select r.kind, r.oid from reads r
+  select r.kind, r.oid, r.number from reads r
 $$;
 
-create function tidemark.definition_digest(view_name text) returns text
+-- Columns that a view reads, by number, and whether they are NOT NULL, in the children of a table as well.
+create function tidemark.definition_columns(view_name text) returns table (relation oid, number int, not_null boolean)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  with reads as materialized (select r.kind, r.oid from tidemark.definition_reads(view_name) r)
+  select r.oid, r.number,
+    a.attnotnull and not exists (
+      select from tidemark.members(r.oid) m
+      join pg_attribute b on b.attrelid = m and b.attname = a.attname and not b.attisdropped
+      where not b.attnotnull)
+  from (
+    select d.oid, d.number from tidemark.definition_reads(view_name) d where d.kind = 'pg_class'::regclass and d.number > 0
+    union
+    -- a whole row is a value of all of them
+    select a.attrelid, a.attnum
+    from tidemark.definition d join pg_attribute a on a.attrelid = any (d.row_types) and a.attnum > 0 and not a.attisdropped
+    where d.view = view_name) r
+  join pg_attribute a on a.attrelid = r.oid and a.attnum = r.number
+  join pg_class c on c.oid = r.oid and c.relkind in ('r', 'p')
+$$;
+
+-- Columns that a view reads and that may be NULL since, which its program may not know of.
+create function tidemark.lost_not_null(view_name text) returns table (name text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select format('column %s of %s', a.attname, n.nspname || '.' || c.relname)
+  from tidemark.definition d
+  cross join lateral tidemark.definition_columns(view_name) k
+  join pg_class c on c.oid = k.relation
+  join pg_namespace n on n.oid = c.relnamespace
+  join pg_attribute a on a.attrelid = k.relation and a.attnum = k.number
+  where d.view = view_name and not k.not_null and concat_ws(' ', k.relation, k.number) = any (d.not_null)
+$$;
+
+-- The enums among the types of what a view reads, and among what these are made of.
+create function tidemark.definition_enums(view_name text) returns table (oid oid)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  with recursive reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r),
+  made_of (oid) as (
+    select r.oid from reads r where r.kind = 'pg_type'::regclass
+    union
+    select a.atttypid from reads r join pg_attribute a on r.kind = 'pg_class'::regclass and a.attrelid = r.oid and a.attnum = r.number
+    where r.number > 0
+    union
+    select part
+    from made_of m
+    join pg_type t on t.oid = m.oid
+    cross join lateral (
+      select part from unnest(array[t.typbasetype, t.typelem, (select g.rngsubtype from pg_range g where g.rngtypid = t.oid)]) part
+      union all
+      select a.atttypid from pg_attribute a where t.typrelid <> 0 and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+    ) parts
+    where part <> 0
+  )
+  select t.oid from made_of m join pg_type t on t.oid = m.oid where t.typtype = 'e'
+$$;
+
+-- Their values. One that is added changes nothing for any row that is there.
+create function tidemark.definition_labels(view_name text) returns oid[]
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select array(select e.oid from tidemark.definition_enums(view_name) t join pg_enum e on e.enumtypid = t.oid order by 1)
+$$;
+
+-- `labels`: the values of enums that are told apart; those that are noted unless given.
+create function tidemark.definition_digest(view_name text, labels oid[] default null) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  with reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r),
+  noted as materialized (
+    select d.row_types, coalesce(definition_digest.labels, d.labels) as labels from tidemark.definition d where d.view = view_name)
   select md5(string_agg(part, '|' order by part)) from (
-    select concat_ws(':', 'relation',
+    select distinct concat_ws(':', 'relation',
              -- a maintained view is made anew by apply; by name it is the same
              case when exists (select from tidemark.view v where to_regclass(v.relation) = c.oid) then 'maintained ' || c.relname
                   -- a partition by its name is captured with its root, for as long as it belongs to it
@@ -43,15 +116,35 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                                  (select w.xmin from pg_rewrite w where w.ev_class = c.oid and c.relkind = 'v')) end) as part
     from reads r join pg_class c on r.kind = 'pg_class'::regclass and c.oid = r.oid
     union all
-    select concat_ws(':', 'function', p.oid, p.xmin)
-    from reads r join pg_proc p on r.kind = 'pg_proc'::regclass and p.oid = r.oid
-    where p.pronamespace <> 'pg_catalog'::regnamespace
+    -- programs name functions and types, and nothing renames them there
+    select concat_ws(':', 'function', p.oid, p.xmin, n.nspname)
+    from reads r
+    join pg_proc p on r.kind = 'pg_proc'::regclass and p.oid = r.oid
+    join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname <> 'pg_catalog'
+    union all
+    select concat_ws(':', 'type', t.oid, n.nspname, t.typname)
+    from reads r join pg_type t on r.kind = 'pg_type'::regclass and t.oid = r.oid join pg_namespace n on n.oid = t.typnamespace
+    -- the rows of a table are named by the table, which may be renamed
+    where not exists (select from pg_class c where c.relkind <> 'c' and c.reltype <> 0 and c.reltype in (t.oid, t.typelem))
+    union all
+    select concat_ws(':', 'operator', o.oid, n.nspname, o.oprname)
+    from reads r join pg_operator o on r.kind = 'pg_operator'::regclass and o.oid = r.oid join pg_namespace n on n.oid = o.oprnamespace
+    union all
+    -- what a column is generated by may be replaced, and every row with it, without a trigger
+    select concat_ws(':', 'generated', d.adrelid, d.adnum, md5(d.adbin::text))
+    from reads r
+    join pg_attribute a on r.kind = 'pg_class'::regclass and a.attrelid = r.oid and a.attnum = r.number and a.attgenerated <> ''
+    join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    union all
+    select concat_ws(':', 'nullable', l.name) from tidemark.lost_not_null(view_name) l
+    union all
+    select concat_ws(':', 'label', e.oid, e.enumlabel) from noted join pg_enum e on e.oid = any (noted.labels)
     union all
     select concat_ws(':', 'row', c.oid::regclass,
              (select string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod), ',' order by a.attnum)
                 from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped))
-    from tidemark.definition d join pg_class c on c.oid = any (d.row_types)
-    where d.view = view_name) parts
+    from noted join pg_class c on c.oid = any (noted.row_types)) parts
 $$;
 
 create function tidemark.definition_printed(view_name text) returns text
@@ -70,6 +163,11 @@ begin
   insert into tidemark.definition (view, digest, printed, row_types)
   values (view_name, '', tidemark.definition_printed(view_name), row_types::regclass[]::oid[])
   on conflict (view) do update set printed = excluded.printed, row_types = excluded.row_types;
+  update tidemark.definition d
+     set labels = tidemark.definition_labels(view_name),
+         not_null = array(
+           select concat_ws(' ', k.relation, k.number) from tidemark.definition_columns(view_name) k where k.not_null order by 1)
+   where d.view = view_name;
   update tidemark.definition d set digest = tidemark.definition_digest(view_name) where d.view = view_name;
   if before <> tidemark.definition_digest(view_name) then
     update tidemark.view_state s set let_go_reason = 'not_refreshed: not since what it reads was replaced'
@@ -133,12 +231,13 @@ create table tidemark.relied_on (
   view text primary key references tidemark.view (name) on delete cascade on update cascade,
   relations oid[] not null,
   functions oid[] not null,
+  types oid[] not null,
   versions xid[] not null
 );
 comment on table tidemark.relied_on is 'row versions in the catalogues of what refreshes rely on, when a close look last found nothing';
 
 -- Versions of all rows that describe these objects, in an order that is always the same.
-create function tidemark.catalogue_versions(view_name text, relations oid[], functions oid[]) returns xid[]
+create function tidemark.catalogue_versions(view_name text, relations oid[], functions oid[], types oid[]) returns xid[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return array(select c.xmin from pg_class c where c.oid = any (relations) order by c.oid)
@@ -147,9 +246,26 @@ begin
     || array(select w.xmin from pg_rewrite w where w.ev_class = any (relations) order by w.ev_class, w.rulename)
     || array(select i.xmin from pg_inherits i where i.inhparent = any (relations) order by i.inhparent, i.inhrelid)
     || array(select p.xmin from pg_proc p where p.oid = any (functions) order by p.oid)
+    || array(select d.xmin from pg_attrdef d where d.adrelid = any (relations) order by d.adrelid, d.adnum)
+    || array(select t.xmin from pg_type t where t.oid = any (types) order by t.oid)
+    || array(select e.xmin from pg_enum e where e.enumtypid = any (types) order by e.oid)
+    || array(select n.xmin from pg_namespace n
+              where n.oid in (select p.pronamespace from pg_proc p where p.oid = any (functions)
+                              union all select t.typnamespace from pg_type t where t.oid = any (types)) order by n.oid)
     || array(select s.xmin from tidemark.view_source vs join tidemark.source s on s.name = vs.source
               where vs.view = view_name order by s.name)
     || array(select d.xmin from tidemark.definition d where d.view = view_name);
+end $$;
+
+-- Whether all that a refresh of the view relies on is the version that a close look found nothing wrong with.
+create function tidemark.is_as_looked_at(view_name text) returns boolean
+-- In PL/pgSQL, which plans it once.
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  known tidemark.relied_on;
+begin
+  select r.* into known from tidemark.relied_on r where r.view = view_name;
+  return found and known.versions = tidemark.catalogue_versions(view_name, known.relations, known.functions, known.types);
 end $$;
 
 -- Why what a refresh of the view relies on does not hold; null when all does: its definition, its own objects, and capture of
@@ -157,13 +273,9 @@ end $$;
 create function tidemark.reliance_problem(view_name text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  known tidemark.relied_on;
   problem text;
 begin
-  select r.* into known from tidemark.relied_on r where r.view = view_name;
-  if found and known.versions = tidemark.catalogue_versions(view_name, known.relations, known.functions) then
-    return null;
-  end if;
+  if tidemark.is_as_looked_at(view_name) then return null; end if;
   problem := coalesce(
     tidemark.definition_problem(view_name),
     (select tidemark.source_problem(vs.source) from tidemark.view_source vs
@@ -202,12 +314,22 @@ begin
         and f.proname in (tidemark.object_name('capture ' || vs.source), tidemark.object_name(vs.source || ' is captured; run tidemark plan'))
       where vs.view = view_name) r
     where o is not null order by o);
-  known.versions := tidemark.catalogue_versions(view_name, known.relations, known.functions);
+  known.types := array(
+    select r.oid from tidemark.definition_reads(view_name) r where r.kind = 'pg_type'::regclass
+    union
+    select t.oid from tidemark.definition_enums(view_name) t
+    order by 1);
+  -- Values that were added since: from now on one of them may be given another name. By one snapshot, or what is altered
+  -- meanwhile would be taken for right.
+  update tidemark.definition d set labels = n.labels, digest = tidemark.definition_digest(view_name, n.labels)
+  from (select tidemark.definition_labels(view_name) as labels) n
+   where d.view = view_name and d.labels <> n.labels and d.digest = tidemark.definition_digest(view_name);
+  known.versions := tidemark.catalogue_versions(view_name, known.relations, known.functions, known.types);
   -- A row that this very transaction wrote could be written again by it, and look the same.
   if pg_current_xact_id()::xid = any (known.versions) then return; end if;
   insert into tidemark.relied_on values (known.*)
   on conflict (view) do update
-    set relations = excluded.relations, functions = excluded.functions, versions = excluded.versions;
+    set relations = excluded.relations, functions = excluded.functions, types = excluded.types, versions = excluded.versions;
 end $$;
 
 -- Takes what refreshes of a view rely on for right; called by apply when it has made it.
@@ -248,9 +370,11 @@ create function tidemark.definition_problem(view_name text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(
     (select coalesce(
+              'definition_changed: ' || (select string_agg(l.name, ', ' order by l.name) from tidemark.lost_not_null(view_name) l)
+                || format(', which %s reads, may be NULL now; run tidemark apply', view_name),
               'definition_changed: ' || tidemark.missing_columns(view_name)
                 || format(', which %s reads, was dropped or renamed; run tidemark apply', view_name),
-              format('definition_changed: a view or function that %s reads was replaced, or the columns of a table that it shows whole rows of; run tidemark apply', view_name))
+              format('definition_changed: a view, function, type or generated column that %s reads was replaced or renamed, or the columns of a table that it shows whole rows of; run tidemark apply', view_name))
      from tidemark.definition d
      where d.view = view_name and d.digest is distinct from tidemark.definition_digest(view_name)),
     (select format('parts_changed: somebody altered or dropped what refreshes of %s rely on (%s); run tidemark apply', view_name, p[1])

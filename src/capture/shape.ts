@@ -145,7 +145,15 @@ const shapesQuery = `
          from pg_collation k
          join pg_namespace n on n.oid = k.collnamespace
          where k.oid = a.attcollation and k.oid <> b.typcollation),
-       'notNull', a.attnotnull,
+       'notNull', a.attnotnull
+         -- a child of a table that is inherited from may have dropped it, and one that is not valid says nothing of rows that are there
+         and not exists (
+           select from member m
+           join pg_attribute o on o.attrelid = m.oid and o.attname = a.attname and not o.attisdropped
+           where m.root = r.oid and not o.attnotnull)
+         and not exists (
+           select from pg_constraint k
+           where k.conrelid = r.oid and k.contype = 'n' and k.conkey = array[a.attnum] and not k.convalidated),
        'generatedVirtual', a.attgenerated = 'v',
        'generatedFrom', case when a.attgenerated <> 'v' then array[]::text[] else array(
          select r.attname::text

@@ -7,8 +7,8 @@ import { columnsOf } from './relation.ts'
 
 /**
  * The columns of a relation that are never NULL, as far as that can be told: a column that is not among them may be.
- * Rests on NOT NULL, which PostgreSQL does not let pass away under a dependent function (see the fingerprint of a
- * source), and on conditions that NULL does not meet.
+ * Rests on NOT NULL, without which a column makes its views unknown until they are compiled anew (`lost_not_null`), and on
+ * conditions that NULL does not meet.
  */
 export function notNullIn(relation: Relation, facts: BindFacts): ReadonlySet<ColumnId> {
   const known = memo.get(relation)
