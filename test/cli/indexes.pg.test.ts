@@ -114,7 +114,7 @@ describe('apply --create-indexes', () => {
     expect(await indexesOf('orders')).toEqual([])
   })
 
-  test('drops what an attempt that was stopped has left, and makes it anew', async () => {
+  test('drops what an attempt that was stopped has left, makes it anew, and shows whom it waits for', async () => {
     const writer = await db.session()
     await writer.query('begin; delete from orders where id = 1')
     let stop = (): void => undefined
@@ -136,9 +136,17 @@ describe('apply --create-indexes', () => {
     })
     const [left] = await indexesOf('orders')
     expect(left?.valid).toBe(false)
-    await writer.query('rollback')
 
-    expect((await shell.run(['apply', '--create-indexes', '--yes'])).status).toBe(0)
+    let shown = ''
+    const again = shell.run(['apply', '--create-indexes', '--yes'], {
+      interactive: true,
+      out: (text) => {
+        shown += text
+      },
+    })
+    await expect.poll(() => shown).toContain(`waits for pid ${String(writer.pid)}`)
+    await writer.query('rollback')
+    expect((await again).status).toBe(0)
     expect(await indexesOf('orders')).toEqual(made(byCustomer, byEmail))
   })
 
