@@ -13,7 +13,7 @@ import {
 } from '../compile/explain.ts'
 import type { Obstacle } from '../compile/emit/draft.ts'
 import { parseQuery, placeOfByte } from '../compile/syntax/parse.ts'
-import type { FileQuery } from '../compile/syntax/statements.ts'
+import type { FileFault, FileQuery } from '../compile/syntax/statements.ts'
 import { queriesIn } from '../compile/syntax/statements.ts'
 import type { QueryTexts } from '../compile/syntax/written-place.ts'
 import { placeOfReason, placeText } from '../compile/syntax/written-place.ts'
@@ -30,7 +30,6 @@ import type { ViewInMaking } from './compile-views.ts'
 import { compileConfiguration } from './define.ts'
 import { viewMeant, viewUnknown } from './named-view.ts'
 import type { MadeProgram } from './program.ts'
-import { placedIn } from './placed.ts'
 import { noProgram, programOf } from './program.ts'
 import { hiddenReason, hiddenRows, rowSecurityFault } from './row-security.ts'
 
@@ -52,7 +51,8 @@ export interface ExplainedReason {
 
 /** How a query would be, or is, maintained. */
 export interface Explanation {
-  readonly statement: 'select' | 'view' | 'materialized view'
+  /** `statement`: it does not parse, so that nobody knows what it is. */
+  readonly statement: 'select' | 'view' | 'materialized view' | 'statement'
   readonly name: string | null
   /** Where the statement begins in its file. */
   readonly place: string | null
@@ -179,15 +179,14 @@ export interface ExplainedFile {
  *
  * Runs none of them and leaves nothing in the database: what is made of them is temporary, or a view for later
  * statements to read, below a savepoint that is rolled back. A statement that cannot be understood does not keep others
- * from being explained. Throws `TIDEMARK_USAGE` for a file that cannot be read, `TIDEMARK_SQL_INVALID` for one that
- * does not parse.
+ * from being explained, nor does one that does not parse. Throws `TIDEMARK_USAGE` for a file that cannot be read.
  */
 export async function explainFile(
   database: Database,
   file: { readonly folder: string; readonly path: string },
 ): Promise<ExplainedFile> {
   const text = textOf(file)
-  const { queries, others } = await placedIn(file.path, () => queriesIn(text))
+  const { queries, faults, others } = await queriesIn(text)
   const found = await database.transaction(
     async (transaction) => {
       await transaction.query('savepoint explain_file')
@@ -199,8 +198,23 @@ export async function explainFile(
     },
     { isolation: 'repeatable read', jit: false },
   )
-  return { queries: found, passedOver: others }
+  const all = [
+    ...found.map((explanation, at) => ({ explanation, byte: queries[at]?.byte ?? 0 })),
+    ...faults.map((fault) => ({ explanation: unparsed(fault, text), byte: fault.byte })),
+  ].sort((one, other) => one.byte - other.byte)
+  return { queries: all.map(({ explanation }) => explanation), passedOver: others }
 }
+
+const unparsed = (fault: FileFault, text: string): Explanation => ({
+  statement: 'statement',
+  name: null,
+  place: fault.place,
+  strategy: null,
+  reasons: [],
+  stages: [],
+  indexes: [],
+  error: errorOf(fault.error, fault, text),
+})
 
 function textOf({ folder, path }: { readonly folder: string; readonly path: string }): string {
   try {
@@ -313,7 +327,7 @@ async function explainOne(transaction: Queryable, one: OneQuery): Promise<Explan
   }
 }
 
-function errorOf(error: unknown, query: FileQuery, text: string): ExplainedError {
+function errorOf(error: unknown, query: Pick<FileQuery, 'byte'>, text: string): ExplainedError {
   if (error instanceof TidemarkError) {
     const { code, what, place } = error
     return { code, what, place: place === undefined ? null : inFile(place, query, text) }
@@ -386,7 +400,7 @@ async function standIn(
 }
 
 /** A place within a query, `line:column` and perhaps more words, as a place in the file that it stands in. */
-function inFile(place: string, { byte }: FileQuery, text: string): string {
+function inFile(place: string, { byte }: Pick<FileQuery, 'byte'>, text: string): string {
   const [, line, column, rest = ''] = /^(\d+):(\d+)(.*)$/s.exec(place) ?? []
   // Of another text than that of the file.
   if (line === undefined || column === undefined || rest !== '') return place

@@ -44,12 +44,46 @@ test('the query begins at its byte in the file', async () => {
 })
 
 test('an empty file has no queries', async () => {
-  expect(await queriesIn(' \n')).toEqual({ queries: [], others: 0 })
+  expect(await queriesIn(' \n')).toEqual({ queries: [], faults: [], others: 0 })
 })
 
-test('a text that does not parse is refused with its place', async () => {
-  await expect(queriesIn('select 1;\nselec 2')).rejects.toMatchObject({
-    code: 'TIDEMARK_SQL_INVALID',
-    place: '2:1',
-  })
+test('a statement that does not parse is told with its place, and spoils no other', async () => {
+  const { queries, faults } = await queriesIn(`select 'é';\n  select (1;\nselec 2; select 3`)
+  expect(queries.map(({ sql, place }) => [sql, place])).toEqual([
+    ["select 'é'", '1:1'],
+    ['select 3', '3:10'],
+  ])
+  expect(faults).toMatchObject([
+    { place: '2:3', error: { code: 'TIDEMARK_SQL_INVALID' } },
+    { place: '3:1', error: { code: 'TIDEMARK_SQL_INVALID', place: '2:1' }, byte: 25 },
+  ])
+})
+
+test('commands of psql are passed over, and the lines after them are counted as they are', async () => {
+  const text = `\\set x 1
+\\echo it's "so; é
+select 1;
+  \\i other.sql
+select 2 \\gset
+select '\\a', $$
+\\b;$$, e'\\';' -- \\c;
+;`
+  const { queries, faults, others } = await queriesIn(text)
+  expect(queries.map(({ sql, place }) => [sql, place])).toEqual([
+    ['select 1', '3:1'],
+    ['select 2', '5:1'],
+    ["select '\\a', $$\n\\b;$$, e'\\';'", '6:1'],
+  ])
+  expect([faults, others]).toEqual([[], 0])
+})
+
+test('semicolons within a statement do not end it', async () => {
+  const { queries, faults, others } = await queriesIn(`selec;
+create function f() returns int language sql begin atomic select 1; select 2; end;
+create rule r as on insert to t do also (select 1; select 2);
+create function g() returns int language plpgsql as $g$ begin return $$1;$$; end $g$;
+/* ; /* ; */ ; */ select "a;b", 'c;''d' from t;`)
+  expect(faults).toHaveLength(1)
+  expect(others).toBe(3)
+  expect(queries.map(({ place }) => place)).toEqual(['5:19'])
 })

@@ -17,39 +17,133 @@ export interface FileQuery {
   readonly byte: number
 }
 
-/** The queries of a file, and how many of its statements are none. */
+/** A statement of a file that does not parse. */
+export interface FileFault {
+  /** With its place in the statement. */
+  readonly error: unknown
+  /** Where the statement begins in the file, `line:column`. */
+  readonly place: string
+  /** The same in bytes. */
+  readonly byte: number
+}
+
+/** The queries of a file, its statements that do not parse, and how many others it has. */
 export interface FileQueries {
   readonly queries: readonly FileQuery[]
+  readonly faults: readonly FileFault[]
   readonly others: number
 }
 
-/** Reads a file of SQL. Throws `TIDEMARK_SQL_INVALID` with line and column. */
+/** Reads a file of SQL as psql does, whose own commands are passed over. A statement that does not parse spoils no other. */
 export async function queriesIn(text: string): Promise<FileQueries> {
-  if (text.trim() === '') return { queries: [], others: 0 }
-  const bytes = Buffer.from(text)
-  const { stmts = [] } = await parse(text).catch((error: unknown) => {
-    throw sqlInvalid(error, text)
-  })
-  const { tokens } = await scan(text)
-  const queries = stmts.flatMap(({ stmt, stmt_location = 0, stmt_len }) => {
-    const end = stmt_len === undefined ? bytes.length : stmt_location + stmt_len
-    const words = tokens
-      .filter(
-        ({ start, tokenName }) => start >= stmt_location && start < end && !isComment(tokenName),
-      )
-      .map(({ start, end: wordEnd }) => ({
-        start,
-        end: wordEnd,
-        text: bytes.subarray(start, wordEnd).toString(),
-      }))
+  const { bytes, ends } = statementBounds(text)
+  const all: FileQueries[] = []
+  for (let [at, from] = [0, 0]; at < ends.length;) {
+    const { upTo, found } = await readFrom({ text, bytes, from }, ends.slice(at))
+    all.push(found)
+    at += upTo
+    from = ends[at - 1] ?? bytes.length
+  }
+  return {
+    queries: all.flatMap(({ queries }) => queries),
+    faults: all.flatMap(({ faults }) => faults),
+    others: all.reduce((sum, { others }) => sum + others, 0),
+  }
+}
+
+interface Piece {
+  readonly text: string
+  /** The text without commands of psql. */
+  readonly bytes: Buffer
+  readonly from: number
+}
+
+/** Of one statement: beyond them it is taken for one that does not parse. */
+const semicolonsMax = 50
+
+/** Statements in a row that are read at once, mostly one; more for what holds semicolons of its own. */
+async function readFrom(
+  piece: Piece,
+  ends: readonly number[],
+): Promise<{ readonly upTo: number; readonly found: FileQueries }> {
+  const [first = piece.bytes.length] = ends
+  const alone = await readPiece(piece, first)
+  const one = piece.bytes.subarray(piece.from, first).toString()
+  if (alone.faults.length > 0 && /\bbegin\s+atomic\b|\brule\b/i.test(one)) {
+    for (const [at, end] of ends.slice(0, semicolonsMax).entries()) {
+      const found = await readPiece(piece, end)
+      if (found.faults.length === 0) return { upTo: at + 1, found }
+    }
+  }
+  return { upTo: 1, found: alone }
+}
+
+async function readPiece({ text, bytes, from }: Piece, end: number): Promise<FileQueries> {
+  const piece = bytes.subarray(from, end)
+  const sql = piece.toString()
+  const nothing = { queries: [], faults: [], others: 0 }
+  if (sql.trim() === '') return nothing
+  try {
+    const { stmts = [] } = await parse(sql)
+    if (stmts.length === 0) return nothing
+    const words = (await scan(sql)).tokens
+      .filter(({ tokenName }) => !isComment(tokenName))
+      .map((word) => ({ ...word, text: piece.subarray(word.start, word.end).toString() }))
+    const [stmt] = stmts.flatMap((each) => each.stmt ?? [])
     const found = stmt === undefined ? null : queryOf(stmt, words)
-    if (found === null) return []
-    const { from, to, ...rest } = found
-    const sql = bytes.subarray(from, to).toString().trimEnd()
-    const first = words[0]?.start ?? stmt_location
-    return [{ ...rest, sql, byte: from, place: placeOfByte(text, first) }]
-  })
-  return { queries, others: stmts.length - queries.length }
+    if (found === null) return { ...nothing, others: 1 }
+    const { from: begin, to, ...rest } = found
+    const place = placeOfByte(text, from + (words[0]?.start ?? 0))
+    const query = { ...rest, sql: piece.subarray(begin, to).toString().trimEnd() }
+    return { ...nothing, queries: [{ ...query, byte: from + begin, place }] }
+  } catch (error) {
+    const place = placeOfByte(text, from + (piece.length - Buffer.byteLength(sql.trimStart())))
+    return { ...nothing, faults: [{ error: sqlInvalid(error, sql), place, byte: from }] }
+  }
+}
+
+/** Strings, names, words, comments and what begins one of the others: what else a text has is passed over. */
+const lexeme =
+  /--[^\n]*|\/\*|[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'?|'[^']*'?|"[^"]*"?|\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$|\\[^\n]*|[\w$\x80-\xff]+|;/gs
+
+/** The text with white space for commands of psql, and where statements end, in bytes. */
+function statementBounds(text: string): {
+  readonly bytes: Buffer
+  readonly ends: readonly number[]
+} {
+  const bytes = Buffer.from(text)
+  // A character a byte: those that count are bytes of their own in UTF-8.
+  const characters = bytes.toString('latin1')
+  const ends: number[] = []
+  const words = new RegExp(lexeme)
+  for (let found = words.exec(characters); found !== null; found = words.exec(characters)) {
+    const { 0: word, index } = found
+    if (word === '/*') words.lastIndex = endOfComment(characters, index)
+    else if (word.startsWith('$') && word.endsWith('$')) {
+      const close = characters.indexOf(word, words.lastIndex)
+      words.lastIndex = close < 0 ? characters.length : close + word.length
+    } else if (word.startsWith('\\')) {
+      bytes.fill(' ', index, words.lastIndex)
+      // These send what was written before them.
+      if (/^\\(?:g|gx|gset|gexec|gdesc|crosstabview|watch)\b/.test(word)) {
+        bytes.write(';', index)
+        ends.push(index + 1)
+      }
+    } else if (word === ';') ends.push(words.lastIndex)
+  }
+  return { bytes, ends: [...ends, bytes.length] }
+}
+
+/** Comments stand within one another. */
+function endOfComment(characters: string, begin: number): number {
+  const marks = /\/\*|\*\//g
+  marks.lastIndex = begin
+  let depth = 0
+  for (let mark = marks.exec(characters); mark !== null; mark = marks.exec(characters)) {
+    depth += mark[0] === '/*' ? 1 : -1
+    if (depth === 0) return marks.lastIndex
+  }
+  return characters.length
 }
 
 const isComment = (name: string): boolean => /COMMENT$/.test(name)
