@@ -32,6 +32,8 @@ export interface ViewToCompile {
   readonly incremental: IncrementalProgram | readonly Obstacle[]
   /** Why it is not incremental, or which parts of it have no rule though it is. */
   readonly obstacles?: readonly Obstacle[]
+  /** The parts of it that are computed afresh altogether by their rule. */
+  readonly altogether?: readonly Obstacle[]
   /** Columns of its result that can be hashed; asked for with `as: 'table'`. */
   readonly hashable?: readonly string[]
 }
@@ -122,7 +124,7 @@ export async function textsOf(
 }
 
 function strategyReasons(
-  { declaration, incremental, obstacles = [] }: ViewToCompile,
+  { declaration, incremental, obstacles = [], altogether = [] }: ViewToCompile,
   texts: QueryTexts,
 ): readonly string[] {
   if (isProgram(incremental)) {
@@ -132,10 +134,17 @@ function strategyReasons(
         ...obstacles.map((obstacle) => `not incremental: ${placedReason(obstacle, texts)}`),
       ]
     }
-    if (obstacles.length === 0) return ['incremental: every part of the query has a rule']
+    const afresh = altogether.map(
+      (part) =>
+        `incremental, computed afresh altogether when something that it reads has changed: ${placedReason(part, texts)}`,
+    )
+    if (obstacles.length === 0) {
+      return afresh.length > 0 ? afresh : ['incremental: every part of the query has a rule']
+    }
     const parts = obstacles.map((obstacle) => placedReason(obstacle, texts)).join('; ')
     return [
       `incremental, as declared; computed as a whole whenever something that it reads changes: ${parts}`,
+      ...afresh,
     ]
   }
   if (declaration.maintain === 'full') return ['full: declared so']

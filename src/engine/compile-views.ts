@@ -13,6 +13,7 @@ import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery } from '../model/view.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { identifier } from '../postgres/identifier.ts'
+import { computedAltogether } from './altogether.ts'
 import { isCached } from './journals.ts'
 import { partitionWish } from './partition.ts'
 import { placed } from './placed.ts'
@@ -75,6 +76,10 @@ export async function compileViews(
           hashable: hashable.get(declaration.name) ?? [],
           incremental: program ?? obstacles,
           obstacles,
+          altogether: computedAltogether(
+            made.stages,
+            await textsOf(declaration.definition, wish.query),
+          ),
         })
       })
       done.set(declaration.name, { declaration, compiled, indexes, made })

@@ -6,6 +6,7 @@ import type { ReadView } from '../compile/emit/inputs.ts'
 import type { StageSummary } from '../compile/explain.ts'
 import {
   deltaLines,
+  methodWords,
   relationLines,
   stageLines,
   stageSummary,
@@ -26,6 +27,7 @@ import type { IndexProposal } from '../model/index-proposal.ts'
 import type { CanonicalQuery } from '../model/view.ts'
 import type { Database, Queryable } from '../postgres/connection.ts'
 import { identifier, qualifiedName } from '../postgres/identifier.ts'
+import { computedAltogether } from './altogether.ts'
 import type { ViewInMaking } from './compile-views.ts'
 import { compileConfiguration } from './define.ts'
 import { viewMeant, viewUnknown } from './named-view.ts'
@@ -122,17 +124,23 @@ function outcomeOf(
   const told = obstacles
     .map((obstacle) => reasonOf(obstacle, texts))
     .map(({ reason, place }) => ({ reason: `${before}${reason}`, place }))
+  const afresh =
+    program?.strategy === 'incremental'
+      ? computedAltogether(stages, texts)
+          .map((part) => reasonOf(part, texts))
+          .map(({ reason, place }) => ({ reason: `${methodWords.all}: ${reason}`, place }))
+      : []
   const plain =
     declared.length > 0
       ? declared
       : program?.strategy === 'partition'
         ? program.reasons
-        : program !== null && told.length === 0
+        : program !== null && told.length + afresh.length === 0
           ? [ruled]
           : []
   return {
     strategy: program?.strategy ?? 'full',
-    reasons: [...plain.map((reason) => ({ reason, place: null })), ...told],
+    reasons: [...plain.map((reason) => ({ reason, place: null })), ...told, ...afresh],
     stages: program === null ? [] : stages.map((stored) => stageSummary(stored)),
     indexes,
     error: null,

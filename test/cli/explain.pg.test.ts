@@ -23,6 +23,7 @@ beforeAll(async () => {
        views: {
          sales: { sql: 'select c.region, sum(o.total) as total\\nfrom orders o join customers c on c.id = o.customer_id\\ngroup by c.region' },
          wild: { sql: 'select id,\\n  random() as r\\nfrom orders' },
+         deep: { sql: 'with recursive t as (select id, customer_id from orders where id = 1 union select o.id, o.customer_id from orders o join t on t.id = o.customer_id)\\nselect id from t' },
          plain: { sql: 'select count(*) as n from orders', maintain: 'full' },
        },
      })`,
@@ -159,6 +160,28 @@ select count(*) from open_orders`)
     expect(queries.at(-1)).toMatchObject({ strategy: 'full', reasons: [{ reason, place }] })
   })
 
+  test.each([
+    [
+      'WITH RECURSIVE',
+      'select 1 as one;\nwith recursive t as (select id, customer_id from orders where id = 1 union select o.id, o.customer_id from orders o join t on t.id = o.customer_id) select id from t',
+      '2:1',
+    ],
+    [
+      'an aggregate over all rows',
+      "select\n string_agg(status, ',' order by id) as a from orders",
+      '2:2',
+    ],
+    [
+      'a window over all rows',
+      'select id, row_number() over (order by id) as n from orders',
+      '1:12',
+    ],
+  ])('names %s, which is computed altogether, and its place', async (part, text, place) => {
+    const { queries } = await explainedFile(text)
+    const reason = `computed afresh altogether when something that it reads has changed: ${part}`
+    expect(queries.at(-1)).toMatchObject({ strategy: 'incremental', reasons: [{ reason, place }] })
+  })
+
   test('tells what PostgreSQL does not accept, with its place, and goes on', async () => {
     const { status, queries } = await explainedFile(
       'select id from orders;\nselect *\nfrom nowhere;\nselect 1 + id from orders',
@@ -223,6 +246,9 @@ test.each([
 test('the plan names the reason with its place, and warns of an index that a large table lacks', async () => {
   const { out } = await shell.run(['plan'], { width: () => 200 })
   expect(out).toContain('it calls a volatile function, at 2:3')
+  expect(out.replaceAll(/\s+/g, ' ')).toContain(
+    'computed afresh altogether when something that it reads has changed: WITH RECURSIVE, at 1:1',
+  )
   expect(out.replaceAll(/\s+/g, ' ')).toContain(
     '! index public.orders (customer_id) would be looked up by refreshes of public.sales',
   )

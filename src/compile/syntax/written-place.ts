@@ -179,7 +179,7 @@ function sameSelect(wanted: string, printed: ParsedQuery, written: ParsedQuery):
 }
 
 /** Every SELECT of a tree, itself first. */
-function selectsIn(tree: SelectStmt): readonly SelectStmt[] {
+export function selectsIn(tree: SelectStmt): readonly SelectStmt[] {
   const found: SelectStmt[] = []
   const look = (value: unknown): void => {
     if (Array.isArray(value)) value.forEach(look)
