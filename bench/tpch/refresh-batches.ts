@@ -220,6 +220,60 @@ const changes: readonly Change[] = [
       `ps_comment = 'another comment'`,
     ]),
   ),
+  // Few suppliers make a difference to query 8: those of one type of part, by whether they are Brazilian.
+  ({ random }) => {
+    const sold = `lineitem join part on p_partkey = l_partkey join orders on o_orderkey = l_orderkey
+       where p_type = 'ECONOMY ANODIZED STEEL' and o_orderdate between date '1995-01-01' and date '1996-12-31'`
+    return [
+      `update supplier set s_nationkey = (select n_nationkey from nation where n_name = '${either(random, ['BRAZIL', 'PERU'])}')
+       where s_suppkey in ${someKeys(sold, 'l_suppkey', 5, salted(random))}`,
+    ]
+  },
+  // Query 15 shows the supplier alone that has earned most in a quarter.
+  ({ random }) => [
+    `update lineitem set l_extendedprice = l_extendedprice * ${either(random, ['1.1', '0.9'])}
+     where l_shipdate >= date '1996-01-01' and l_shipdate < date '1996-04-01' and l_suppkey in (
+       select l_suppkey from lineitem where l_shipdate >= date '1996-01-01' and l_shipdate < date '1996-04-01'
+       group by l_suppkey order by sum(l_extendedprice * (1 - l_discount)) desc, l_suppkey limit 2)`,
+  ],
+  // Large orders, of which query 18 shows those of more than 300 pieces.
+  ({ random }) => [
+    `update lineitem set l_quantity = ${either(random, ['50', '10'])}
+     where l_orderkey in ${someKeys('lineitem where l_linenumber = 7', 'l_orderkey', 3, salted(random))}`,
+  ],
+  // Parts of which query 19 asks brand, container and size, and how their lines were sent.
+  ({ random }) => {
+    const parts = someKeys('part where p_partkey < 40', 'p_partkey', 3, salted(random))
+    return [
+      `update part set p_brand = 'Brand#12', p_container = 'SM CASE', p_size = 3 where p_partkey in ${parts}`,
+      `update lineitem set l_quantity = 5, l_shipmode = 'AIR',
+         l_shipinstruct = ${either(random, [`'DELIVER IN PERSON'`, `'NONE'`])}
+       where l_partkey in ${parts}`,
+    ]
+  },
+  // Who in Canada has too many parts of one name, query 20.
+  ({ random }) => {
+    const held = `partsupp where ps_partkey in (select p_partkey from part where p_name like 'forest%')
+       and (ps_partkey, ps_suppkey) in (
+         select l_partkey, l_suppkey from lineitem where l_shipdate >= date '1994-01-01' and l_shipdate < date '1995-01-01')`
+    const suppliers = someKeys(held, 'ps_suppkey', 3, salted(random))
+    return [
+      `update supplier set s_nationkey = (select n_nationkey from nation where n_name = 'CANADA') where s_suppkey in ${suppliers}`,
+      `update partsupp set ps_availqty = ${either(random, ['1', '9999'])}
+       where ps_suppkey in ${suppliers} and ps_partkey in (select p_partkey from part where p_name like 'forest%')`,
+    ]
+  },
+  // Lines of one country's suppliers that are late or not, query 21.
+  ({ random }) => [
+    `update lineitem set l_receiptdate = l_commitdate + ${either(random, ['1', '-1'])}
+     where l_orderkey % 40 = ${salted(random)} % 40 and l_suppkey in (
+       select s_suppkey from supplier join nation on n_nationkey = s_nationkey where n_name = 'SAUDI ARABIA')`,
+  ],
+  // What few suppliers have is all that query 11 looks at.
+  ({ random }) => [
+    `update partsupp set ps_supplycost = (100 + ${valuesFrom(salted(random)).draw('ps_partkey * 4 + ps_suppkey', 'cost', 99_901)})::numeric / 100
+     where ps_suppkey in (select min(s_suppkey) from supplier join nation on n_nationkey = s_nationkey where n_name = 'GERMANY')`,
+  ],
   swapping('nation', 'n_nationkey', 'n_name', 25),
   swapping('nation', 'n_nationkey', 'n_regionkey', 25),
   swapping('region', 'r_regionkey', 'r_name', 5),

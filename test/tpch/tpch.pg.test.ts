@@ -80,9 +80,7 @@ test(
     expect(runs.filter(({ full }) => full > 0)).toEqual([])
     expect(runs).toHaveLength(queries.length)
     // A view that nothing changes, or that is empty, would prove nothing.
-    for (const { view, changing: times, filled } of long ? runs : []) {
-      expect(times, view).toBeGreaterThan(batches / 20)
-      expect(filled, view).toBeGreaterThan(batches / 2)
-    }
+    const idle = runs.filter((run) => run.changing <= batches / 20 || run.filled <= batches / 2)
+    if (long) expect(idle).toEqual([])
   },
 )
