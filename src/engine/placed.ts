@@ -6,10 +6,7 @@ export const placed = <Result>(view: RelationName, step: () => Promise<Result>):
   placedIn(`views.${view}`, step)
 
 /** Runs a step over something that has a name, such as a file; a fault that it throws says in which it is. */
-async function placedIn<Result>(
-  where: string,
-  step: () => Promise<Result>,
-): Promise<Result> {
+async function placedIn<Result>(where: string, step: () => Promise<Result>): Promise<Result> {
   try {
     return await step()
   } catch (error) {
