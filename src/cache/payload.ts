@@ -35,23 +35,32 @@ export function encodePayload({ value, ttlMs, loadMs, tidemark, node }: Payload)
  * Null where all comes back as it is. A list comes back as a plain one, whatever it has beside its elements: results of
  * drivers are such.
  */
-export const changedPart = (value: unknown): string | null => changedIn(value, [], new Set())
+export function changedPart(value: unknown): string | null {
+  const found = changedIn(value, new Set())
+  if (found === null) return null
+  const [what, ...path] = found
+  return path.length === 0 ? what : `${what} at ${path.join('.')}`
+}
 
-function changedIn(value: unknown, path: readonly string[], seen: Set<object>): string | null {
-  const here = path.length === 0 ? '' : ` at ${path.join('.')}`
-  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}${here}`
+/** What it is, and the names on the way to it, which are put together only when there is one. */
+function changedIn(value: unknown, seen: Set<object>): readonly [string, ...string[]] | null {
+  if (typeof value === 'function' || typeof value === 'symbol') return [`a ${typeof value}`]
   if (typeof value !== 'object' || value === null || seen.has(value)) return null
   seen.add(value)
   const parts = partsOf(value)
-  if (parts === null) {
-    return isPackedWhole(value) ? null : `an instance of ${value.constructor.name}${here}`
-  }
-  if (Object.hasOwn(value, '__proto__')) return `a property named __proto__${here}`
+  if (parts === null) return isPackedWhole(value) ? null : [`an instance of ${classOf(value)}`]
+  if (Object.hasOwn(value, '__proto__')) return ['a property named __proto__']
   for (const [name, part] of parts) {
-    const found = changedIn(part, [...path, String(name)], seen)
-    if (found !== null) return found
+    const found = changedIn(part, seen)
+    if (found !== null) return [found[0], String(name), ...found.slice(1)]
   }
   return null
+}
+
+/** Any object may have no constructor, or something else of that name. */
+function classOf(value: object): string {
+  const { constructor } = value as { readonly constructor?: unknown }
+  return typeof constructor === 'function' ? constructor.name : 'a class'
 }
 
 /** What a value is put together of, each with its name. Null: it is not put together of values. */

@@ -1,4 +1,3 @@
-import type { Backoff } from '../base/backoff.ts'
 import { backoffMs } from '../base/backoff.ts'
 import { pause } from '../base/clock.ts'
 import type { ErrorCode } from '../model/errors.ts'
@@ -35,14 +34,20 @@ const applying = 7_433_627_102
 const applyWaitMs = 60_000
 /** How long a lock that writers wait behind is asked for at a time. */
 export const lockTimeoutMs: number = 5_000
-/** How often a step is tried that lost a race. */
-export const attemptsMax: number = 8
-/** Faults that may pass. Whether a transaction whose connection was lost has committed is not known; planning again tells. */
-export const lostRaces: readonly string[] = retrySoon.filter(
-  (state) => !connectionLost.includes(state),
-)
-/** How long it is waited before such a step is tried again. */
-export const retry: Backoff = { baseMs: 500, maxMs: 5_000 }
+const attemptsMax = 8
+/** Whether a transaction whose connection was lost has committed is not known; planning again tells. */
+const lostRaces = retrySoon.filter((state) => !connectionLost.includes(state))
+const retry = { baseMs: 500, maxMs: 5_000 }
+
+/** Whether what failed so has lost a race, and is to be tried again after this attempt, from 1. */
+export function isTriedAgain(cause: unknown, attempt: number): boolean {
+  const state = sqlstateOf(cause)
+  return state !== undefined && lostRaces.includes(state) && attempt < attemptsMax
+}
+
+/** Resolves when it is time to try again, or when somebody says stop. */
+export const pauseAfter = (attempt: number, signal: AbortSignal): Promise<void> =>
+  pause(backoffMs(retry, attempt, Math.random), signal)
 
 /**
  * Runs a plan.
@@ -159,9 +164,7 @@ async function runBatch(database: Database, work: Batch, options: ApplyOptions):
     } catch (error) {
       const failure = error instanceof StepFailure ? error : new StepFailure(0, 'commit', error)
       const step = work.batch[failure.at]
-      const state = sqlstateOf(failure.cause)
-      const passing = state !== undefined && lostRaces.includes(state)
-      const again = passing && attempt < attemptsMax && !signal.aborted
+      const again = isTriedAgain(failure.cause, attempt) && !signal.aborted
       if (step !== undefined) {
         options.onProgress?.({
           kind: again ? 'waiting' : 'failed',
@@ -172,7 +175,7 @@ async function runBatch(database: Database, work: Batch, options: ApplyOptions):
         })
       }
       if (!again) throw faultOfStep(failure, step, work)
-      await pause(backoffMs(retry, attempt, Math.random), signal)
+      await pauseAfter(attempt, signal)
     }
   }
 }

@@ -1,4 +1,3 @@
-import { backoffMs } from '../base/backoff.ts'
 import { pause } from '../base/clock.ts'
 import type { ErrorCode, Fault } from '../model/errors.ts'
 import { TidemarkError, faultIn } from '../model/errors.ts'
@@ -8,7 +7,7 @@ import type { IndexProposal } from '../model/index-proposal.ts'
 import { askedIndexName } from '../model/names.ts'
 import type { Database } from '../postgres/connection.ts'
 import { sqlstateOf } from '../postgres/sqlstate.ts'
-import { attemptsMax, lockTimeoutMs, lostRaces, retry } from './apply.ts'
+import { isTriedAgain, lockTimeoutMs, pauseAfter } from './apply.ts'
 import { lookAtTable } from './index-look.ts'
 import type { IndexStatement, IndexedTable } from './index-statements.ts'
 import { indexStatements } from './index-statements.ts'
@@ -144,10 +143,8 @@ async function makeIndex(
       }
       return attempt === 1 && statements.length === 0 ? 'present' : 'made'
     } catch (error) {
-      const state = sqlstateOf(error)
-      const again = state !== undefined && lostRaces.includes(state) && attempt < attemptsMax
-      if (!again || signal.aborted) throw error
-      await pause(backoffMs(retry, attempt, Math.random), signal)
+      if (!isTriedAgain(error, attempt) || signal.aborted) throw error
+      await pauseAfter(attempt, signal)
     }
   }
 }

@@ -31,6 +31,7 @@ test.each([
   ['an instance of Money at a', new Map([['a', new Money()]])],
   ['an instance of Money at [object Object]', new Set([new Money()])],
   ['an instance of URL at link', { link: new URL('http://localhost/') }],
+  ['an instance of a class at in', { in: Object.create(Object.create(null) as object) as object }],
   ['a function at of', { of: () => 1 }],
   ['a symbol', Symbol('a')],
   ['a property named __proto__ at in', { in: JSON.parse('{"__proto__": 1}') as unknown }],
