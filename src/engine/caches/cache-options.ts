@@ -1,6 +1,7 @@
 import type { CacheListener } from '../../cache/cache-event.ts'
 import type { Journal } from '../../cache/journal.ts'
 import type { RedisClient } from '../../cache/redis-link.ts'
+import type { SharedStore } from '../../cache/shared-store.ts'
 import type { Timing } from '../../base/timing.ts'
 import type { DependsOn } from '../../invalidate/dependency.ts'
 import type { OnWrite } from './table-writes.ts'
@@ -62,6 +63,8 @@ export interface CacheOptions {
   readonly random?: () => number
   /** What stands between the cache and its journal, for tests. */
   readonly journalThrough?: (journal: Journal) => Journal
+  /** What stands between the cache and what its nodes share, for tests. */
+  readonly storeThrough?: (store: SharedStore) => SharedStore
 }
 
 /** When few hits are worth telling. */

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { systemClock } from '../../base/clock.ts'
+import type { Timing } from '../../base/timing.ts'
 import { systemTiming } from '../../base/timing.ts'
 import type { CacheParts } from '../../cache/cache.ts'
 import { Cache } from '../../cache/cache.ts'
@@ -263,19 +264,14 @@ function partsOf(
   kinds: ReadonlyMap<string, DependentKind>,
   listener: (event: CacheEvent) => void,
 ): CacheParts {
-  const { namespace, store, database, timing = systemTiming, random = Math.random } = options
+  const { store, database, timing = systemTiming, random = Math.random } = options
   const link = store === undefined || store.kind === 'postgres' ? null : linkOf(store)
   const isAlone = link === null && database === undefined
   const maxLagMs = isAlone ? Infinity : durationMs(options.maxLag ?? '100ms', 'createCache.maxLag')
   const wanted = (): SourceRule[] => [...kinds.values()].flatMap(({ rules }) => rules)
   const own = lastingJournal(options, link, { maxLagMs, timing, wanted })
   const journal = through(own, options)
-  const shared =
-    link !== null
-      ? redisStore(link, namespace, timing)
-      : store === undefined
-        ? null
-        : postgresStore(openDatabase(databaseOf(options)), namespace)
+  const shared = storeOf(options, link, timing)
   const sharedOf = (of: SharedStore) => (follower: Follower) => {
     const onUnreachable = (): void => {
       listener({ event: 'unreachable', what: 'shared' })
@@ -302,6 +298,21 @@ function partsOf(
     random,
     listener,
   }
+}
+
+/** What nodes share, with what stands before it. */
+function storeOf(
+  options: CacheOptions,
+  link: RedisLink | null,
+  timing: Timing,
+): SharedStore | null {
+  const { namespace, store, storeThrough } = options
+  if (store === undefined) return null
+  const own =
+    link === null
+      ? postgresStore(openDatabase(databaseOf(options)), namespace)
+      : redisStore(link, namespace, timing)
+  return storeThrough?.(own) ?? own
 }
 
 function entriesMaxOf({ memory }: CacheOptions): number {
