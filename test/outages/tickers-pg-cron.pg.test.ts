@@ -3,6 +3,7 @@ import { migrate } from '../../src/define/migrate.ts'
 import type { Database } from '../../src/postgres/connection.ts'
 import { openDatabase, openSession } from '../../src/postgres/connection.ts'
 import { readFreshness } from '../../src/observe/freshness.ts'
+import { planAndApply } from '../define/configured.ts'
 import { differing, installHandMade } from '../support/hand-made.ts'
 import { long } from '../support/random.ts'
 import { eventually, expectWhole, until, workUntilWhole } from './await-state.ts'
@@ -11,6 +12,8 @@ import { debianProgram, ownDebianServer } from './own-server.ts'
 
 let server: OwnServer
 let database: Database
+/** Another database of the server, with a cache table and nothing that ticks. */
+let cleaned: Database
 
 beforeAll(async () => {
   server = await ownDebianServer({
@@ -20,16 +23,45 @@ beforeAll(async () => {
   })
   const admin = await openSession(server.url())
   await admin.query('create database shop')
+  await admin.query('create database cleaned')
   await admin.close()
   database = openDatabase(server.url('shop'))
   await migrate(database)
   await installHandMade(database.query, 1_000)
   await database.query('create extension pg_cron')
+  cleaned = openDatabase(server.url('cleaned'))
+  await migrate(cleaned)
+  await installCacheTable()
 })
 afterAll(async () => {
   await database.close()
+  await cleaned.close()
   await server.remove()
 })
+
+/** Rows that were computed one and six minutes ago, of a cache table that keeps them for five. */
+async function installCacheTable(): Promise<void> {
+  await cleaned.query(`
+    create table sales (user_id int primary key);
+    create table progress (user_id int primary key, computed_at timestamptz not null)`)
+  const progress = {
+    key: ['user_id'],
+    updatedAt: 'computed_at',
+    ttl: '5m',
+    rules: [{ on: 'sales', key: { user_id: 'user_id' } }],
+  } as const
+  await planAndApply(cleaned, { views: {}, cacheTables: { progress } })
+  for (const minutes of [1, 6]) {
+    const [fill] = await cleaned.query<{ token: string }>(
+      `select tidemark.fill_begin('progress', $1) as token`,
+      [String(minutes)],
+    )
+    await cleaned.query(
+      `insert into progress select $1::int, now() - $1::int * interval '1 minute' where tidemark.fill_end($2)`,
+      [minutes, fill?.token],
+    )
+  }
+}
 
 /** Run details of pg_cron: what it ran and how that ended. */
 const details = (): Promise<{ command: string; status: string; message: string | null }[]> =>
@@ -38,7 +70,7 @@ const details = (): Promise<{ command: string; status: string; message: string |
   )
 
 // pg_cron 1.4 fires once a minute; '@reboot' fires as the server starts, by the same path.
-test('pg_cron ticks and works without any engine, with the two jobs of the manual', async () => {
+test('pg_cron ticks, works and cleans a cache table without any engine, with the jobs of the manual', async () => {
   const moment = long ? '* * * * *' : '@reboot'
   await database.query(`select cron.schedule('tidemark tick', $1, 'select tidemark.tick()')`, [
     moment,
@@ -46,6 +78,12 @@ test('pg_cron ticks and works without any engine, with the two jobs of the manua
   await database.query(`select cron.schedule('tidemark work', $1, 'call tidemark.work()')`, [
     moment,
   ])
+  await database.query(
+    `select cron.schedule_in_database('clean-progress', $1, $$select tidemark.clean_stale('progress')$$, 'cleaned')`,
+    [moment],
+  )
+  const left = () => cleaned.query('select user_id from progress order by 1')
+  expect(await left()).toEqual([{ user_id: 1 }, { user_id: 6 }])
   // Asked for by the tick before; the work of a minute does what the tick of that minute or the last one asked.
   await database.query('select tidemark.tick()')
   if (!long) {
@@ -53,16 +91,22 @@ test('pg_cron ticks and works without any engine, with the two jobs of the manua
     await server.start()
   }
   await eventually(
-    'both jobs have run',
-    async () => (await details()).filter(({ status }) => status === 'succeeded').length === 2,
+    'all jobs have run',
+    async () => (await details()).filter(({ status }) => status === 'succeeded').length === 3,
     130_000,
   )
   await until(database, `(select count(*) = 2 from tidemark.freshness where state = 'fresh')`)
   expect(await differing(database.query, 'total')).toBe(0)
   expect(await details()).toEqual([
     { command: 'call tidemark.work()', status: 'succeeded', message: '1 row' },
+    {
+      command: `select tidemark.clean_stale('progress')`,
+      status: 'succeeded',
+      message: '1 row',
+    },
     { command: 'select tidemark.tick()', status: 'succeeded', message: '1 row' },
   ])
+  expect(await left()).toEqual([{ user_id: 1 }])
   const runs = await database.query(
     `select distinct status, worker like 'pid %' as by_backend from tidemark.run`,
   )
