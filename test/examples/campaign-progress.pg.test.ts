@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import vercel from '../../examples/campaign-progress/vercel.json' with { type: 'json' }
 import { runEngine } from '../../src/engine/engine.ts'
 import { tick } from '../../src/queue/tick.ts'
 import { copiesOf } from '../support/database.ts'
@@ -276,7 +277,7 @@ const age = (user: string, minutes: number): Promise<unknown> =>
     update campaign_progress set computed_at = now() - interval '${String(minutes)} minutes' where usuario_id = '${user}';
     alter table campaign_progress enable trigger "tidemark fence"`)
 
-test('A3: GET cleans for who bears the secret, by its own path and by that of the document', async () => {
+test('A3: GET cleans for who bears the secret, by its own path, by that of the document and as Vercel asks', async () => {
   const secret = 'tu-token-secreto-aqui'
   const config = await exampleConfig('campaign-progress')
   const cleaner = cacheCleaner({ database: db.url, config, secret })
@@ -315,6 +316,11 @@ test('A3: GET cleans for who bears the secret, by its own path and by that of th
     status: 400,
     body: { code: 'TIDEMARK_USAGE' },
   })
+  for (const { path } of vercel.crons) {
+    await visit(ana)
+    await age(ana, 6)
+    expect(await ask(path, bearer)).toMatchObject({ status: 200, body: { deleted: 1 } })
+  }
   await cleaner.close()
   expect(await cacheCleaner({ secret: '' })(new Request('http://localhost/'))).toMatchObject({
     status: 500,
