@@ -6,12 +6,13 @@ import type { PeerName } from '../peers/peers.ts'
 import { peerOf } from '../peers/peers.ts'
 
 // One of the processes of callers.ts: says that it is ready, waits for the word, and has all of its callers ask at once.
-const [, , name = '', redisUrl = '', callers = ''] = process.argv
+const [, , name = '', redisUrl = '', callers = '', source = ''] = process.argv
 const client = await createClient({ url: redisUrl }).connect()
 
 async function load(): Promise<number> {
   await client.incr('bench:loads')
   await pause(100)
+  if (source === 'fails') throw new Error('the source fails')
   return 1
 }
 
@@ -32,7 +33,7 @@ async function reader(): Promise<{ read: () => Promise<unknown>; close: () => Pr
 const { read, close } = await reader()
 process.send?.('ready')
 await once(process, 'message')
-await Promise.all(Array.from({ length: Number(callers) }, read))
+await Promise.allSettled(Array.from({ length: Number(callers) }, read))
 // What is stored behind the callers' backs is stored before the others give up waiting for it.
 await close()
 process.exit()

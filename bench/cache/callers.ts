@@ -4,6 +4,7 @@ import { fork } from 'node:child_process'
 import { createClient } from 'redis'
 import { fileURLToPath } from 'node:url'
 import { startRedis } from '../../test/support/redis.ts'
+import type { Cost, Costs } from '../measure/interleave.ts'
 import { costOf, loadMeter } from '../measure/interleave.ts'
 import { peerNames } from '../peers/peers.ts'
 import type { Measured } from './measures.ts'
@@ -16,20 +17,30 @@ const loadsKey = 'bench:loads'
 
 const program = fileURLToPath(new URL('caller-process.ts', import.meta.url))
 
-/** How often a missing entry is loaded that 4 processes ask for at once, 250 callers each, over one Redis. */
+/**
+ * How often a missing entry is loaded that 4 processes ask for at once, 250 callers each, over one Redis: by loads that bring it, and
+ * by loads that fail.
+ */
 export async function measureCallers(): Promise<Measured> {
   const load = loadMeter()
-  const costs = new Map<string, ReturnType<typeof costOf>>()
-  for (const name of ['tidemark', ...peerNames]) costs.set(name, costOf([await loadsOf(name)]))
-  return {
-    lines: linesOf(`loads for ${processes} × ${callers} callers`, 'loads', costs, 'tidemark'),
-    load: load(),
-  }
+  const what = `loads for ${processes} × ${callers} callers`
+  const lines = [
+    ...linesOf(what, 'loads', await costsOf('answers'), 'tidemark'),
+    ...linesOf(`${what}, of a source that fails`, 'loads', await costsOf('fails'), 'tidemark'),
+  ]
+  return { lines, load: load() }
 }
 
-async function loadsOf(name: string): Promise<number> {
+async function costsOf(source: 'answers' | 'fails'): Promise<Costs> {
+  const costs = new Map<string, Cost>()
+  for (const name of ['tidemark', ...peerNames])
+    costs.set(name, costOf([await loadsOf(name, source)]))
+  return costs
+}
+
+async function loadsOf(name: string, source: 'answers' | 'fails'): Promise<number> {
   const server = await startRedis()
-  const words = [name, server.url, String(callers)]
+  const words = [name, server.url, String(callers), source]
   const nodes = Array.from({ length: processes }, () => fork(program, words))
   await Promise.all(nodes.map((node) => Promise.race([once(node, 'message'), failed(node)])))
   for (const node of nodes) node.send('go')

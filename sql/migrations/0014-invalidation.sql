@@ -255,11 +255,25 @@ create unlogged table tidemark.shared_lease (
   primary key (cache, key)
 );
 
+-- What a load failed with, for those who waited for it. Like an entry it stands until something invalidates it.
+create unlogged table tidemark.shared_failure (
+  cache text not null,
+  key text not null,
+  epoch text not null,
+  position bigint not null,
+  failure text not null,
+  -- At the earliest: who began to wait later loads anew.
+  failed_at timestamptz not null,
+  expires_at timestamptz not null,
+  primary key (cache, key)
+);
+
 -- By tag and key: what was invalidated since an entry was read. Names may be longer than an index takes.
 create index invalidation_name on tidemark.invalidation (cache, hashtextextended(name, 0), position);
 
 create type tidemark.shared_answer as (
-  epoch text, "position" bigint, leased boolean, standing text, age_ms float8, payload bytea, tags text[], stored boolean);
+  epoch text, "position" bigint, leased boolean, standing text, age_ms float8, payload bytea, tags text[], stored boolean,
+  failure text, failure_ms float8);
 
 -- How an entry stands that was read at a position. In one snapshot, so that nothing is forgotten between two looks.
 create function tidemark.standing_since(namespace text, entry_key text, entry_tags text[], entry_epoch text, since bigint) returns text
@@ -275,10 +289,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where s.cache = namespace
 $$;
 
--- One operation of the shared store: `read` answers the entry, if it stands, or gives the lease to the holder; `fill` stores for who has the
--- lease, if nothing of its tags was invalidated since it was given; `release` gives it back.
+-- One operation of the shared store: `read` answers the entry, if it stands, or what a load failed with while the caller waited (`since_ms`), or
+-- gives the lease to the holder; `fill` stores for who has the lease, if nothing of its tags was invalidated since it was given; `fail` gives it
+-- back with what its load failed with, after `since_ms`; `release` gives it back.
 create function tidemark.use_store(
-  namespace text, what text, entry_key text, lease_holder text, entry_tags text[], content bytea, ms float8, renew boolean)
+  namespace text, what text, entry_key text, lease_holder text, entry_tags text[], content bytea, ms float8, renew boolean, since_ms float8,
+  failed text)
 returns tidemark.shared_answer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -307,7 +323,19 @@ begin
           answer.leased := false;
         end if;
       end if;
-      exit when answer.leased or (answer.payload is not null and not renew);
+      exit when answer.payload is not null and not renew;
+      if since_ms > 0 then
+        select f.failure, extract(epoch from clock_timestamp() - f.failed_at) * 1000 into answer.failure, answer.failure_ms
+          from tidemark.shared_failure f
+         where f.cache = namespace and f.key = entry_key and f.expires_at > clock_timestamp()
+           and f.failed_at > clock_timestamp() - since_ms * interval '1 millisecond'
+           and tidemark.standing_since(namespace, entry_key, entry_tags, f.epoch, f.position) = 'valid';
+        if found and answer.leased then
+          delete from tidemark.shared_lease l where l.cache = namespace and l.key = entry_key and l.holder = lease_holder;
+          answer.leased := false;
+        end if;
+      end if;
+      exit when answer.leased or answer.failure is not null;
       insert into tidemark.shared_lease as l (cache, key, holder, epoch, position, leased_at, expires_at)
       values (namespace, entry_key, lease_holder, answer.epoch, answer.position, clock_timestamp(), clock_timestamp() + span)
       on conflict (cache, key) do update
@@ -316,7 +344,7 @@ begin
         where l.holder = excluded.holder or l.expires_at <= clock_timestamp()
            or tidemark.standing_since(namespace, entry_key, '{}', l.epoch, l.position) = 'removed';
       answer.leased := found;
-      -- Who had the lease may have stored an entry while this waited for it: one more look.
+      -- Who had the lease may have stored an entry, or failed, while this waited for it: one more look.
       exit when not answer.leased;
     end loop;
     return answer;
@@ -331,23 +359,31 @@ begin
           leased_at = excluded.leased_at, expires_at = excluded.expires_at;
     answer.stored := true;
   end if;
+  if what = 'fail' and lease.expires_at > clock_timestamp() then
+    insert into tidemark.shared_failure as f (cache, key, epoch, position, failure, failed_at, expires_at)
+    values (namespace, entry_key, lease.epoch, lease.position, failed, lease.leased_at + since_ms * interval '1 millisecond',
+            clock_timestamp() + span)
+    on conflict (cache, key) do update
+      set epoch = excluded.epoch, position = excluded.position, failure = excluded.failure, failed_at = excluded.failed_at,
+          expires_at = excluded.expires_at;
+  end if;
   return answer;
 end $$;
 
 -- The same for who may poll the namespace.
 create function tidemark.shared_store(
   namespace text, what text, entry_key text, lease_holder text, entry_tags text[] default '{}', content bytea default null,
-  ms float8 default 0, renew boolean default false)
+  ms float8 default 0, renew boolean default false, since_ms float8 default 0, failed text default null)
 returns tidemark.shared_answer
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare answer tidemark.shared_answer;
 begin
-  execute format('select * from tidemark.%I($1, $2, $3, $4, $5, $6, $7)', tidemark.cache_function('store', namespace))
-  into answer using what, entry_key, lease_holder, entry_tags, content, ms, renew;
+  execute format('select * from tidemark.%I($1, $2, $3, $4, $5, $6, $7, $8, $9)', tidemark.cache_function('store', namespace))
+  into answer using what, entry_key, lease_holder, entry_tags, content, ms, renew, since_ms, failed;
   return answer;
 end $$;
 
--- Ticks: shared entries whose time has run out, a little at a time.
+-- Ticks: what is shared and whose time has run out, a little at a time.
 create function tidemark.expire_shared() returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   delete from tidemark.shared_entry e where (e.cache, e.key) in (
@@ -355,6 +391,8 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
     for update skip locked);
   delete from tidemark.shared_lease l where (l.cache, l.key) in (
     select o.cache, o.key from tidemark.shared_lease o where o.expires_at <= clock_timestamp() limit 5000 for update skip locked);
+  delete from tidemark.shared_failure f where (f.cache, f.key) in (
+    select o.cache, o.key from tidemark.shared_failure o where o.expires_at <= clock_timestamp() limit 5000 for update skip locked);
 $$;
 
 -- Begins the journal of a namespace anew: everybody who holds something of it has to let go of it.

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../model/errors.ts'
 import type { EntryKey } from '../model/invalidation.ts'
+import type { LoadFailure } from './load-failure.ts'
 
 /** No entry can be made ready while the journal does not answer. */
 export const blind = (cause: unknown): TidemarkError =>
@@ -42,6 +43,15 @@ export const tooLate = (key: EntryKey, hardMs: number): TidemarkError =>
     `Nothing came for '${key}' within ${Math.round(hardMs)} ms, and nothing older may be served.`,
     `Find out why the load takes so long, or raise 'hardTimeout' of this kind.`,
   )
+
+/** The load that this process waited for failed in another one. `cause` is the name and code of that error. */
+export const failedElsewhere = (key: EntryKey, { name, code }: LoadFailure): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_LOAD_FAILED',
+    what: `The load of '${key}' failed in another process, with ${code === null ? name : `${name} ${code}`}.`,
+    mend: `The event load_failed of that process has the error; who asks again loads anew. With 'shareFailures: false' each process loads for itself.`,
+    cause: { name, code },
+  })
 
 /** An entry that was to be renewed or set was not there within the hard limit. */
 export const unready = (key: EntryKey, hardMs: number): TidemarkError =>

@@ -45,6 +45,7 @@ export interface CacheParts {
 interface Joined {
   readonly flight: Flight
   readonly asked: Moment
+  readonly askedAt: number
   readonly landing: Landing
   readonly current: boolean
 }
@@ -175,7 +176,9 @@ export class Cache {
    * is loaded; TIDEMARK_CACHE_TIMEOUT when that did not end within the hard limit, the entry being gone; whatever the load throws.
    */
   async replace(request: EntryRequest): Promise<boolean> {
-    return this.#timely(request, (isLate) => this.#replace(request, isLate))
+    // It is not the load that others wait for, nor is theirs its.
+    const own = { ...request, sharesFailures: false }
+    return this.#timely(own, (isLate) => this.#replace(own, isLate))
   }
 
   async #replace(request: EntryRequest, isLate: () => boolean): Promise<boolean> {
@@ -412,9 +415,11 @@ export class Cache {
   /** Joins the flight of an entry or begins one, and notes what had happened before. */
   #join(request: EntryRequest, current: boolean): Joined {
     const asked = this.#ledger.moment
+    const askedAt = this.#parts.timing.now()
     const { landing } = this.#loader
     const joinable = this.#joinable(request.terms, current)
-    return { asked, landing, current, flight: this.#loader.flight(request, joinable, false) }
+    const flight = this.#loader.flight(request, joinable, false)
+    return { asked, askedAt, landing, current, flight }
   }
 
   /** What memory has, if it may be served though it is not known to be true; undefined if not. */
@@ -439,8 +444,15 @@ export class Cache {
   }
 
   async #await(request: EntryRequest, joined: Joined): Promise<Answer<unknown>> {
-    const { asked, landing, current, flight } = joined
-    const arrival = await flight.arrival()
+    const { asked, askedAt, landing, current, flight } = joined
+    let arrival: Arrival
+    try {
+      arrival = await flight.arrival()
+    } catch (error) {
+      // Of what another node's load failed with before this question, this one tries anew.
+      if (flight.failedAt === null || askedAt <= flight.failedAt) throw error
+      return this.#await(request, this.#join(request, current))
+    }
     // What outdates it, or what others were given, may have come between its beginning and this question.
     const isLate = asked > flight.at || landing >= (flight.overtakenBy ?? Infinity)
     if (!arrival.stood && isLate) return this.#await(request, this.#join(request, current))
@@ -492,13 +504,15 @@ export class Cache {
 
   /**
    * A flight that began long ago may never land. A node without news asks the source, and joins only who does so too and
-   * began within the bound: what the shared tier has may be older than that.
+   * began within the bound: what the shared tier has may be older than that. Where each answer is to be exact nobody is joined:
+   * a clock may show the same before a commit and after it.
    */
   #joinable({ hardMs }: EntryTerms, current: boolean): Joinable {
+    const { maxLagMs } = this.#parts
     const now = this.#parts.timing.now()
     return current
       ? { since: now - hardMs, direct: false }
-      : { since: now - this.#parts.maxLagMs, direct: true }
+      : { since: maxLagMs === 0 ? Infinity : now - maxLagMs, direct: true }
   }
 
   /** How long the last node may take to stop serving what it has not looked up; nothing where there is only one. */

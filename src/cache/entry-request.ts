@@ -36,4 +36,6 @@ export interface EntryRequest extends EntryAddress {
   readonly tags: readonly Tag[]
   readonly terms: EntryTerms
   readonly load: () => Promise<Loaded>
+  /** Whether nodes that wait for one another's load fail with it; else each loads for itself, one after the other. */
+  readonly sharesFailures: boolean
 }

@@ -34,6 +34,8 @@ export interface Flight {
    * what this one brings. Null: there was none.
    */
   overtakenBy: Landing | null
+  /** When another node's load failed that this one waited for, and fails with: who asked later is not concerned. Null: none did. */
+  failedAt: number | null
   /** The one of the same key that began before it and is under way still. */
   before: Flight | undefined
   /** What a glance at the shared tier has brought, which comes soon; null: it has to be got otherwise. */
@@ -94,6 +96,7 @@ export class Flights {
       tags,
       killed: null,
       overtakenBy: null,
+      failedAt: null,
       before: this.#last.get(key),
       early: notYet,
       arrival: () => notYet,

@@ -1,9 +1,10 @@
 import type { Timing } from '../base/timing.ts'
 import { within } from '../base/timing.ts'
 import type { AnswerTier } from '../model/answer.ts'
-import type { EntryKey } from '../model/invalidation.ts'
+import type { EntryKey, Tag } from '../model/invalidation.ts'
+import { failedElsewhere } from './cache-errors.ts'
 import type { CacheListener, NotStored } from './cache-event.ts'
-import type { EntryRequest } from './entry-request.ts'
+import type { EntryRequest, Loaded } from './entry-request.ts'
 import type { Arrival, Course, Flight, Joinable, Landing } from './flight.ts'
 import { Flights } from './flight.ts'
 import type { Follower } from './follower.ts'
@@ -71,7 +72,7 @@ export class Loader {
     const { outbox } = this.#parts
     const shared = course.direct ? null : this.#parts.shared
     const take = (found: SharedFind): Arrival | null => {
-      if (course.overtakenBy !== null || !this.#mayTake(course, found)) return null
+      if (course.overtakenBy !== null || !this.#mayTake(course, found.tags)) return null
       const taken = this.#take(course, request, found)
       this.#flights.end(course)
       return taken
@@ -95,9 +96,14 @@ export class Loader {
   ): Promise<Arrival> {
     try {
       const found = shared === null ? null : await shared.find(request, renew)
+      if (found?.kind === 'failure') {
+        if (!this.#mayTake(course, request.tags)) return await this.#load(course, request, null)
+        course.failedAt = found.failedAt
+        throw failedElsewhere(request.key, found.failure)
+      }
       if (found?.kind !== 'entry') return await this.#load(course, request, found)
       if (course.overtakenBy !== null) await this.#vouch(course)
-      if (!this.#mayTake(course, found)) return await this.#load(course, request, null)
+      if (!this.#mayTake(course, found.tags)) return await this.#load(course, request, null)
       return this.#take(course, request, found)
     } finally {
       this.#flights.end(course)
@@ -105,7 +111,7 @@ export class Loader {
   }
 
   /** Whether the shared tier is believed: it may not have heard yet what this process has invalidated. */
-  #mayTake({ key }: Course, { tags }: SharedFind): boolean {
+  #mayTake({ key }: Course, tags: readonly Tag[]): boolean {
     return !this.#parts.outbox.holds(key, tags)
   }
 
@@ -140,8 +146,9 @@ export class Loader {
     const { key, kind, tenant, terms, tags } = request
     const beganAt = timing.now()
     const snapshot = await this.#snapshot()
+    let loaded: Loaded | undefined
     try {
-      const loaded = await request.load()
+      loaded = await request.load()
       const endedAt = timing.now()
       if (course.overtakenBy !== null) await this.#vouch(course)
       const loadMs = endedAt - beganAt
@@ -170,10 +177,17 @@ export class Loader {
       else lease?.release()
       return arrival
     } catch (error) {
-      lease?.release()
+      if (loaded === undefined) this.#fail(course, lease, error)
+      else lease?.release()
       tell({ event: 'load_failed', kind, tenant, key, ms: timing.now() - beganAt, error })
       throw error
     }
+  }
+
+  /** Gives the lease of a load back that threw. What was invalidated on the way has failed for who waits for it already, here. */
+  #fail(course: Course, lease: Lease | null, error: unknown): void {
+    if (this.#flights.refusal(course, course.tags) === null) lease?.fail(error)
+    else lease?.release()
   }
 
   /**

@@ -96,18 +96,36 @@ local function invalidate(prefix, position, verb, kind, name)
     if verb == 'remove' then removed = position else expired = position end
     redis.call('set', key, removed .. ' ' .. expired, 'px', tag_ms)
   else
-    redis.call('del', prefix .. '~lease:' .. name)
+    redis.call('del', prefix .. '~lease:' .. name, prefix .. '~failure:' .. name)
     if verb == 'remove' then redis.call('del', name)
     elseif redis.call('exists', name) == 1 then redis.call('setrange', name, 0, 'x') end
   end
 end
 `
 
-/** KEYS entry, lease, head; ARGV prefix, fresh epoch, holder, lease ms, renew, tags… */
+/**
+ * KEYS entry, lease, head, failure; ARGV prefix, fresh epoch, holder, lease ms, renew, waited ms, tags…
+ *
+ * A failure is text: epoch and position of the lease of its load, when that failed at the earliest, and what it failed with. It stands as
+ * an entry would, and is told to who had begun to wait before it.
+ */
 export const readScript: string = `${place}${clock}${standing}
 local epoch, position, floor = place(KEYS[3], ARGV[2])
 local raw = redis.call('get', KEYS[1])
 local now = now_ms()
+local function failure()
+  local waited = tonumber(ARGV[6])
+  local mark = waited > 0 and redis.call('get', KEYS[4])
+  if not mark then return {} end
+  local its_epoch, at, failed_at, what = string.match(mark, '^(%S+) (%d+) (%d+) (.+)$')
+  local age = now - tonumber(failed_at)
+  -- Both clocks were read in whole milliseconds.
+  if age + 1 > waited or its_epoch ~= epoch or tonumber(at) < floor then return {} end
+  local tags = {}
+  for i = 7, #ARGV do tags[#tags + 1] = ARGV[i] end
+  if standing(ARGV[1], tags, tonumber(at), position) ~= 'v' then return {} end
+  return {what, age}
+end
 local state, age, tags, payload, at = 'r', 0, {}, '', 0
 if raw then
   local line = string.find(raw, '\\n', 1, true)
@@ -129,20 +147,21 @@ if raw then
     payload = string.sub(raw, from)
   end
 end
-local leased = 0
+local leased, failed = 0, {}
 if state == 'r' or ARGV[5] == '1' then
+  failed = failure()
   local held = redis.call('get', KEYS[2])
   -- Of a lease of another epoch nothing would be stored: nobody waits for it.
   local free = not held or string.sub(held, 1, #ARGV[3]) == ARGV[3] or not string.find(held, ' ' .. epoch .. ' ', 1, true)
-  if free then
+  if free and #failed == 0 then
     local lease = string.format('%s %s %d %.0f', ARGV[3], epoch, position, now)
     redis.call('set', KEYS[2], lease, 'px', ARGV[4])
     leased = 1
-    for i = 6, #ARGV do redis.call('set', ARGV[1] .. '~tag:' .. ARGV[i], position .. ' 0', 'nx', 'px', tag_ms) end
+    for i = 7, #ARGV do redis.call('set', ARGV[1] .. '~tag:' .. ARGV[i], position .. ' 0', 'nx', 'px', tag_ms) end
   end
 end
-if state == 'r' then return {epoch, position, leased, now} end
-return {epoch, position, leased, now, state, age, payload, tags, at}
+if state == 'r' then return {epoch, position, leased, now, failed} end
+return {epoch, position, leased, now, failed, state, age, payload, tags, at}
 `
 
 /** KEYS entry, lease, head; ARGV prefix, fresh epoch, holder, keep ms, payload, tags… */
@@ -169,6 +188,18 @@ export const releaseScript = `
 local held = redis.call('get', KEYS[1])
 if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('del', KEYS[1]) end
 return 0
+`
+
+/** KEYS lease, failure; ARGV holder, keep ms, load ms, what it failed with */
+export const failScript = `
+local held = redis.call('get', KEYS[1])
+if not held then return 0 end
+local holder, epoch, at, leased_at = string.match(held, '^(%S+) (%S+) (%d+) (%d+)$')
+if holder ~= ARGV[1] then return 0 end
+redis.call('del', KEYS[1])
+local failed_at = tonumber(leased_at) + tonumber(ARGV[3])
+redis.call('set', KEYS[2], string.format('%s %s %.0f %s', epoch, at, failed_at, ARGV[4]), 'px', ARGV[2])
+return 1
 `
 
 /** KEYS head; ARGV prefix, fresh epoch, since epoch, since position, to epoch, to position, everything, (position, verb, kind, name)… */

@@ -13,11 +13,13 @@ import type {
 } from '../model/invalidation.ts'
 import type { Journal } from './journal.ts'
 import type { Standing } from './ledger.ts'
+import { failureText, readFailure } from './load-failure.ts'
 import { readHead, readHeader, readTag } from './redis-entry.ts'
 import type { RedisLink, RedisReply } from './redis-link.ts'
 import { listOf, textOf } from './redis-link.ts'
 import {
   appendScript,
+  failScript,
   fillScript,
   followScript,
   leaveScript,
@@ -42,6 +44,7 @@ const scripts = Object.fromEntries(
   Object.entries({
     read: readScript,
     fill: fillScript,
+    fail: failScript,
     release: releaseScript,
     follow: followScript,
     append: appendScript,
@@ -52,7 +55,16 @@ const scripts = Object.fromEntries(
   }).map(([name, text]) => [name, { text, digest: createHash('sha1').update(text).digest('hex') }]),
 ) as Readonly<
   Record<
-    'read' | 'fill' | 'release' | 'follow' | 'append' | 'look' | 'unseen' | 'leave' | 'standing',
+    | 'read'
+    | 'fill'
+    | 'fail'
+    | 'release'
+    | 'follow'
+    | 'append'
+    | 'look'
+    | 'unseen'
+    | 'leave'
+    | 'standing',
     Script
   >
 >
@@ -88,6 +100,7 @@ const namesOf = (namespace: string) => ({
   looks: `${namespace}:~looks`,
   news: `${namespace}:~news`,
   lease: (key: EntryKey): string => `${namespace}:~lease:${key}`,
+  failure: (key: EntryKey): string => `${namespace}:~failure:${key}`,
 })
 
 /**
@@ -121,17 +134,22 @@ export function redisStore(link: RedisLink, namespace: string, timing: Timing): 
         return link.ask(words, (reply) => judgedEntry(listOf(reply), list, now))
       },
     },
-    async read({ key, tags, holder, leaseMs, renew }) {
+    async read({ key, tags, holder, leaseMs, renew, waitedMs }) {
       const askedAt = timing.now()
-      const lastsMs = Math.ceil(leaseMs)
-      const words = [names.prefix, randomUUID(), holder, lastsMs, renew ? 1 : 0, ...tags]
-      const reply = await run(link, scripts.read, [key, names.lease(key), names.head], words)
+      const spans = [Math.ceil(leaseMs), renew ? 1 : 0, Math.floor(waitedMs)]
+      const words = [names.prefix, randomUUID(), holder, ...spans, ...tags]
+      const keys = [key, names.lease(key), names.head, names.failure(key)]
+      const reply = await run(link, scripts.read, keys, words)
       clock.set(Number(listOf(reply)[3]), askedAt)
       return answerOf(reply)
     },
     async fill({ key, holder, tags, payload, keepMs }) {
       const words = [names.prefix, randomUUID(), holder, Math.ceil(keepMs), payload, ...tags]
       return (await run(link, scripts.fill, [key, names.lease(key), names.head], words)) === 1
+    },
+    async fail({ key, holder, failure, loadMs, keepMs }) {
+      const words = [holder, Math.ceil(keepMs), Math.floor(loadMs), failureText(failure)]
+      await run(link, scripts.fail, [names.lease(key), names.failure(key)], words)
     },
     async release(key, holder) {
       await run(link, scripts.release, [names.lease(key)], [holder])
@@ -228,7 +246,10 @@ const placeOf = ([epoch, position]: readonly RedisReply[]): JournalPlace => ({
 function answerOf(reply: RedisReply): SharedAnswer {
   const list = listOf(reply)
   const place = placeOf(list)
-  const [, , leased, , standing, ageMs, payload, tags, at] = list
+  const [, , leased, , failed, standing, ageMs, payload, tags, at] = list
+  const [what, failedMs] = listOf(failed)
+  const failure =
+    what === undefined ? null : { ...readFailure(textOf(what)), ageMs: Number(failedMs) }
   const entry = Buffer.isBuffer(payload)
     ? {
         payload,
@@ -238,7 +259,7 @@ function answerOf(reply: RedisReply): SharedAnswer {
         tags: listOf(tags).map((tag) => textOf(tag) as Tag),
       }
     : null
-  return { ...place, leased: leased === 1, entry }
+  return { ...place, leased: leased === 1, entry, failure }
 }
 
 /** Tags of a question: of a kind without tenants it is one list for all. */

@@ -1,4 +1,5 @@
 import type { EntryKey, Invalidation, JournalPlace, Tag } from '../model/invalidation.ts'
+import type { LoadFailure } from './load-failure.ts'
 
 /** What is asked of the shared store in one call. */
 export interface SharedRead {
@@ -11,6 +12,8 @@ export interface SharedRead {
   readonly leaseMs: number
   /** Take the lease even though the entry is there: it is to be renewed. */
   readonly renew: boolean
+  /** For so long the caller has been asking already: a load that failed meanwhile failed for him too. 0: none did. */
+  readonly waitedMs: number
 }
 
 /** An entry as the shared store keeps it. */
@@ -29,6 +32,25 @@ export interface SharedAnswer extends JournalPlace {
   readonly entry: SharedEntry | null
   /** Whether the caller holds the lease now. */
   readonly leased: boolean
+  /** A load that failed while the caller waited, by nothing outdated since its lease was given; then the lease is not given. */
+  readonly failure: SharedFailure | null
+}
+
+/** A load of another node that failed. */
+export interface SharedFailure extends LoadFailure {
+  /** Milliseconds since then, at most, by the clock of the store. */
+  readonly ageMs: number
+}
+
+/** A load to be told of as failed. */
+export interface SharedFailing {
+  readonly key: EntryKey
+  readonly holder: string
+  readonly failure: LoadFailure
+  /** How long after its lease had come it failed. */
+  readonly loadMs: number
+  /** The store forgets it after this time. */
+  readonly keepMs: number
 }
 
 /** An entry to be stored. */
@@ -68,7 +90,8 @@ export interface SharedGlances {
  *
  * Laws: an entry is answered only if none of its tags was invalidated, as far as the store has followed the journal,
  * since the lease of its load was given; a tag that the store has forgotten counts as invalidated now. `fill` stores
- * only for the holder of the lease, and makes the same comparison again in the same step.
+ * only for the holder of the lease, and makes the same comparison again in the same step. A failure is answered by the same comparison,
+ * with the tags of the question.
  * Every call is bounded in time by who makes it.
  */
 export interface SharedStore {
@@ -77,6 +100,8 @@ export interface SharedStore {
   readonly read: (request: SharedRead) => Promise<SharedAnswer>
   /** False: the lease was lost, or a tag was invalidated since it was given. */
   readonly fill: (fill: SharedFill) => Promise<boolean>
+  /** Gives a lease back with what its load failed with, for those who wait. Does nothing where the lease was lost. */
+  readonly fail: (failing: SharedFailing) => Promise<void>
   /** Gives a lease back without an entry, so that the next caller need not wait for its end. */
   readonly release: (key: EntryKey, holder: string) => Promise<void>
   /**

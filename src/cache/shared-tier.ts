@@ -6,6 +6,8 @@ import { Breaker } from './breaker.ts'
 import type { EntryAddress, EntryRequest } from './entry-request.ts'
 import type { Follower } from './follower.ts'
 import type { Journal } from './journal.ts'
+import type { LoadFailure } from './load-failure.ts'
+import { failureOf } from './load-failure.ts'
 import type { MemoryEntry } from './memory-tier.ts'
 import { changedPart, decodePayload, encodePayload } from './payload.ts'
 import type {
@@ -14,6 +16,7 @@ import type {
   JudgedEntry,
   SharedAnswer,
   SharedEntry,
+  SharedRead,
   SharedStore,
 } from './shared-store.ts'
 
@@ -45,10 +48,20 @@ export interface SharedFind {
   readonly node: string
 }
 
-/** The right to fill an entry of the shared store. Both ways of using it return at once and never fail. */
+/** A load of another node that failed after this one had begun to wait for it. */
+export interface FailedLoad {
+  readonly kind: 'failure'
+  readonly failure: LoadFailure
+  /** By the clock of this process, at the earliest: who asks later has not waited for it. */
+  readonly failedAt: number
+}
+
+/** The right to fill an entry of the shared store. All ways of using it return at once and never fail. */
 export interface Lease {
   readonly kind: 'lease'
   readonly fill: (filling: Filling) => void
+  /** Its load threw: others who wait for it fail as well, and need not try one after the other. */
+  readonly fail: (error: unknown) => void
   readonly release: () => void
 }
 
@@ -64,6 +77,8 @@ export interface Filling {
 const aheadMs = 10_000
 /** A call that nobody waits for may take longer than one of a read. */
 const behindMs = 2_000
+/** For so long at most a failure is kept for those who waited: they look every {@link waitMs}. */
+const failureMsMax = 1_000
 /** Others hold the lease: how often to look whether their entry has come. */
 const waitMs = 25
 /** After three calls in a row that failed, the store is left alone for a second. */
@@ -93,6 +108,7 @@ export class SharedTier {
   /** Calls that nobody waits for. */
   readonly #behind = new Set<Promise<unknown>>()
   #following: Promise<void> = Promise.resolve()
+  #closed = false
 
   constructor(parts: SharedTierParts, follower: Follower) {
     this.#parts = parts
@@ -146,24 +162,36 @@ export class SharedTier {
     return this.#told === undefined || isAtLeast(seen, this.#told)
   }
 
-  /** The entry, or the lease to load it, or null when the store cannot be used now. Waits while another node loads it. */
-  async find(request: EntryRequest, renew: boolean): Promise<SharedFind | Lease | null> {
+  /**
+   * The entry, or the lease to load it, or null when the store cannot be used now. Waits while another node loads it, and fails with
+   * it; who renews an entry asks for a load that begins later, and tries for himself.
+   */
+  async find(
+    request: EntryRequest,
+    renew: boolean,
+  ): Promise<SharedFind | FailedLoad | Lease | null> {
     const holder = randomUUID()
+    const beganAt = this.#parts.timing.now()
     // Half of the time is left for a load of one's own: to wait for another node is thrift, and must not be what fails.
-    const until = this.#parts.timing.now() + request.terms.hardMs / 2
+    const until = beganAt + request.terms.hardMs / 2
+    const shares = request.sharesFailures && !renew
     for (;;) {
       const askedAt = this.#parts.timing.now()
       if (askedAt >= until) return null
       // While it waits, this node may have answered with what is not in the store.
       const renewing = renew || this.#ahead.has(request.key)
-      const answer = await this.#read(request, holder, renewing)
+      const waitedMs = shares ? askedAt - beganAt : 0
+      const answer = await this.#read(request, { holder, renew: renewing, waitedMs })
       if (answer === null) return null
       if (answer.leased) return this.#lease(request, holder)
-      const { entry } = answer
+      const { entry, failure } = answer
       if (entry !== null && !this.#isAhead(request.key, askedAt - entry.ageMs)) {
         const found = foundEntry(entry)
         if (found !== null) return found
       }
+      // The clock of the store is read in whole milliseconds.
+      if (failure !== null)
+        return { kind: 'failure', failure, failedAt: askedAt - Math.max(0, failure.ageMs) - 1 }
       await passing(this.#parts.timing, waitMs)
     }
   }
@@ -209,7 +237,7 @@ export class SharedTier {
   async #peek(key: EntryKey, withinMs: number): Promise<SharedAnswer | null> {
     const { store } = this.#parts
     const holder = randomUUID()
-    const question = { key, tags: [], holder, leaseMs: withinMs, renew: false }
+    const question = { key, tags: [], holder, leaseMs: withinMs, renew: false, waitedMs: 0 }
     const answer = await this.#breaker.attempt(() => store.read(question), withinMs)
     if (answer?.leased === true) this.#do(() => store.release(key, holder))
     return answer
@@ -234,7 +262,7 @@ export class SharedTier {
       return false
     }
     // The lease of an entry that is never filled.
-    const question = { key, tags: [], holder, leaseMs: ms, renew: true }
+    const question = { key, tags: [], holder, leaseMs: ms, renew: true, waitedMs: 0 }
     const answer = await this.#breaker.attempt(() => store.read(question), callMs)
     return answer?.leased ?? null
   }
@@ -269,15 +297,18 @@ export class SharedTier {
 
   /** Waits for the calls that nobody waited for, and ends the connection. */
   async close(): Promise<void> {
+    this.#closed = true
     await this.#following
     await Promise.allSettled(this.#behind)
     this.#breaker.close()
     await this.#parts.store.close()
   }
 
-  async #read(request: EntryRequest, holder: string, renew: boolean): Promise<SharedAnswer | null> {
-    const { key, tags, terms } = request
-    const question = { key, tags, holder, leaseMs: terms.hardMs, renew }
+  async #read(
+    { key, tags, terms }: EntryRequest,
+    of: Pick<SharedRead, 'holder' | 'renew' | 'waitedMs'>,
+  ): Promise<SharedAnswer | null> {
+    const question = { key, tags, leaseMs: terms.hardMs, ...of }
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const seen = this.#follower.place
       if (seen === undefined) return null
@@ -326,8 +357,10 @@ export class SharedTier {
   }
 
   #lease(request: EntryRequest, holder: string): Lease {
-    const { store, onNotShared } = this.#parts
-    const { key } = request
+    const { store, onNotShared, timing } = this.#parts
+    const { key, terms } = request
+    const leasedAt = timing.now()
+    const keepMs = Math.min(terms.hardMs / 2, failureMsMax)
     const release = (): void => {
       this.#do(() => store.release(key, holder))
     }
@@ -347,6 +380,16 @@ export class SharedTier {
           const stored = await store.fill({ key, holder, tags, payload, keepMs: ttlMs + staleMs })
           if (stored) this.#ahead.delete(key)
         })
+      },
+      fail: (error) => {
+        // What ends with the process is no failure of the source.
+        if (this.#closed || !request.sharesFailures) {
+          release()
+          return
+        }
+        const loadMs = timing.now() - leasedAt
+        const failing = { key, holder, failure: failureOf(error), loadMs, keepMs }
+        this.#do(() => store.fail(failing))
       },
       release,
     }

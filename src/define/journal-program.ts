@@ -11,7 +11,8 @@ import {
   triedLookupFunction,
   wholeTag,
 } from '../model/journal.ts'
-import { captureNames, loggedName, objectName } from '../model/names.ts'
+import { pairWeight } from '../model/capture.ts'
+import { beforeName, captureNames, loggedName, objectName } from '../model/names.ts'
 import { identifier, literal, qualified } from '../postgres/identifier.ts'
 import { textArray } from './catalogue-rows.ts'
 import { roleName } from './recreate.ts'
@@ -38,7 +39,11 @@ export interface BoundLookup {
 export type JournalInput = Omit<JournalSource, 'lookups'> & {
   readonly lookups: readonly BoundLookup[]
 } & (
-    | { readonly kind: 'table' }
+    | {
+        readonly kind: 'table'
+        /** An update is one row of its log, with what was before; see `logsPairs`. */
+        readonly pairs: boolean
+      }
     /** Null: only whether it changed is known. */
     | { readonly kind: 'view'; readonly published: Published | null }
   )
@@ -67,7 +72,7 @@ const signaturesOf = (namespace: string): readonly string[] => [
   `${functionName(pollFunction(namespace))}(bigint, text, integer)`,
   `${functionName(invalidateFunction(namespace))}(text[], text, text[])`,
   `${functionName(foreignFunction(namespace))}(text, text, bigint)`,
-  `${functionName(storeFunction(namespace))}(text, text, text, text[], bytea, double precision, boolean)`,
+  `${functionName(storeFunction(namespace))}(text, text, text, text[], bytea, double precision, boolean, double precision, text)`,
 ]
 
 /**
@@ -83,10 +88,10 @@ as $f$ select tidemark.ask_invalidation(${literal(name)}, tags, verb, keys) $f$`
 returns table (epoch text, "position" bigint)
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $f$ select * from tidemark.move_foreign(${literal(name)}, cursor_name, new_epoch, new_position) $f$`
-  const store = `create function ${functionName(storeFunction(name))}(what text, entry_key text, lease_holder text, entry_tags text[], content bytea, ms float8, renew boolean)
+  const store = `create function ${functionName(storeFunction(name))}(what text, entry_key text, lease_holder text, entry_tags text[], content bytea, ms float8, renew boolean, since_ms float8, failed text)
 returns tidemark.shared_answer
 language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $f$ select tidemark.use_store(${literal(name)}, what, entry_key, lease_holder, entry_tags, content, ms, renew) $f$`
+as $f$ select tidemark.use_store(${literal(name)}, what, entry_key, lease_holder, entry_tags, content, ms, renew, since_ms, failed) $f$`
   const signatures = signaturesOf(name)
   return [
     ...dropJournal(name),
@@ -376,22 +381,7 @@ function tagsOfLookup(
 /** Changed rows: `w`, the transaction as `low` and `high`, and columns as bytes tell them apart, whatever their collation. */
 function changesOf(input: JournalInput, columns: readonly string[]): string {
   const { relation } = input
-  if (input.kind === 'table') {
-    const list = columns
-      .map(
-        (column) =>
-          `, l.${identifier(loggedName(column))}::text collate "C" as ${identifier(column)}`,
-      )
-      .join('')
-    return buckets
-      .map((bucket) =>
-        beyondCursor(
-          logOf(relation, bucket),
-          `l.w, l.xid::text::bigint as low, l.xid::text::bigint as high${list}`,
-        ),
-      )
-      .join('\n        union all ')
-  }
+  if (input.kind === 'table') return loggedChanges(relation, columns, input.pairs)
   const named = columns.map((column) => `, ${identifier(column)}`).join('')
   return `select r.w, v.changed_xid::text::bigint as low, v.changed_xid::text::bigint as high${named}
       from tidemark.view_state v
@@ -401,6 +391,36 @@ function changesOf(input: JournalInput, columns: readonly string[]): string {
       -- Refreshes commit one after the other: who sees the last one that changed something sees all before it.
       where v.view = ${literal(relation)} and v.changed_xid is distinct from poll.me
         and not pg_visible_in_snapshot(v.changed_xid, poll.state.snapshot)`
+}
+
+/** The same of a table; an update that is one row of its log is told as two. */
+function loggedChanges(relation: RelationName, columns: readonly string[], pairs: boolean): string {
+  const list = (name: (column: string) => string, alias: (column: string) => string): string =>
+    columns
+      .map((column) => `, l.${identifier(name(column))}::text collate "C" as ${alias(column)}`)
+      .join('')
+  const rows = (values: string): string =>
+    buckets
+      .map((bucket) =>
+        beyondCursor(
+          logOf(relation, bucket),
+          `l.w, l.xid::text::bigint as low, l.xid::text::bigint as high${values}`,
+        ),
+      )
+      .join('\n        union all ')
+  if (!pairs || columns.length === 0) return rows(list(loggedName, identifier))
+  const at = (prefix: string) => (column: string) => `${prefix}${String(columns.indexOf(column))}`
+  const [came, went] = [columns.map(at('came_')), columns.map(at('went_'))]
+  const named = columns.map((column) => `, c.${identifier(column)}`).join('')
+  return `select l.w, l.low, l.high${named}
+      from (
+        ${rows(`${list(loggedName, at('came_'))}${list(beforeName, at('went_'))}`)}
+      ) l
+      cross join lateral (
+        select ${came.map((name) => `l.${name}`).join(', ')}
+        union all
+        select ${went.map((name) => `l.${name}`).join(', ')} where l.w = ${String(pairWeight)}
+      ) c (${columns.map((column) => identifier(column)).join(', ')})`
 }
 
 /** What a view tells of its changes since the cursor, to be read beside its state `v`. */

@@ -58,6 +58,7 @@ export const errorCatalogue = {
   TIDEMARK_HTTP_UNAUTHORIZED: 'The request does not bear the secret.',
   TIDEMARK_HTTP_FAILED: 'A request could not be answered, by a fault that has no code of its own.',
   TIDEMARK_CACHE_TIMEOUT: 'What was asked of a cache did not come in time.',
+  TIDEMARK_CACHE_LOAD_FAILED: 'A load of a cache that other processes waited for failed.',
   TIDEMARK_CACHE_INVALID: 'A cache was declared or called in a way that cannot work.',
   TIDEMARK_CACHE_UNREACHABLE: 'What the nodes of a cache share does not answer.',
   TIDEMARK_USAGE: 'The command line has a word that it cannot use.',

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { CacheOptions } from '../../src/cache.ts'
 import { cached, postgres } from '../../src/cache.ts'
+import type { SharedStore } from '../../src/cache/shared-store.ts'
 import { tick } from '../../src/queue/tick.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { gate } from '../support/gate.ts'
@@ -32,8 +34,13 @@ const sum = async (tenant: number): Promise<number> => {
 }
 
 /** A node that shares a table with the others. */
-function node(load: (tenant: number) => unknown = sum, maxLag: '100ms' | 0 = 0) {
-  const cache = makeCache({ namespace: 'shop', database: db.url, store: postgres(), maxLag })
+function node(
+  load: (tenant: number) => unknown = sum,
+  maxLag: '100ms' | 0 = 0,
+  through: Partial<CacheOptions> = {},
+) {
+  const of = { namespace: 'shop', database: db.url, store: postgres(), maxLag }
+  const cache = makeCache({ ...of, ...through })
   const options = { dependsOn: { quotes: 'tenant_id' }, version: '1', hardTimeout: '5s' } as const
   return { cache, total: cache.define('total', load, { ...options, tags: ['totals'] }) }
 }
@@ -76,6 +83,39 @@ test('many callers on four nodes make one load', async () => {
   held.open()
   expect(new Set((await Promise.all(answers)).map(({ value }) => value))).toEqual(new Set([10]))
   expect(loads).toBe(1)
+})
+
+test('a load that fails has failed for all nodes that wait for it; who asks afterwards loads anew', async () => {
+  const held = gate()
+  const failing = async (): Promise<number> => {
+    loads += 1
+    await held.passed
+    if (loads === 1) throw new Error('the source is away')
+    return loads
+  }
+  const asked = new Map<SharedStore, number>()
+  const storeThrough = (store: SharedStore): SharedStore => ({
+    ...store,
+    async read(question) {
+      const answer = await store.read(question)
+      asked.set(store, (asked.get(store) ?? 0) + 1)
+      return answer
+    },
+  })
+  const nodes = [1, 2, 3].map(() => node(failing, 0, { storeThrough }))
+  const answers = Promise.allSettled(nodes.map(({ total }) => total.get(7)))
+  await expect.poll(() => loads).toBe(1)
+  await expect.poll(() => [...asked.values()].filter((times) => times > 3).length).toBe(2)
+  held.open()
+  const codes = (await answers).map((each) =>
+    each.status === 'rejected' ? (each.reason as { code?: string }).code : 'answered',
+  )
+  expect(codes.sort()).toEqual([
+    'TIDEMARK_CACHE_LOAD_FAILED',
+    'TIDEMARK_CACHE_LOAD_FAILED',
+    undefined,
+  ])
+  expect((await nodes[1]?.total.get(7))?.value).toBe(2)
 })
 
 test('law: a load that a commit, a tag or its key outdates on the way is stored nowhere', async () => {

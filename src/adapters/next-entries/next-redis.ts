@@ -86,7 +86,7 @@ export class NextRedis {
 
   /** An entry that none of its tags made invalid; null: Redis does not answer. */
   async read({ tags, ...question }: Question): Promise<SharedAnswer | null> {
-    const asked = { ...question, tags: tags.map(namedTag), leaseMs }
+    const asked = { ...question, tags: tags.map(namedTag), leaseMs, waitedMs: 0 }
     return this.#breaker.attempt(() => this.#store.read(asked), callMs)
   }
 

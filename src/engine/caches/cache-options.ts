@@ -111,6 +111,12 @@ export interface KindOptions<Args extends readonly unknown[]> extends TermOption
   readonly warm?: WarmOptions<Args>
   /** What tells the entries of a tenant apart, told from the arguments. Default: all of these but the tenant. */
   readonly params?: (...args: Args) => readonly unknown[]
+  /**
+   * Whether who waits for the load of another process fails when that fails, with TIDEMARK_CACHE_LOAD_FAILED, which has the name and code of
+   * the error and not the error itself. False: each process then loads for itself, one after the other, and has errors of its
+   * own. Default: true.
+   */
+  readonly shareFailures?: boolean
   /** Names the version of the load. Default: it is told from the text of the function. */
   readonly version?: string
 }

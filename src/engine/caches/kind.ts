@@ -87,18 +87,17 @@ const longDigestOf = (text: string): string => createHash('sha256').update(text)
 /** Defines a kind of entries over a cache. */
 export function defineKind<Args extends readonly unknown[], Value>(
   cache: Cache,
-  surroundings: KindSurroundings,
+  { namespace, ttlMs, tenantForm }: KindSurroundings,
   { name, load, options }: { name: string; load: Load<Args, Value>; options: KindOptions<Args> },
 ): DefinedKind<Args, Value> {
   const depends = dependencies<Args>(options.dependsOn ?? [])
-  const { ttlMs, tenantForm } = surroundings
   const terms = termsOf(options, { ttlMs, place: `define('${name}')` })
   const tenantIsFirst = options.tenant === undefined && depends.byFirst.size > 0
   const tenantOf = tenantIsFirst ? firstOf : options.tenant === false ? undefined : options.tenant
   const digest = digestOf(options.version ?? `${name} ${load.toString()}`)
   const { tags: named = [] } = options
   const tagsOf = entryTags(name, named, depends)
-  const keyOfParts = keyMaker({ prefix: surroundings.namespace, kind: name, digest }, longDigestOf)
+  const keyOfParts = keyMaker({ prefix: namespace, kind: name, digest }, longDigestOf)
   const addressFor = remembered((id, params): EntryAddress => {
     const tenant = id === undefined ? null : tenantIn(tenantForm, id)
     return { kind: name, tenant, key: keyOfParts(tenant, params) }
@@ -115,6 +114,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
     terms: of,
     tags: tagsOf(tenant, args),
     load: async () => loadedOf(await load(...args), options),
+    sharesFailures: options.shareFailures ?? true,
   })
   const keyOf = (args: Args): EntryKey => addressOf(args).key
   const warm = warmKind(name, options.warm, (args) => requestOf(addressOf(args), args))

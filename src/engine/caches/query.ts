@@ -174,6 +174,7 @@ export class Queries {
       ...address,
       tags: [...new Set([...tagsOfKey(queryKind, null), ...named, ...depends])],
       load: () => this.#load(sql, values, meaning),
+      sharesFailures: true,
     }
   }
 
