@@ -1,7 +1,9 @@
 import { expect, onTestFinished, test } from 'vitest'
+import { systemTiming } from '../../src/base/timing.ts'
 import { createCache } from '../../src/cache.ts'
 import { diceOf } from '../../src/testing/index.ts'
 import { Scheduler } from '../../src/testing/race/scheduler.ts'
+import { gate } from '../support/gate.ts'
 import { scriptedJournal } from './scripted-journal.ts'
 
 const hardTimeout = '4s'
@@ -89,4 +91,34 @@ test('while database and source are frozen, what is known is answered, marked, a
   await time.pass(5_000)
   expect(await read()).toBe('miss 2')
   expect(await read()).toBe('hit 2')
+})
+
+test('law: with maxLag 0 nobody joins a load that began before he asked, nor while the journal is away and a clock stands still', async () => {
+  const { options } = scriptedJournal()
+  const cache = createCache({
+    ...options,
+    namespace: 'test',
+    maxLag: 0,
+    timing: { ...systemTiming, now: () => 1_000 },
+    journalThrough: (own) => ({
+      ...(options.journalThrough?.(own) ?? own),
+      look: () => Promise.reject(new Error('away')),
+    }),
+  })
+  onTestFinished(() => cache.close())
+  const held = gate()
+  let [version, loads] = [1, 0]
+  const thing = cache.define('thing', async () => {
+    loads += 1
+    const seen = version
+    await held.passed
+    return seen
+  })
+  const before = thing.get()
+  await expect.poll(() => loads).toBe(1)
+  version = 2
+  const after = thing.get()
+  await expect.poll(() => loads).toBe(2)
+  held.open()
+  expect([(await before).value, (await after).value]).toEqual([1, 2])
 })
