@@ -14,7 +14,7 @@ const lines = async (
   weights = false,
 ): Promise<{ readonly bound: string; readonly relation: string; readonly delta: string }> => {
   const bound = bindQuery((await parseQuery(sql)).select, facts)
-  const stages = stagesOf(bound, facts.setReturning)
+  const stages = stagesOf(bound, facts)
   return {
     bound: relationLines(bound.relation).join('\n'),
     relation: stages

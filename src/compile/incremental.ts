@@ -32,7 +32,7 @@ import type { IncrementalDraft, IncrementalWish, Obstacle } from './emit/draft.t
 import { storedStage } from './emit/store-stage.ts'
 import type { StoredColumn, StoredStage } from './emit/stored-stage.ts'
 import type { Stage } from './algebra/stages.ts'
-import { stagesOf } from './algebra/stages.ts'
+import { stagesOf, withKeyOf } from './algebra/stages.ts'
 import { nodesOf, treeText } from './syntax/walk.ts'
 import type { Spot } from './syntax/written-place.ts'
 import { probesOf } from './emit/type-probes.ts'
@@ -51,7 +51,7 @@ export async function draftIncremental(
   const { wish, facts, bound, select } = found
   const { fresh } = bound.binding
   const relation = reduced(bound.relation, { facts, fresh })
-  const stages = withReadColumns(stagesOf({ relation }, facts.setReturning))
+  const stages = withReadColumns(stagesOf({ relation }, facts))
   if (wish.query.timeDependent && stages.every(({ core }) => clocksIn(core).length === 0))
     return [{ reason: 'it asks the clock in a way that was not understood' }]
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
@@ -321,11 +321,12 @@ async function factsOf(
 
 /** The stages of a draft with the tables that hold them. */
 export function storedStages(
-  draft: IncrementalDraft,
+  given: IncrementalDraft,
   types: readonly (readonly ColumnType[])[],
 ): readonly StoredStage[] {
-  const { stages } = draft
-  const typeOf = typesByText(draft, types)
+  const typeOf = typesByText(given, types)
+  const stages = given.stages.map((stage) => withKeyOf(stage, (part) => typeOf(part).hashable))
+  const draft = { ...given, stages }
   const scanned = new Set(
     stages.flatMap(({ core }) =>
       scansIn(core).map(({ of }) => (of.kind === 'stage' ? of.number : 0)),
@@ -381,7 +382,7 @@ export function finishIncremental(
   if (isUntyped) return [{ reason: 'a part of it is of type record, which no table can hold' }]
   const typeOf = typesByText(draft, types)
   const obstacles = [
-    ...stages.flatMap((stage) => keyObstacles(stage, typeOf)),
+    ...stages.flatMap((stage) => (stage.core.kind === 'apply' ? [] : keyObstacles(stage, typeOf))),
     ...draft.judgeTypes(typeOf),
   ]
   if (obstacles.length > 0) return obstacles

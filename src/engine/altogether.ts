@@ -18,6 +18,10 @@ export function computedAltogether(
       return [{ reason: what, at: core.calls.flatMap(({ expression }) => functionsIn(expression)) }]
     }
     if (core.kind === 'top') return [{ reason: 'the first of all rows' }]
+    if (core.kind === 'apply')
+      return [
+        { reason: 'a subquery that is computed for each row and that no equality ties to it' },
+      ]
     if (core.kind !== 'whole' || core.refused !== null) return []
     const names = core.reads.flatMap(({ of }) => (of.kind === 'stage' ? [] : [of]))
     if (core.copies === true) {

@@ -59,6 +59,7 @@ export const features: Readonly<Record<string, readonly Feature[]>> = {
     ['scalar, correlated', `select id, (select max(total) from orders o where o.customer_id = c.id) as most from customers c`],
     ['EXISTS, IN, ANY over groups, DISTINCT, LIMIT', `select id from customers c where exists (select from orders o where o.customer_id = c.id group by status having count(*) > 1) and c.id not in (select o.id from orders o where o.customer_id = c.parent order by o.id limit 3)`],
     ['scalar, with GROUP BY, HAVING or LIMIT', `select id, (select o.id from orders o where o.customer_id = c.id order by total desc, id limit 1) as best, (select count(*) from orders o where o.customer_id = c.id having count(*) > 1) as n from customers c`],
+    ['correlated by equality and otherwise', `select id, (select count(*) from orders o where o.customer_id = c.id and o.total > c.id) as n from customers c`],
     ['correlated otherwise than by equality', `select id, (select max(total) from orders o where o.id < c.id and o.customer_id <> c.id) as most from customers c`],
     ['of columns further out', `select id, (select count(*) from orders o where o.customer_id = c.id and o.total > (select avg(p.total) from orders p where p.customer_id = c.id and p.id <> o.id)) as n from customers c`],
     ['ARRAY(…)', `select id, array(select distinct o.status from orders o where o.customer_id = c.id order by o.status) as orders from customers c`],

@@ -13,7 +13,7 @@ export const constructs: readonly string[] = [
   'non-equi join', 'join on more than equality', 'lateral', 'full join on more than equality',
   'full join with a subquery in its condition',
   // Subqueries.
-  'exists', 'not exists', 'in subquery', 'not in with nulls', 'not in without nulls', 'any subquery', 'all subquery',
+  'correlated by equality and otherwise', 'exists', 'not exists', 'in subquery', 'not in with nulls', 'not in without nulls', 'any subquery', 'all subquery',
   'scalar subquery, correlated', 'scalar subquery, uncorrelated', 'scalar subquery, order by limit 1',
   'scalar subquery in a predicate', 'subquery in the select list', 'subquery in case', 'subquery under or',
   'subquery in having', 'subquery in join condition', 'subquery in aggregate', 'subquery in grouping',

@@ -1579,6 +1579,14 @@ const features: Readonly<Record<string, Feature>> = {
   'non-equi join': nonEquiJoin,
   lateral,
   ...Object.fromEntries(subqueryPredicateNames.map((name) => [name, filtering(name)])),
+  'correlated by equality and otherwise': (writer, depth) =>
+    writer.random.pick([
+      scalarInSelect('aggregate'),
+      scalarInSelect('limit'),
+      lateral,
+      limitPerGroup,
+      filtering('exists'),
+    ])(writer, depth),
   'scalar subquery, correlated': scalarInSelect('aggregate'),
   'scalar subquery, order by limit 1': scalarInSelect('limit'),
   'subquery in case': subqueryInCase,

@@ -157,6 +157,10 @@ export function inner(writer: QueryWriter, outer: Scope, depth: number, correlat
     if (tie !== '') {
       writer.mark('correlated subquery')
       conditions.push(tie)
+      if (tie.includes(' = ') && writer.random.chance(0.4)) {
+        conditions.push(correlation(writer, outer, from.refs, otherwise))
+        writer.mark('correlated by equality and otherwise')
+      }
     }
   }
   if (writer.random.chance(0.4)) conditions.push(predicate(writer, from.refs, depth - 1))
@@ -164,8 +168,29 @@ export function inner(writer: QueryWriter, outer: Scope, depth: number, correlat
   return { from, scope: from.refs, where }
 }
 
+/** What a subquery depends on its row by that no key says. */
+const otherwise = [
+  [2, '<'],
+  [2, '>='],
+  [2, '<>'],
+  [1, 'is distinct from'],
+] as const
+
+const mostlyEquality = [
+  [8, '='],
+  [1, '<'],
+  [1, '>='],
+  [1, '<>'],
+  [1, 'is not distinct from'],
+] as const
+
 /** A condition that ties two relations by columns of one kind; '' where they share none. */
-export function correlation(writer: QueryWriter, outer: Scope, within: Scope): string {
+export function correlation(
+  writer: QueryWriter,
+  outer: Scope,
+  within: Scope,
+  operators: readonly (readonly [number, string])[] = mostlyEquality,
+): string {
   const pairs = writer
     .equatable(within)
     .flatMap((mine) =>
@@ -175,13 +200,7 @@ export function correlation(writer: QueryWriter, outer: Scope, within: Scope): s
   const among = clear.length > 0 ? clear : pairs
   if (among.length === 0) return ''
   const [mine, theirs] = writer.random.pick(among)
-  const operator = writer.random.weighted([
-    [8, '='] as const,
-    [1, '<'] as const,
-    [1, '>='] as const,
-    [1, '<>'] as const,
-    [1, 'is not distinct from'] as const,
-  ])
+  const operator = writer.random.weighted(operators)
   return `${writer.use(mine)} ${operator} ${writer.use(theirs)}`
 }
 

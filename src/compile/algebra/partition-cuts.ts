@@ -4,8 +4,7 @@ import { columnIn, columnOf, columnsIn, sameExpression, substituted } from './ex
 import { isWithin } from './product.ts'
 import { returnsSets } from './peel.ts'
 import type { Cut, Partition, Relation, Scan } from './relation.ts'
-import { columnsOf, inputsOf, isKeyed, relationsIn } from './relation.ts'
-import { withInputs } from './stages.ts'
+import { columnsOf, inputsOf, isKeyed, relationsIn, withInputs } from './relation.ts'
 
 /** How a query is cut by one of its columns. */
 export interface Cutting extends Pick<Partition, 'cuts' | 'affected' | 'rest' | 'isTight'> {
@@ -338,6 +337,7 @@ function mergedSides(
 /** A relation in which some sources count as unchanged. */
 function standingStill(relation: Relation, names: ReadonlySet<string>): Relation {
   const still = (input: Relation): Relation => {
+    if (input.kind === 'apply') return { ...input, left: still(input.left) }
     if (input.kind !== 'scan') return withInputs(input, still)
     return input.of.kind === 'stage' || !names.has(input.of.name)
       ? input

@@ -11,7 +11,7 @@ const facts = integerTables({ line: ['id', 'part', 'day', 'quantity'] }, ['count
 
 const stagesFor = async (sql: string): Promise<readonly Stage[]> => {
   const { relation } = bindQuery((await parseQuery(sql)).select, facts)
-  return withReadColumns(stagesOf({ relation }, facts.setReturning))
+  return withReadColumns(stagesOf({ relation }, facts))
 }
 
 const grouped =

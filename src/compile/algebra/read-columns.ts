@@ -2,9 +2,8 @@ import type { ColumnId } from './expression.ts'
 import { columnsIn } from './expression.ts'
 import { ownExpressions } from './references.ts'
 import type { Output, Relation } from './relation.ts'
-import { columnsOf, inputsOf, relationsIn, rewriting, scansIn } from './relation.ts'
+import { columnsOf, inputsOf, relationsIn, rewriting, scansIn, withInputs } from './relation.ts'
 import type { Stage } from './stages.ts'
-import { withInputs } from './stages.ts'
 
 /**
  * The same stages, of which each inner one stores and tells the columns alone that later ones read. A projection of a

@@ -16,10 +16,7 @@ const facts = integerTables(
 
 const firstStage = async (sql: string): Promise<string> => {
   const { relation, binding } = bindQuery((await parseQuery(sql)).select, facts)
-  const stages = stagesOf(
-    { relation: reduced(relation, { facts, fresh: binding.fresh }) },
-    facts.setReturning,
-  )
+  const stages = stagesOf({ relation: reduced(relation, { facts, fresh: binding.fresh }) }, facts)
   return JSON.stringify(stages[0]?.core)
 }
 

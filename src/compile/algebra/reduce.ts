@@ -5,8 +5,7 @@ import { returnsSets } from './peel.ts'
 import { productOf } from './product.ts'
 import { freeIn, scannedType } from './references.ts'
 import type { Output, Relation } from './relation.ts'
-import { columnsOf, isKeyed, relationsIn } from './relation.ts'
-import { withInputs } from './stages.ts'
+import { columnsOf, isKeyed, relationsIn, withInputs } from './relation.ts'
 import { uniqueIn } from './unique-columns.ts'
 
 /*
@@ -36,7 +35,9 @@ export function reduced(root: Relation, reducing: Reducing): Relation {
     const fewer = withFewerKeys(relation, filters, (asked, by) =>
       askedKeysOnly(asked, by, { ...reducing, isShared }),
     )
-    const result = withInputs(fewer, (input) => walk(input, filtersOf(fewer, input, filters)))
+    const below = (input: Relation): Relation => walk(input, filtersOf(fewer, input, filters))
+    const result =
+      fewer.kind === 'apply' ? { ...fewer, left: below(fewer.left) } : withInputs(fewer, below)
     made.set(relation, result)
     return result
   }

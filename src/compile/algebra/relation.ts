@@ -50,6 +50,7 @@ export type ScanTarget =
   | {
       readonly kind: 'stage'
       readonly number: number
+      readonly still?: true
       /** What it stores, as it was before the query was cut. */
       readonly is: Relation
       /** It keeps the first rows of an order alone. */
@@ -183,6 +184,8 @@ export interface Apply {
   readonly outer: boolean
   readonly left: Relation
   readonly right: Relation
+  /** Columns of the left by which the rows are found that a change concerns; none: any change concerns all. */
+  readonly by?: readonly ColumnId[]
 }
 
 /**
@@ -292,6 +295,32 @@ export function inputsOf(relation: Relation): readonly Relation[] {
   return relation.kind === 'whole' ? relation.reads : []
 }
 
+/** A relation with other inputs. */
+export function withInputs(relation: Relation, change: (input: Relation) => Relation): Relation {
+  switch (relation.kind) {
+    case 'scan':
+    case 'rows':
+    case 'whole':
+      return relation
+    case 'product':
+    case 'union':
+      return { ...relation, inputs: relation.inputs.map(change) }
+    case 'project':
+    case 'aggregate':
+    case 'window':
+    case 'top':
+    case 'moving':
+    case 'partition':
+      return { ...relation, input: change(relation.input) }
+    case 'outer':
+    case 'match':
+    case 'mark':
+    case 'set':
+    case 'apply':
+      return { ...relation, left: change(relation.left), right: change(relation.right) }
+  }
+}
+
 /** Everything that a relation is made of, itself first. */
 export function* relationsIn(relation: Relation): Generator<Relation> {
   yield relation
@@ -301,8 +330,7 @@ export function* relationsIn(relation: Relation): Generator<Relation> {
 /** What a relation reads that can change, each place of it; without any it is constant. */
 export function scansIn(relation: Relation): readonly Scan[] {
   return [...relationsIn(relation)].filter(
-    (each): each is Scan =>
-      each.kind === 'scan' && (each.of.kind === 'stage' || each.of.still !== true),
+    (each): each is Scan => each.kind === 'scan' && each.of.still !== true,
   )
 }
 

@@ -1,9 +1,11 @@
+import { concernedIn, leftKeyOf } from './concerned.ts'
 import { columnOf } from './expression.ts'
 import type { ColumnId, Expression } from './expression.ts'
 import { freeIn } from './references.ts'
 import { peel } from './peel.ts'
+import type { BindFacts } from './facts.ts'
 import type { Output, Relation, Top } from './relation.ts'
-import { columnsOf, isConstant, isKeyed, rewriting } from './relation.ts'
+import { columnsOf, isConstant, isKeyed, rewriting, withInputs } from './relation.ts'
 
 /**
  * A part of a query whose rows are stored: what a refresh brings up to date, one after the other, each from the
@@ -46,14 +48,17 @@ export interface FirstRows {
  */
 export function stagesOf(
   root: { readonly relation: Relation },
-  setReturning: ReadonlySet<string>,
+  facts: BindFacts,
 ): readonly Stage[] {
+  const { setReturning } = facts
   const stages: Stage[] = []
 
   const add = (relation: Relation): Stage => {
     const { core, outputs, having } = peel(relation, setReturning)
     const linear = !isKeyed(core)
-    const inner = linear ? staged(relation) : overFirstRows(withInputs(core, staged))
+    const inner = linear
+      ? staged(relation)
+      : overFirstRows(withInputs(foundByLeft(core, facts), staged))
     const number = stages.length + 1
     const stage: Stage = linear
       ? {
@@ -154,9 +159,25 @@ function keyOf(core: Relation): readonly Output[] {
       return numbered(core.per)
     case 'set':
       return numbered(core.columns.map((id) => columnOf(id)))
+    case 'apply':
+      return numbered((core.by ?? []).map((id) => columnOf(id)))
     default:
       return []
   }
+}
+
+/** What is computed for each row of a left, with the columns by which those rows are found that a change concerns. */
+const foundByLeft = (core: Relation, facts: BindFacts): Relation =>
+  core.kind === 'apply' && concernedIn(core) !== null
+    ? { ...core, by: leftKeyOf(core, facts) }
+    : core
+
+/** A stage whose key is made of those parts alone that a test lets through: with fewer of them more is computed afresh. */
+export function withKeyOf(stage: Stage, test: (part: Expression) => boolean): Stage {
+  const { core } = stage
+  if (core.kind !== 'apply') return stage
+  const by = (core.by ?? []).filter((id) => test(columnOf(id)))
+  return { ...stage, core: { ...core, by }, key: keyOf({ ...core, by }) }
 }
 
 /** The key of a stage as expressions over each input of its core: where they changed, the stage may change. */
@@ -174,40 +195,16 @@ export function inputKeys({ core }: Stage): readonly {
       return [{ input: core.input, key: core.per }]
     case 'set':
       return [core.left, core.right].map((input) => ({ input, key: columnsOf(input).map(whole) }))
-    case 'apply':
-      return [core.left, core.right].map((input) => ({ input, key: [] }))
+    case 'apply': {
+      const key = (core.by ?? []).map(whole)
+      const concerned = key.length === 0 ? null : concernedIn(core)
+      return [core.left, ...(concerned ?? [core.right])].map((input) => ({ input, key }))
+    }
     case 'whole':
       return core.reads.map((input) => ({ input, key: [] }))
     case 'partition':
       return core.affected.map(({ input, key }) => ({ input, key: [key] }))
     default:
       return []
-  }
-}
-
-/** A relation with other inputs. */
-export function withInputs(relation: Relation, change: (input: Relation) => Relation): Relation {
-  switch (relation.kind) {
-    case 'scan':
-    case 'rows':
-    case 'whole':
-      return relation
-    case 'product':
-    case 'union':
-      return { ...relation, inputs: relation.inputs.map(change) }
-    case 'project':
-    case 'aggregate':
-    case 'window':
-    case 'top':
-    case 'moving':
-    case 'partition':
-      return { ...relation, input: change(relation.input) }
-    case 'outer':
-    case 'match':
-    case 'mark':
-    case 'set':
-      return { ...relation, left: change(relation.left), right: change(relation.right) }
-    case 'apply':
-      return { ...relation, left: change(relation.left) }
   }
 }

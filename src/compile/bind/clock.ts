@@ -7,8 +7,7 @@ import { columnOf, columnsIn } from '../algebra/expression.ts'
 import { functionName } from '../syntax/functions.ts'
 import { productOf } from '../algebra/product.ts'
 import type { Output, Relation } from '../algebra/relation.ts'
-import { columnsOf, rewriting } from '../algebra/relation.ts'
-import { withInputs } from '../algebra/stages.ts'
+import { columnsOf, rewriting, withInputs } from '../algebra/relation.ts'
 import { isFields, treeText } from '../syntax/walk.ts'
 
 /**
@@ -26,10 +25,7 @@ function rewritten(
   relation: Relation,
   rewrite: (each: Relation) => Relation,
 ): Relation {
-  const below =
-    relation.kind === 'apply'
-      ? { ...relation, left: rewrite(relation.left), right: rewrite(relation.right) }
-      : withInputs(relation, rewrite)
+  const below = withInputs(relation, rewrite)
   if (below.kind === 'whole') return { ...below, query: withOneClock(below.query) }
   if (!needsColumns(below)) return below
   const plain = withOneClock(below)

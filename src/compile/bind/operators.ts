@@ -15,8 +15,7 @@ import {
 } from '../algebra/expression.ts'
 import { functionName } from '../syntax/functions.ts'
 import type { Output, Relation, Scan } from '../algebra/relation.ts'
-import { columnsOf, inputsOf, relationsIn, rewriting } from '../algebra/relation.ts'
-import { withInputs } from '../algebra/stages.ts'
+import { columnsOf, inputsOf, relationsIn, rewriting, withInputs } from '../algebra/relation.ts'
 import { isFields, nodesOf } from '../syntax/walk.ts'
 
 /*
@@ -45,18 +44,8 @@ type Kind = { readonly schema: string } | 'unclear' | null
 export function withOperators(relation: Relation, facts: BindFacts): Relation {
   const kinds = new Kinds(relation, facts)
   if (!kinds.hasForeign) return relation
-  return rewriting((each, rewrite) => withOwnOperators(withRewrittenInputs(each, rewrite), kinds))(
-    relation,
-  )
+  return rewriting((each, rewrite) => withOwnOperators(withInputs(each, rewrite), kinds))(relation)
 }
-
-const withRewrittenInputs = (
-  relation: Relation,
-  rewrite: (each: Relation) => Relation,
-): Relation =>
-  relation.kind === 'apply'
-    ? { ...relation, left: rewrite(relation.left), right: rewrite(relation.right) }
-    : withInputs(relation, rewrite)
 
 function withOwnOperators(relation: Relation, kinds: Kinds): Relation {
   if (relation.kind === 'whole') {

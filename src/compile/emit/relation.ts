@@ -321,9 +321,10 @@ export function keyedSelect(
     case 'set':
       return setSelect(statement, relation, restriction)
     case 'apply': {
-      const left = itemOf(statement, relation.left, 'new')
+      const key = (relation.by ?? []).map((id) => columnOf(id))
+      const left = restrictedItem(statement, { input: relation.left, key }, restriction)
       const right = itemOf(statement, relation.right, 'new')
-      return `select ${selectList(columnsOf(relation))}\nfrom ${left.sql}\n${relation.outer ? 'left join' : 'join'} ${right.sql} on true`
+      return `select ${selectList(columnsOf(relation))}\nfrom ${left}\n${relation.outer ? 'left join' : 'join'} ${right.sql} on true`
     }
     case 'whole':
       return wholeSelect(statement, relation)

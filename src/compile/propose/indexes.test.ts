@@ -36,7 +36,7 @@ const proposed = async (
   }: { recomputing?: Recomputing; tables?: readonly LookupTable[] } = {},
 ): Promise<ReturnType<typeof proposedIndexes>> => {
   const { select } = await parseQuery(sql)
-  const stages = stagesOf(bindQuery(select, facts), facts.setReturning)
+  const stages = stagesOf(bindQuery(select, facts), facts)
   const known = new Map<RelationName, LookupTable>(
     [...Object.keys(columns).map((name) => tableOf(name)), ...tables].map((table) => [
       table.name,
@@ -185,7 +185,7 @@ test.each([
   ],
 ])('a stage that is read has an index on %s', async (_, sql, expected) => {
   const { select } = await parseQuery(sql)
-  const stages = stagesOf(bindQuery(select, facts), facts.setReturning)
+  const stages = stagesOf(bindQuery(select, facts), facts)
   const [first] = stages
   if (first === undefined) throw new Error('a query has a stage')
   const types = first.outputs.map(({ id }) => ({
