@@ -15,5 +15,6 @@ export type {
 export { diceOf, pick } from '../base/dice.ts'
 export type { Dice } from '../base/dice.ts'
 export { Scheduler } from './race/scheduler.ts'
-export { databaseSubject, raceDatabase } from './race/database-subject.ts'
+export { databaseSubject, raceDatabase, raceStores } from './race/database-subject.ts'
+export type { RaceStore } from './race/database-subject.ts'
 export { tidemarkSubject } from './race/tidemark-subject.ts'

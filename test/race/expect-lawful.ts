@@ -8,10 +8,11 @@ export async function expectLawful(
   from: { readonly seed: number; readonly histories: number },
 ): Promise<void> {
   const report = await raceHunt(subject, from)
-  const { violations, reads, hits, acknowledged, expires, sets, renewals } = report
+  const { violations, reads, hits, acknowledged, expires, sets, renewals, warmed } = report
   expect(violations).toEqual([])
   expect(reads).toBeGreaterThan(from.histories * 5)
   expect(hits).toBeGreaterThan(from.histories)
   expect(acknowledged).toBeGreaterThan(from.histories * 3)
-  for (const count of [expires, sets, renewals]) expect(count).toBeGreaterThan(from.histories / 12)
+  for (const count of [expires, sets, renewals, warmed])
+    expect(count).toBeGreaterThan(from.histories / 12)
 }

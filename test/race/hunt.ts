@@ -4,16 +4,18 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { peerNames } from '../../bench/peers/peers.ts'
+import { raceStores } from '../../src/testing/index.ts'
 import type { SubjectChoice } from './hunt-subject.ts'
 import type { HuntMessage, HuntOrder } from './hunt-worker.ts'
 import type { HuntReport } from './race-hunt.ts'
 import { togetherOf } from './race-hunt.ts'
 
-const usage = `npm run race -- --histories N --seed S [--workers N] [--database | --peer NAME [--calm]] [--json]
+const usage = `npm run race -- --histories N --seed S [--workers N] [--database [--store NAME] | --peer NAME [--calm]] [--json]
 
   --histories N  how many (1000), from --seed S on; the seed of each violation is told, and plays it again
   --workers N    processes, each with servers of its own (2)
   --database     what writers commit to a real PostgreSQL is what counts
+  --store NAME   what nodes share then, one and the other by turns if it is left out: ${raceStores.join(', ')}
   --peer NAME    another cache, without faults if --calm: ${peerNames.join(', ')}
   --json         one line
 
@@ -25,6 +27,7 @@ const seed = wholeNumber('seed', 0)
 const workers = Math.min(wholeNumber('workers', 1), histories)
 const choice: SubjectChoice = {
   database: values.database,
+  store: storeNamed(values.store),
   peer: peerNamed(values.peer),
   calm: values.calm,
 }
@@ -47,6 +50,7 @@ function valuesOf(args: readonly string[]) {
         seed: { type: 'string', default: String(Date.now() % 1_000_000) },
         workers: { type: 'string', default: '2' },
         database: { type: 'boolean', default: false },
+        store: { type: 'string' },
         peer: { type: 'string' },
         calm: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
@@ -76,6 +80,13 @@ function peerNamed(wanted: string | undefined): SubjectChoice['peer'] {
   if (wanted === undefined) return null
   const found = peerNames.find((each) => each === wanted)
   return found ?? refuse(`--peer is one of ${peerNames.join(', ')}, not ${wanted}.`)
+}
+
+function storeNamed(wanted: string | undefined): SubjectChoice['store'] {
+  if (wanted === undefined) return null
+  if (!values.database) return refuse('--store goes with --database.')
+  const found = raceStores.find((each) => each === wanted)
+  return found ?? refuse(`--store is one of ${raceStores.join(', ')}, not ${wanted}.`)
 }
 
 /** Seeds that follow each other, for each worker about as many. */
@@ -110,7 +121,8 @@ async function playShare(order: HuntOrder): Promise<HuntReport> {
 }
 
 function tellOf(report: HuntReport): void {
-  const { reads, hits, marked, acknowledged, expires, sets, renewals, violations, byNodes } = report
+  const { reads, hits, marked, acknowledged, expires, sets, renewals, warmed } = report
+  const { violations, byNodes } = report
   const stale = violations.filter(([, { kind }]) => kind === 'stale').length
   for (const [at, violation] of violations.slice(0, 10))
     console.log(`seed ${at}: ${JSON.stringify(violation)}`)
@@ -118,6 +130,6 @@ function tellOf(report: HuntReport): void {
     console.log(`nodes ${nodes}: ${of.wrong} of ${of.histories} histories are wrong`)
   console.log(
     `${player}: ${histories} histories from seed ${seed}, ${minutes.toFixed(1)} min: ${reads} reads, ${hits} of them hits and ${marked} stale and said so, ` +
-      `${acknowledged} invalidations and commits (${expires} expired, ${sets} set), ${renewals} renewals, ${violations.length} violations (${stale} stale, ${violations.length - stale} backwards).`,
+      `${acknowledged} invalidations and commits (${expires} expired, ${sets} set), ${renewals} renewals, ${warmed} warmed, ${violations.length} violations (${stale} stale, ${violations.length - stale} backwards).`,
   )
 }

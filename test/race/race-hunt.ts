@@ -19,6 +19,8 @@ export interface HuntReport {
   readonly expires: number
   readonly sets: number
   readonly renewals: number
+  /** Entries that were loaded before anybody asked. */
+  readonly warmed: number
   /** By seed of the history, which plays it again. */
   readonly violations: readonly (readonly [seed: number, violation: Violation])[]
   /** The histories on so many nodes, and those of them with a violation. */
@@ -50,7 +52,16 @@ export async function raceHunt(
 
 type Counts = Record<(typeof counted)[number], number>
 
-const counted = ['reads', 'hits', 'marked', 'acknowledged', 'expires', 'sets', 'renewals'] as const
+const counted = [
+  'reads',
+  'hits',
+  'marked',
+  'acknowledged',
+  'expires',
+  'sets',
+  'renewals',
+  'warmed',
+] as const
 
 const sumOf = (all: readonly Readonly<Counts>[]): Counts =>
   all.reduce<Counts>(
@@ -58,10 +69,10 @@ const sumOf = (all: readonly Readonly<Counts>[]): Counts =>
       for (const name of counted) sum[name] += each[name]
       return sum
     },
-    { reads: 0, hits: 0, marked: 0, acknowledged: 0, expires: 0, sets: 0, renewals: 0 },
+    { reads: 0, hits: 0, marked: 0, acknowledged: 0, expires: 0, sets: 0, renewals: 0, warmed: 0 },
   )
 
-function countsOf({ reads, invalidations, renewals }: History): Counts {
+function countsOf({ reads, invalidations, renewals, warmed }: History): Counts {
   const told = (by: InvalidationRecord['by']): number =>
     invalidations.filter((each) => each.by === by).length
   const answered = (state: ReadRecord['state']): number =>
@@ -74,6 +85,7 @@ function countsOf({ reads, invalidations, renewals }: History): Counts {
     expires: told('expire'),
     sets: told('set'),
     renewals,
+    warmed,
   }
 }
 

@@ -26,6 +26,8 @@ export interface History {
   readonly invalidations: readonly InvalidationRecord[]
   /** How many times an entry was loaded anew because somebody asked for that, whatever was there. */
   readonly renewals: number
+  /** How many entries were loaded before anybody asked for them. */
+  readonly warmed: number
 }
 
 /** What no cache may do, and this one did. */
@@ -38,7 +40,10 @@ export type Violation =
  * there before it; a read of a node that returned less than an earlier one of the same node had. Answers that say themselves
  * that they may be old (`fallback`, `stale`) are left out.
  */
-export function checkHistory({ reads, invalidations }: Omit<History, 'renewals'>): Violation[] {
+export function checkHistory({
+  reads,
+  invalidations,
+}: Pick<History, 'reads' | 'invalidations'>): Violation[] {
   const claims = reads.filter(({ state }) => state === 'hit' || state === 'miss')
   return claims.flatMap((read): Violation[] => {
     const missed = invalidations.find(

@@ -1,5 +1,7 @@
-import { redis } from '../../engine/caches/cache-options.ts'
+import type { CacheOptions } from '../../engine/caches/cache-options.ts'
+import { postgres, redis } from '../../engine/caches/cache-options.ts'
 import type { Journal } from '../../cache/journal.ts'
+import type { SharedStore } from '../../cache/shared-store.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
 import type { Database, Session } from '../../postgres/connection.ts'
 import { openDatabase, openSession } from '../../postgres/connection.ts'
@@ -13,14 +15,26 @@ import type {
   RaceSubject,
   RaceValue,
 } from './play-history.ts'
+import { journalUpsets, renewJournal } from './journal-upsets.ts'
 import type { JournalSurroundings } from './scheduled-journal.ts'
 import { scheduledJournal } from './scheduled-journal.ts'
 import type { Client } from './race-commands.ts'
-import { connected, raceCommands, RedisClock, saved } from './race-commands.ts'
+import { connected, raceCommands, saved } from './race-commands.ts'
 import type { RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
+import { scheduledStore } from './scheduled-store.ts'
 import type { Scheduler } from './scheduler.ts'
-import { faultsOf, nodeOver, slowly, termsOf, upsetsOf } from './tidemark-subject.ts'
+import { ServerClock } from './server-clock.ts'
+import { goByHistory, TableStore } from './table-store.ts'
+import {
+  faultsOf,
+  nodeOver,
+  slowly,
+  termsOf,
+  timePasses,
+  upsetsOf,
+  warmOf,
+} from './tidemark-subject.ts'
 
 /**
  * The namespace of the histories, and the table that they are about: it has `key text primary key` and
@@ -33,20 +47,32 @@ const { namespace, table } = raceDatabase
 /** The bounds that are announced; of 0 each read looks first. */
 const lagsMs = [0, 20, 100]
 
-/** Tidemark's cache over a real PostgreSQL, its nodes sharing a real Redis in every other history, for the race kit. */
-export async function databaseSubject(urls: {
-  readonly redis: string
-  readonly database: string
-}): Promise<{ readonly subject: RaceSubject; readonly close: () => Promise<void> }> {
+/** What nodes of a history share: nothing, a Redis, or a table of the database. */
+export const raceStores = ['none', 'redis', 'postgres'] as const
+/** One of them. */
+export type RaceStore = (typeof raceStores)[number]
+
+/**
+ * Tidemark's cache over a real PostgreSQL, for the race kit. What nodes share is `store`, or is for the dice of each history to say. The
+ * database serves nothing else: its cache tables go by the clock of the histories.
+ */
+export async function databaseSubject(
+  urls: { readonly redis: string; readonly database: string },
+  store?: RaceStore,
+): Promise<{ readonly subject: RaceSubject; readonly close: () => Promise<void> }> {
   const client = await connected(urls.redis)
   const database = openDatabase(urls.database)
+  await goByHistory(database)
   const writers = new Writers(urls.database)
   const subject: RaceSubject = {
     name: 'tidemark over PostgreSQL',
     async begin(stage) {
       await client.flushAll()
       await database.query(`truncate ${table}`)
-      return playOn(stage, { client, database, writers, databaseUrl: urls.database })
+      await renewJournal(database, namespace)
+      const shared = pick(stage.dice, raceStores)
+      const servers = { client, database, writers, databaseUrl: urls.database }
+      return playOn(stage, servers, store ?? shared)
     },
   }
   return {
@@ -66,13 +92,24 @@ interface Servers {
   readonly databaseUrl: string
 }
 
-function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Servers): RacePlay {
-  const { scheduler, dice } = stage
-  const down = { redis: false, database: false }
+/** What does not answer. */
+interface Down {
+  redis: boolean
+  database: boolean
+  blindness: ReturnType<JournalSurroundings['blindness']>
+}
+
+async function playOn(stage: RaceStage, servers: Servers, store: RaceStore): Promise<RacePlay> {
+  const { client, database, writers, databaseUrl } = servers
+  const { scheduler, dice, keys } = stage
+  const down: Down = { redis: false, database: false, blindness: null }
   const listeners = new Set<() => void>()
   const faults = pick(dice, faultsOf)
-  const clock = new RedisClock(dice)
+  const clock = new ServerClock(dice)
+  const sharedTable = new TableStore(database, namespace, dice)
+  await sharedTable.empty()
   const terms = termsOf(dice)
+  const warm = warmOf(dice, keys)
   const ofRedis: RedisSurroundings = {
     scheduler,
     dice,
@@ -87,17 +124,30 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
     dice,
     lost: faults.lostCommands,
     isDown: () => down.database,
+    blindness: () => down.blindness,
     listeners,
   }
+  const ofTable = { scheduler, dice, lost: faults, isDown: () => down.database, table: sharedTable }
   const lagMs = pick(dice, lagsMs)
-  const shares = dice() < 0.5
   const load = slowly(stage, loadThrough(ofJournal, database))
   const journals: Journal[] = []
+  const stores: SharedStore[] = []
+  const shared: Record<RaceStore, () => Pick<CacheOptions, 'store' | 'storeThrough'>> = {
+    none: () => ({}),
+    redis: () => ({ store: redis(scheduledRedis(ofRedis)) }),
+    postgres: () => ({
+      store: postgres(),
+      storeThrough(own) {
+        stores.push(own)
+        return scheduledStore(own, ofTable)
+      },
+    }),
+  }
   const makeNode = (): RaceNode => {
     const cache = createCache({
       namespace,
       database: databaseUrl,
-      ...(shares ? { store: redis(scheduledRedis(ofRedis)) } : {}),
+      ...shared[store](),
       maxLag: lagMs === 0 ? 0 : `${lagMs}ms`,
       timing: scheduler.timing(dice() * 4_000),
       random: dice,
@@ -106,21 +156,24 @@ function playOn(stage: RaceStage, { client, database, writers, databaseUrl }: Se
         return scheduledJournal(journal, ofJournal)
       },
     })
-    return nodeOver(cache, load, { ...terms, dependsOn: { [table]: 'key' } })
+    return nodeOver(cache, load, { ...terms, warm, dependsOn: { [table]: 'key' } })
   }
   return {
     makeNode,
     source: sourceOn({ scheduler, dice, faults, listeners, writers }, lagMs),
     upsets: [
-      ...upsetsOf(stage, namespace, client),
-      () => Promise.resolve(void (down.redis = !down.redis)),
+      ...(store === 'redis' ? upsetsOf(stage, namespace, client) : timePasses(stage)),
+      ...(store === 'redis' ? [() => Promise.resolve(void (down.redis = !down.redis))] : []),
+      ...(store === 'postgres' ? sharedTable.upsets(stage) : []),
+      ...journalUpsets(stage, database, namespace),
       () => Promise.resolve(void (down.database = !down.database)),
+      () => Promise.resolve(void (down.blindness = pick(dice, [null, 'blind', 'away']))),
     ],
-    save: () => saved(client, { namespace, scheduler, clock }),
+    ...(store === 'redis' ? { save: () => saved(client, { namespace, scheduler, clock }) } : {}),
     async end() {
       await writers.endOpen()
       // Nodes that were killed wait for turns that never come; their connections are real.
-      await Promise.all(journals.map((journal) => journal.close()))
+      await Promise.all([...journals, ...stores].map((each) => each.close()))
     },
   }
 }

@@ -23,6 +23,10 @@ export interface RaceNode {
   readonly set?: (key: string) => Promise<unknown>
   /** Has an entry loaded anew, whatever is there. */
   readonly renew?: (key: string) => Promise<void>
+  /** Has the entries of all keys ready before anybody asks. Not every cache has this. */
+  readonly warm?: () => Promise<unknown>
+  /** How many entries it has loaded before anybody asked: at start, when it was told to, behind invalidations. */
+  readonly warmed?: () => number
   /** Ends the node; what it waits for need not come. */
   readonly kill: () => void
 }
@@ -33,6 +37,8 @@ export interface RaceStage {
   readonly dice: Dice
   /** Reads the source: what a load of the cache under test calls. */
   readonly load: (key: string) => Promise<RaceValue>
+  /** The keys that the history is about. */
+  readonly keys: readonly string[]
 }
 
 /** A cache under test. */
@@ -95,19 +101,20 @@ export async function playHistory(
     await scheduler.turn()
     return { version }
   }
-  const play = await subject.begin({ scheduler, dice, load }, size.nodes)
+  const keys = Array.from({ length: size.keys }, (_, at) => `key_${at}`)
+  const play = await subject.begin({ scheduler, dice, load, keys }, size.nodes)
   const nodes = new Nodes(() => play.makeNode(), size.nodes)
   const pace = pick(dice, paces)
   let left = size.operations
   const record = new Recorder(() => scheduler.now)
   const writing = new Set<string>()
-  const keys = Array.from({ length: size.keys }, (_, at) => `key_${at}`)
   const begin = async (): Promise<void> => {
     const at = Math.floor(dice() * size.nodes)
     const { name, node } = nodes.at(at)
     const key = pick(dice, keys)
     const what = dice()
     if (what < 0.06 && node.renew !== undefined) return record.renewal(node.renew(key))
+    if (what < 0.09 && node.warm !== undefined) return ended(node.warm())
     if (what < 0.6) return record.read(name, key, () => node.read(key))
     if (play.source !== undefined && what < 0.94) {
       const changed = (dice() < 0.2 ? keys : [key]).filter((each) => !writing.has(each))
@@ -140,8 +147,12 @@ export async function playHistory(
   }
   nodes.kill()
   await play.end()
-  return record.history(play.source?.lagMs ?? 0)
+  return { ...record.seen(play.source?.lagMs ?? 0), warmed: nodes.warmed }
 }
+
+/** Nobody is answered by it, however it ends. */
+const ended = (of: Promise<unknown>): Promise<void> => of.then(nothing, nothing)
+const nothing = (): void => undefined
 
 /** Who stands in a place; the name is his alone. */
 interface NamedNode {
@@ -153,7 +164,7 @@ interface NamedNode {
 class Nodes {
   readonly #makeNode: () => RaceNode
   readonly #places: NamedNode[] = []
-  #made = 0
+  readonly #all: RaceNode[] = []
 
   constructor(makeNode: () => RaceNode, count: number) {
     this.#makeNode = makeNode
@@ -167,13 +178,19 @@ class Nodes {
   /** Kills a node; another takes its place. */
   replace(at: number): void {
     const before = this.#places[at]
-    this.#places[at] = { name: this.#made, node: this.#makeNode() }
-    this.#made += 1
+    const node = this.#makeNode()
+    this.#places[at] = { name: this.#all.length, node }
+    this.#all.push(node)
     before?.node.kill()
   }
 
   replaceAll(): void {
     for (const at of this.#places.keys()) this.replace(at)
+  }
+
+  /** How many entries all of them, those that were killed as well, have loaded before anybody asked. */
+  get warmed(): number {
+    return this.#all.reduce((sum, { warmed }) => sum + (warmed?.() ?? 0), 0)
   }
 
   /** Kills all, for good. */
@@ -293,7 +310,7 @@ class Recorder {
   }
 
   /** A commit counts like an invalidation that is acknowledged `lagMs` after it was visible. */
-  history(lagMs: number): History {
+  seen(lagMs: number): Omit<History, 'warmed'> {
     const told = this.#commits.map(({ visibleMs, ...commit }): InvalidationRecord => {
       if (lagMs === 0) return commit
       const first = this.#beginnings.find(({ ms }) => ms > visibleMs + lagMs)

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { createClient, RESP_TYPES } from 'redis'
 import * as scripts from '../../cache/redis-scripts.ts'
-import type { Dice } from '../../base/dice.ts'
 import type { Scheduler } from './scheduler.ts'
+import type { ServerClock } from './server-clock.ts'
 
 /** A connection to the real Redis. */
 export type Client = ReturnType<typeof createClient>
@@ -79,35 +79,11 @@ export function raceCommands(client: Client): RaceCommand {
   }
 }
 
-/** How far a server's clock is off at most, in either direction. */
-const skewMs = 2_000
-
-/** The clock of whichever server is Redis now. */
-export class RedisClock {
-  readonly #dice: Dice
-  #aheadMs = 0
-
-  constructor(dice: Dice) {
-    this.#dice = dice
-    this.change()
-  }
-
-  /** Another server takes over, by a clock of its own. */
-  change(): void {
-    this.#aheadMs = (2 * this.#dice() - 1) * skewMs
-  }
-
-  /** What it shows when the history has come to `nowMs`. From far enough on that it never shows less than nothing. */
-  at(nowMs: number): number {
-    return nowMs + 10 * skewMs + this.#aheadMs
-  }
-}
-
 /** What Redis keeps of a namespace, and has again when it is brought back. */
 export interface SavedNamespace {
   readonly namespace: string
   readonly scheduler: Pick<Scheduler, 'real'>
-  readonly clock: RedisClock
+  readonly clock: ServerClock
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Journal } from '../../cache/journal.ts'
+import { TidemarkError } from '../../model/errors.ts'
 import type { Dice } from '../../base/dice.ts'
 import type { Scheduler } from './scheduler.ts'
 
@@ -10,6 +11,8 @@ export interface JournalSurroundings {
   readonly lost: number
   /** Whether no connection to the database can be had. */
   readonly isDown: () => boolean
+  /** Why looks fail though the source answers: the journal does not see every commit, or is away by itself; null: they do not. */
+  readonly blindness: () => 'blind' | 'away' | null
   /** Those who wait for hints. */
   readonly listeners: Set<() => void>
 }
@@ -20,11 +23,11 @@ export interface JournalSurroundings {
  */
 export function scheduledJournal(
   journal: Journal,
-  { scheduler, dice, lost, isDown, listeners }: JournalSurroundings,
+  { scheduler, dice, lost, isDown, blindness, listeners }: JournalSurroundings,
 ): Journal {
   const through = async <Result>(ask: () => Promise<Result>): Promise<Result> => {
     await scheduler.turn()
-    breakIf(isDown() || dice() < lost)
+    breakIf(isDown() || blindness() === 'away' || dice() < lost)
     const answer = await scheduler.real(ask)
     await scheduler.turn()
     breakIf(isDown() || dice() < lost)
@@ -32,7 +35,12 @@ export function scheduledJournal(
   }
   return {
     ...journal,
-    look: (since) => through(() => journal.look(since)),
+    look: (since) =>
+      through(async () => {
+        const news = await journal.look(since)
+        if (blindness() === 'blind') throw blind()
+        return news
+      }),
     append: (request) => through(() => journal.append(request)),
     snapshot: () => through(() => journal.snapshot()),
     onHint(listener) {
@@ -41,6 +49,13 @@ export function scheduledJournal(
     },
   }
 }
+
+const blind = (): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_BLIND',
+    what: 'The journal does not see every commit.',
+    mend: 'It goes on when the history says so.',
+  })
 
 function breakIf(isBroken: boolean): void {
   if (isBroken) throw new Error('the connection broke')

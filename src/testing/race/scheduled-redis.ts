@@ -1,7 +1,8 @@
 import type { IoredisClient } from '../../cache/redis-link.ts'
 import type { Dice } from '../../base/dice.ts'
-import type { RaceCommand, RedisClock } from './race-commands.ts'
+import type { RaceCommand } from './race-commands.ts'
 import type { Scheduler } from './scheduler.ts'
+import type { ServerClock } from './server-clock.ts'
 
 /** What may go wrong between a node and its Redis. Shares of all messages, 0 to 1. */
 export interface RedisFaults {
@@ -20,7 +21,7 @@ export interface RedisSurroundings {
   readonly faults: RedisFaults
   /** Sends a command to the real Redis. */
   readonly command: RaceCommand
-  readonly clock: RedisClock
+  readonly clock: ServerClock
   /** Whether the connection is broken altogether. */
   readonly isDown: () => boolean
   /** Those who listen to a channel, in the order in which they began to. */

@@ -17,6 +17,7 @@ export class Scheduler {
   readonly #timers = new Set<{ readonly at: number; readonly callback: () => void }>()
   #running = 0
   #now = 0
+  #passing = Promise.resolve()
 
   constructor(dice: Dice) {
     this.#dice = dice
@@ -39,8 +40,13 @@ export class Scheduler {
     }
   }
 
-  /** Lets time pass; waits that end meanwhile end in their order, and what they cause has happened. */
-  async pass(ms: number): Promise<void> {
+  /** Lets time pass; waits that end meanwhile end in their order, and what they cause has happened. Nobody has a turn until then. */
+  pass(ms: number): Promise<void> {
+    this.#passing = this.#passing.then(() => this.#pass(ms))
+    return this.#passing
+  }
+
+  async #pass(ms: number): Promise<void> {
     const until = this.#now + ms
     for (;;) {
       const next = this.#nextTimer()
@@ -76,10 +82,11 @@ export class Scheduler {
 
   /** Lets one who waits go on, or time pass to the next timer, and waits until nothing happens any more. */
   async step(): Promise<void> {
+    await this.#passing
     await this.#quiet()
     const timer = this.#nextTimer()
     if (timer !== undefined && (this.#held.length === 0 || this.#dice() < timeShare)) {
-      await this.pass(timer.at - this.#now)
+      await this.#pass(timer.at - this.#now)
       return
     }
     if (this.#held.length === 0) return

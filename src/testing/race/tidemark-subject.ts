@@ -1,4 +1,4 @@
-import type { TermOptions } from '../../engine/caches/cache-options.ts'
+import type { TermOptions, WarmOptions } from '../../engine/caches/cache-options.ts'
 import { redis } from '../../engine/caches/cache-options.ts'
 import type { CacheManager } from '../../engine/caches/create-cache.ts'
 import { createCache } from '../../engine/caches/create-cache.ts'
@@ -8,9 +8,10 @@ import { passing } from '../../base/timing.ts'
 import type { Dice } from '../../base/dice.ts'
 import { pick } from '../../base/dice.ts'
 import type { Client } from './race-commands.ts'
-import { connected, raceCommands, RedisClock, saved } from './race-commands.ts'
+import { connected, raceCommands, saved } from './race-commands.ts'
 import type { RedisFaults, RedisSurroundings } from './scheduled-redis.ts'
 import { scheduledRedis } from './scheduled-redis.ts'
+import { ServerClock } from './server-clock.ts'
 
 /** Tidemark's cache, its nodes sharing a real Redis, for the race kit. */
 export async function tidemarkSubject(url: string): Promise<{
@@ -44,13 +45,13 @@ export const faultsOf: readonly RedisFaults[] = [
 ]
 
 function playOn(
-  { scheduler, dice, load }: RaceStage,
+  { scheduler, dice, load, keys }: RaceStage,
   namespace: string,
   { client, command }: { readonly client: Client } & Pick<RedisSurroundings, 'command'>,
 ): RacePlay {
   let down = false
-  const clock = new RedisClock(dice)
-  const terms = termsOf(dice)
+  const clock = new ServerClock(dice)
+  const options = { ...termsOf(dice), warm: warmOf(dice, keys) }
   const slow = slowly({ scheduler, dice }, load)
   const surroundings: RedisSurroundings = {
     scheduler,
@@ -65,7 +66,7 @@ function playOn(
     const own = scheduledRedis(surroundings)
     const timing = scheduler.timing(dice() * 4_000)
     const cache = createCache({ namespace, store: redis(own), timing, random: dice })
-    return nodeOver(cache, slow, terms)
+    return nodeOver(cache, slow, options)
   }
   return {
     makeNode,
@@ -75,11 +76,20 @@ function playOn(
     ],
     save: () => saved(client, { namespace, scheduler, clock }),
     async end() {
-      const keys = await client.keys(`${namespace}:*`)
-      if (keys.length > 0) await client.unlink(keys)
+      const kept = await client.keys(`${namespace}:*`)
+      if (kept.length > 0) await client.unlink(kept)
     },
   }
 }
+
+/** Time passes. */
+export const timePasses = ({
+  scheduler,
+  dice,
+}: Pick<RaceStage, 'scheduler' | 'dice'>): (() => Promise<void>)[] => [
+  () => scheduler.pass(dice() * 300),
+  () => scheduler.pass(dice() * 20),
+]
 
 /** Time passes, and Redis forgets some of what it keeps of a namespace. */
 export function upsetsOf(
@@ -92,8 +102,7 @@ export function upsetsOf(
     if (keys.length > 0) await scheduler.real(() => client.del(pick(dice, keys.toSorted())))
   }
   return [
-    () => scheduler.pass(dice() * 300),
-    () => scheduler.pass(dice() * 20),
+    ...timePasses({ scheduler, dice }),
     () => forget('~tag:*'),
     () => forget('thing:*'),
     () => forget('~lease:*'),
@@ -112,6 +121,16 @@ export function termsOf(dice: Dice): TermOptions {
   }
 }
 
+/** What is loaded before anybody asks: whatever there is when a node is told to, or as it starts as well, or what is read most behind invalidations. */
+export function warmOf(dice: Dice, keys: readonly string[]): WarmOptions<readonly [string]> {
+  return {
+    entries: () => keys.map((key) => [key] as const),
+    atStart: dice() < 0.5,
+    hot: pick(dice, [0, 1, keys.length]),
+    concurrency: pick(dice, [1, 4]),
+  }
+}
+
 /** Loads that take time, in every other history: then entries are renewed ahead of theirs. */
 export function slowly(
   { scheduler, dice }: Pick<RaceStage, 'scheduler' | 'dice'>,
@@ -126,17 +145,22 @@ export function slowly(
   }
 }
 
-/** A node of a history: one kind of entries, invalidated by key or by tag, and told to hold what a load brings. */
+/** A node of a history, started: one kind of entries, invalidated by key or by tag, and told to hold what a load brings. */
 export function nodeOver(
   cache: CacheManager,
   load: (key: string) => Promise<RaceValue>,
-  options: TermOptions & { readonly dependsOn?: DependsOn<readonly [string]> },
+  options: TermOptions & {
+    readonly dependsOn?: DependsOn<readonly [string]>
+    readonly warm: WarmOptions<readonly [string]>
+  },
 ): RaceNode {
   const thing = cache.define('thing', load, {
     ...options,
     version: '1',
     tags: (key) => [`tag_${key}`],
   })
+  // Where it fails, for want of the journal, what is warmed begins nevertheless.
+  cache.start().catch(() => undefined)
   return {
     read: (key) => thing.get(key),
     invalidate: (key, way) =>
@@ -144,6 +168,8 @@ export function nodeOver(
     expire: (key, way) => (way < 0.5 ? thing.expire(key) : cache.expire({ tags: [`tag_${key}`] })),
     set: (key) => thing.set([key], () => load(key)),
     renew: (key) => thing.renew(key),
+    warm: () => cache.warm(),
+    warmed: () => cache.getStats().kinds['thing']?.warming.loaded ?? 0,
     kill: () => void cache.close(),
   }
 }
