@@ -405,6 +405,33 @@ begin
   end if;
 end $$;
 
+-- The table of a source has another name. `rename_logs` comes before what captures it is taken away, `rename_source` before it is
+-- made anew; what is in the logs stays, and what views reflect of it. The caller has locked the table against writers.
+create function tidemark.rename_logs(former text, present text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  problem text := tidemark.source_problem(former);
+begin
+  if problem is not null then
+    raise exception '% (TIDEMARK_PLAN_STALE)', problem;
+  end if;
+  for bucket in 0..2 loop
+    execute format('alter table tidemark.%I rename to %I',
+      tidemark.object_name(format('log %s %s', bucket, former)), tidemark.object_name(format('log %s %s', bucket, present)));
+    execute format('alter index tidemark.%I rename to %I',
+      tidemark.object_name(format('log %s by xid %s', bucket, former)), tidemark.object_name(format('log %s by xid %s', bucket, present)));
+  end loop;
+  update tidemark.gap set source = present where source = former;
+end $$;
+
+create function tidemark.rename_source(former text, present text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+  update tidemark.source set name = present where name = former;
+  update tidemark.tidemark set source = present where source = former;
+  delete from tidemark.first_unreflected where source = former;
+end $$;
+
 -- Follows partitions that came or went since capture was set up: row triggers were cloned by PostgreSQL,
 -- TRUNCATE triggers are added here. Attached rows came without a trigger, so the change is a gap.
 -- Returns what it did; null when there was nothing to follow.

@@ -138,14 +138,17 @@ begin
     local_oldest := null;
 
     r.reason := whole_problem;
+    if r.reason is null and to_regclass(v.relation) is null then
+      r.reason := coalesce(
+        'view_renamed: ' || v.name || ' is called ' || tidemark.present_name(v.name)
+          || ' now; call it so in the configuration and run tidemark apply, or rename it back',
+        format('view_dropped: %s no longer exists; run tidemark plan', v.name));
+    end if;
     if r.reason is null and v.unknown_reason is not null then r.reason := v.unknown_reason; end if;
     if r.reason is null and v.let_go_reason is not null then r.reason := v.let_go_reason; end if;
     if r.reason is null and not tidemark.is_as_looked_at(v.name) then r.reason := tidemark.definition_problem(v.name); end if;
     if r.reason is null and v.populated and v.reflected is null then
       r.reason := 'not_refreshed: not since this database was copied, restored or promoted';
-    end if;
-    if r.reason is null and to_regclass(v.relation) is null then
-      r.reason := format('view_dropped: %s no longer exists; run tidemark plan', v.name);
     end if;
     if r.reason is null then
       select format('slots_exhausted: schedule %s has no slot left; run tidemark up or tidemark apply', c.name) into r.reason

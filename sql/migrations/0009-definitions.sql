@@ -18,7 +18,7 @@ create table tidemark.definition (
 );
 
 -- What the live view of a view reads, through whatever lies between it and tables: relations, with the numbers of the columns,
--- functions, operators and types; the functions behind aggregates, operators and functions with a body that PostgreSQL has parsed.
+-- functions, operators, types, collations and text search configurations; the functions behind aggregates, operators and functions with a body that PostgreSQL has parsed.
 -- What a function calls whose body is a text nobody can know.
 create function tidemark.definition_reads(view_name text) returns table (kind oid, oid oid, number int)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -33,7 +33,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     join pg_depend d
       on (d.classid, d.objid) = (case when r.kind = 'pg_class'::regclass then 'pg_rewrite'::regclass::oid else r.kind end,
                                  case when r.kind = 'pg_class'::regclass then w.oid else r.oid end)
-      and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
+      and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
+                           'pg_collation'::regclass, 'pg_ts_config'::regclass, 'pg_ts_dict'::regclass)
     -- what a maintained view stands for is its own affair, and so is what a type is made of
     where r.kind <> 'pg_type'::regclass
       and not exists (select from tidemark.view v where to_regclass(v.relation) = r.oid and r.kind = 'pg_class'::regclass)
@@ -72,6 +73,42 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where d.view = view_name and not k.not_null and concat_ws(' ', k.relation, k.number) = any (d.not_null)
 $$;
 
+-- What words are made of and text is ordered by, of what a view reads: collations, its columns' included, text search configurations
+-- and dictionaries. Of those that no rule can depend on, for PostgreSQL pins them, `simple` is one that can be altered.
+create function tidemark.definition_words(view_name text) returns table (kind oid, oid oid)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  with reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r),
+  generated as materialized (
+    select a.attrelid, d.oid, d.adbin::text as expression
+    from reads r
+    join pg_attribute a on r.kind = 'pg_class'::regclass and a.attrelid = r.oid and a.attnum = r.number and a.attgenerated <> ''
+    join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum),
+  named as (
+    select r.kind, r.oid from reads r
+    union
+    select d.refclassid, d.refobjid from generated g join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = g.oid
+    union
+    select 'pg_collation'::regclass, a.attcollation
+    from reads r join pg_attribute a on r.kind = 'pg_class'::regclass and a.attrelid = r.oid and a.attnum = r.number
+    where a.attcollation <> 0
+    union
+    select 'pg_ts_config'::regclass, 'pg_catalog.simple'::regconfig
+    where exists (
+      select from reads r join pg_rewrite w on r.kind = 'pg_class'::regclass and w.ev_class = r.oid
+      where strpos(w.ev_action::text, ':consttype 3734 ') > 0
+      union all
+      select from generated g where strpos(g.expression, ':consttype 3734 ') > 0)
+  ),
+  words as (
+    select n.kind, n.oid from named n
+    union
+    select 'pg_ts_dict'::regclass, m.mapdict
+    from named n join pg_ts_config_map m on n.kind = 'pg_ts_config'::regclass and m.mapcfg = n.oid
+  )
+  select w.kind, w.oid from words w
+  where w.kind in ('pg_collation'::regclass, 'pg_ts_config'::regclass, 'pg_ts_dict'::regclass)
+$$;
+
 -- The enums among the types of what a view reads, and among what these are made of.
 create function tidemark.definition_enums(view_name text) returns table (oid oid)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -105,6 +142,7 @@ $$;
 create function tidemark.definition_digest(view_name text, labels oid[] default null) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   with reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r),
+  words as materialized (select w.kind, w.oid from tidemark.definition_words(view_name) w),
   noted as materialized (
     select d.row_types, coalesce(definition_digest.labels, d.labels) as labels from tidemark.definition d where d.view = view_name)
   select md5(string_agg(part, '|' order by part)) from (
@@ -138,6 +176,26 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     union all
     select concat_ws(':', 'nullable', l.name) from tidemark.lost_not_null(view_name) l
+    union all
+    -- programs name these as well
+    select concat_ws(':', 'collation', c.oid, n.nspname, c.collname, c.collversion)
+    from words w join pg_collation c on w.kind = 'pg_collation'::regclass and c.oid = w.oid
+    join pg_namespace n on n.oid = c.collnamespace
+    union all
+    -- the version that the database's own collation has since PostgreSQL 15
+    select concat_ws(':', 'collation of the database', to_jsonb(d) ->> 'datcollversion')
+    from pg_database d
+    where d.datname = current_database() and exists (select from words w where w.kind = 'pg_collation'::regclass and w.oid = 100)
+    union all
+    select concat_ws(':', 'configuration', c.oid, n.nspname, c.cfgname, c.cfgparser,
+             (select string_agg(concat_ws(' ', m.maptokentype, m.mapseqno, m.mapdict), ',' order by m.maptokentype, m.mapseqno)
+                from pg_ts_config_map m where m.mapcfg = c.oid))
+    from words w join pg_ts_config c on w.kind = 'pg_ts_config'::regclass and c.oid = w.oid
+    join pg_namespace n on n.oid = c.cfgnamespace
+    union all
+    select concat_ws(':', 'dictionary', d.oid, n.nspname, d.dictname, d.dicttemplate, d.dictinitoption)
+    from words w join pg_ts_dict d on w.kind = 'pg_ts_dict'::regclass and d.oid = w.oid
+    join pg_namespace n on n.oid = d.dictnamespace
     union all
     select concat_ws(':', 'label', e.oid, e.enumlabel) from noted join pg_enum e on e.oid = any (noted.labels)
     union all
@@ -189,6 +247,18 @@ $$;
 alter table tidemark.view_state add column parts jsonb not null default '{}';
 comment on column tidemark.view_state.parts is 'digests of what refreshes rely on, by kind and name, as apply left them';
 
+-- What has the name of a view: by its number it is found under another one.
+alter table tidemark.view add column relation_oid oid;
+comment on column tidemark.view.relation_oid is 'the relation that users read, as apply left it; it may be called otherwise by now';
+
+-- What a view is called now; null where it is called as it is declared, or is not there.
+create function tidemark.present_name(view_name text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select c.oid::regclass::text
+  from tidemark.view v join pg_class c on c.oid = v.relation_oid
+  where v.name = view_name and to_regclass(v.relation) is null
+$$;
+
 -- Digests of the present; null where there is nothing of this name.
 create function tidemark.part_digests(names text[]) returns table (name text, digest text)
 -- In PL/pgSQL, which plans it once.
@@ -232,12 +302,14 @@ create table tidemark.relied_on (
   relations oid[] not null,
   functions oid[] not null,
   types oid[] not null,
+  -- of collations, and of text search configurations and dictionaries
+  words oid[] not null,
   versions xid[] not null
 );
 comment on table tidemark.relied_on is 'row versions in the catalogues of what refreshes rely on, when a close look last found nothing';
 
 -- Versions of all rows that describe these objects, in an order that is always the same.
-create function tidemark.catalogue_versions(view_name text, relations oid[], functions oid[], types oid[]) returns xid[]
+create function tidemark.catalogue_versions(view_name text, relations oid[], functions oid[], types oid[], words oid[]) returns xid[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return array(select c.xmin from pg_class c where c.oid = any (relations) order by c.oid)
@@ -252,6 +324,12 @@ begin
     || array(select n.xmin from pg_namespace n
               where n.oid in (select p.pronamespace from pg_proc p where p.oid = any (functions)
                               union all select t.typnamespace from pg_type t where t.oid = any (types)) order by n.oid)
+    || case when words = '{}' then '{}' else
+         array(select c.xmin from pg_collation c where c.oid = any (words) order by c.oid)
+         || array(select c.xmin from pg_ts_config c where c.oid = any (words) order by c.oid)
+         || array(select m.xmin from pg_ts_config_map m where m.mapcfg = any (words) order by m.mapcfg, m.maptokentype, m.mapseqno)
+         || array(select d.xmin from pg_ts_dict d where d.oid = any (words) order by d.oid)
+         || array(select d.xmin from pg_database d where d.datname = current_database()) end
     || array(select s.xmin from tidemark.view_source vs join tidemark.source s on s.name = vs.source
               where vs.view = view_name order by s.name)
     || array(select d.xmin from tidemark.definition d where d.view = view_name);
@@ -265,7 +343,7 @@ declare
   known tidemark.relied_on;
 begin
   select r.* into known from tidemark.relied_on r where r.view = view_name;
-  return found and known.versions = tidemark.catalogue_versions(view_name, known.relations, known.functions, known.types);
+  return found and known.versions = tidemark.catalogue_versions(view_name, known.relations, known.functions, known.types, known.words);
 end $$;
 
 -- Why what a refresh of the view relies on does not hold; null when all does: its definition, its own objects, and capture of
@@ -319,23 +397,26 @@ begin
     union
     select t.oid from tidemark.definition_enums(view_name) t
     order by 1);
+  known.words := array(select distinct w.oid from tidemark.definition_words(view_name) w order by 1);
   -- Values that were added since: from now on one of them may be given another name. By one snapshot, or what is altered
   -- meanwhile would be taken for right.
   update tidemark.definition d set labels = n.labels, digest = tidemark.definition_digest(view_name, n.labels)
   from (select tidemark.definition_labels(view_name) as labels) n
    where d.view = view_name and d.labels <> n.labels and d.digest = tidemark.definition_digest(view_name);
-  known.versions := tidemark.catalogue_versions(view_name, known.relations, known.functions, known.types);
+  known.versions := tidemark.catalogue_versions(view_name, known.relations, known.functions, known.types, known.words);
   -- A row that this very transaction wrote could be written again by it, and look the same.
   if pg_current_xact_id()::xid = any (known.versions) then return; end if;
   insert into tidemark.relied_on values (known.*)
   on conflict (view) do update
-    set relations = excluded.relations, functions = excluded.functions, types = excluded.types, versions = excluded.versions;
+    set relations = excluded.relations, functions = excluded.functions, types = excluded.types, words = excluded.words,
+        versions = excluded.versions;
 end $$;
 
 -- Takes what refreshes of a view rely on for right; called by apply when it has made it.
 create function tidemark.note_parts(view_name text) returns void
 language sql volatile set search_path = pg_catalog, pg_temp as $$
   delete from tidemark.relied_on r where r.view = view_name;
+  update tidemark.view v set relation_oid = to_regclass(v.relation) where v.name = view_name;
   update tidemark.view_state s
      set parts = (
        select coalesce(jsonb_object_agg(d.name, coalesce(d.digest, 'missing')), '{}')
@@ -374,7 +455,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                 || format(', which %s reads, may be NULL now; run tidemark apply', view_name),
               'definition_changed: ' || tidemark.missing_columns(view_name)
                 || format(', which %s reads, was dropped or renamed; run tidemark apply', view_name),
-              format('definition_changed: a view, function, type or generated column that %s reads was replaced or renamed, or the columns of a table that it shows whole rows of; run tidemark apply', view_name))
+              format('definition_changed: a view, function, type, generated column, collation or text search configuration that %s reads was replaced, altered or renamed, or the columns of a table that it shows whole rows of; run tidemark apply', view_name))
      from tidemark.definition d
      where d.view = view_name and d.digest is distinct from tidemark.definition_digest(view_name)),
     (select format('parts_changed: somebody altered or dropped what refreshes of %s rely on (%s); run tidemark apply', view_name, p[1])

@@ -144,6 +144,10 @@ export interface Actual {
   readonly captureProblems: ReadonlyMap<string, string>
   /** Views whose query would be bound to other objects now than when its live view was made. */
   readonly movedDefinitions: ReadonlySet<string>
+  /** The queries of live views as the server prints them now, by view: bound to objects, they follow renames. */
+  readonly liveQueries: ReadonlyMap<string, string>
+  /** Of `movedDefinitions` those in which nothing but names is another. */
+  readonly renamedDefinitions: ReadonlySet<string>
   /** What refreshes of a view rely on and somebody has altered or dropped, by view; in a copied database nothing. */
   readonly alteredParts: ReadonlyMap<string, readonly string[]>
   /** Objects of users that use Tidemark's own schema, in PostgreSQL's words. */

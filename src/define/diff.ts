@@ -14,7 +14,8 @@ import { forgetTableCaches, tableCacheSteps } from './table-cache-steps.ts'
 import type { Desired, DesiredEvent, DesiredSchedule, DesiredView } from './desired.ts'
 import { inOrder, placeViews } from './groups.ts'
 import { grantSteps } from './privileges.ts'
-import { captureSteps, releaseSteps } from './source-steps.ts'
+import { byPresentNames, renamedViews, renameStep } from './renamed-views.ts'
+import { captureSteps, releaseSteps, renameSources } from './source-steps.ts'
 import { laneNumbers } from './view-catalogue.ts'
 import { changeSteps } from './view-change.ts'
 import {
@@ -37,7 +38,13 @@ import { stepOf } from './view-steps.ts'
  * broken off is finished by the next. Formatting of SQL is no change.
  * Throws what makes a plan impossible: circles, names that are taken, dependents that cannot move.
  */
-export function diff(desired: Desired, actual: Actual, measures: Measures): Plan {
+export function diff(desired: Desired, found: Actual, measures: Measures): Plan {
+  const renamedSources = renameSources(desired.sources, found)
+  const names = renamedViews(
+    found,
+    desired.views.map(({ compiled }) => compiled.name),
+  )
+  const actual = byPresentNames(renamedSources.actual, names)
   const places = placeViews(
     desired.views.map(({ declaration, compiled }) => ({
       name: compiled.name,
@@ -56,6 +63,8 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
     waiting: new Map(),
     lostFallbacks: new Set(),
     following: readersOfGivenBack(desired, surplus.views),
+    renamedSources: renamedSources.names,
+    renamedViews: names,
   }
   const viewsOf = (following: boolean): readonly PlanStep[] => {
     const isWanted = (name: RelationName): boolean => progress.following.has(name) === following
@@ -71,11 +80,12 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
   }
   return {
     version: 1,
-    catalog: catalogDigest(actual),
-    relations: actual.scope,
+    catalog: catalogDigest(found),
+    relations: found.scope,
     steps: [
       ...schemaSteps(desired, actual),
       ...settingSteps(desired, actual),
+      ...renamedSources.steps,
       ...desired.sources.flatMap((source) => captureSteps(source, actual)),
       ...viewsOf(false),
       ...desired.caches.flatMap((cache) => cacheSteps(cache, actual)),
@@ -85,6 +95,7 @@ export function diff(desired: Desired, actual: Actual, measures: Measures): Plan
       ...forgetTableCaches(desired.cacheTables, actual),
       ...surplus.schedules.map((row) => forgetStep('schedule', row)),
       ...surplus.events.map((row) => forgetStep('event', row)),
+      ...leavingRenamed(surplus.views, progress),
       ...dropSteps(surplus.views, progress),
       ...viewsOf(true),
       ...releaseSteps(desired.sources, actual),
@@ -118,6 +129,17 @@ const readingView = (view: DesiredView) => ({
   inputs: view.compiled.query.inputs,
   view,
 })
+
+/** Views that leave under another name than the catalogue has. */
+const leavingRenamed = (
+  leaving: readonly CatalogueRow[],
+  { renamedViews: names, actual }: Progress,
+): readonly PlanStep[] =>
+  [...names].flatMap(([now, former]) =>
+    leaving
+      .filter(({ name }) => name === now)
+      .map((row) => renameStep(now, former, row['presentation'], actual)),
+  )
 
 /** Exit status of `plan`: 0 when there is nothing to do, 2 when there is; warnings are nothing to do. */
 export const planExitCode = (plan: Plan): 0 | 2 =>

@@ -66,6 +66,9 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
     : null
   const names = new Set<RelationName>(scope)
   for (const row of [...catalogue.view, ...catalogue.source]) names.add(nameOf(row))
+  for (const { called_now: now } of catalogue.view) {
+    if (typeof now === 'string') names.add(nameIn(now))
+  }
   // In a copy everything has another number.
   const knowsParts = problem === null && has('tidemark.altered_parts(text)')
   return {
@@ -81,9 +84,7 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
     captureProblems: has('tidemark.source_problem(text)')
       ? await readCaptureProblems(queryable)
       : new Map(),
-    movedDefinitions: has('tidemark.definition_moved(text)')
-      ? await readMovedDefinitions(queryable)
-      : new Set(),
+    ...(has('tidemark.definition_moved(text)') ? await readDefinitions(queryable) : noDefinitions),
     alteredParts: knowsParts ? await readAlteredParts(queryable) : new Map(),
     outsiders: head.installed ? await readOutsiders(queryable) : [],
   }
@@ -150,6 +151,11 @@ export async function estimateMs(
 
 const nameOf = (row: CatalogueRow): RelationName => String(row['name']) as RelationName
 
+const nameIn = (text: string): RelationName => {
+  const dot = text.indexOf('.')
+  return relationName(text.slice(0, dot), text.slice(dot + 1))
+}
+
 interface Head {
   readonly installed: boolean
   readonly version: number | null
@@ -202,11 +208,35 @@ async function readHead(queryable: Queryable): Promise<Head> {
   }
 }
 
-async function readMovedDefinitions(queryable: Queryable): Promise<ReadonlySet<string>> {
-  const rows = await queryable.query<{ view: string }>(
-    'select d.view from tidemark.definition d where tidemark.definition_moved(d.view)',
+type Definitions = Pick<Actual, 'movedDefinitions' | 'renamedDefinitions' | 'liveQueries'>
+
+const noDefinitions: Definitions = {
+  movedDefinitions: new Set(),
+  renamedDefinitions: new Set(),
+  liveQueries: new Map(),
+}
+
+async function readDefinitions(queryable: Queryable): Promise<Definitions> {
+  const rows = await queryable.query<{
+    view: string
+    moved: boolean
+    same: boolean
+    sql: string | null
+  }>(
+    `select d.view, tidemark.definition_moved(d.view) as moved,
+            d.digest is not distinct from tidemark.definition_digest(d.view) as same,
+            (select regexp_replace(pg_get_viewdef(c.oid), ';\\s*$', '')
+               from pg_class c
+              where c.relnamespace = to_regnamespace('tidemark_state') and c.relkind = 'v'
+                and c.relname = tidemark.object_name('source of ' || d.view)) as sql
+     from tidemark.definition d`,
   )
-  return new Set(rows.map(({ view }) => view))
+  const moved = rows.filter((row) => row.moved)
+  return {
+    movedDefinitions: new Set(moved.map(({ view }) => view)),
+    renamedDefinitions: new Set(moved.filter(({ same }) => same).map(({ view }) => view)),
+    liveQueries: new Map(rows.flatMap(({ view, sql }) => (sql === null ? [] : [[view, sql]]))),
+  }
 }
 
 async function readAlteredParts(
@@ -220,6 +250,15 @@ async function readAlteredParts(
   return new Map(rows.map(({ view, parts }) => [view, parts]))
 }
 
+/** What a source or a view is called now, whatever it was called when it was made. */
+const presentOf: Partial<Record<DeclaredTable, string>> = {
+  source: ` || jsonb_build_object('relation_oid', t.relation::oid::int8)`,
+  view: ` || jsonb_build_object('called_now', (
+    select n.nspname || '.' || c.relname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = (to_jsonb(t) ->> 'relation_oid')::oid))`,
+}
+
 /** The rows of each table of declarations; of one that an older installation does not have, none. */
 async function readCatalogue(
   queryable: Queryable,
@@ -228,8 +267,7 @@ async function readCatalogue(
   const columns = declaredTables.map((table) => {
     if (!objects.has(`tidemark.${table}`)) return `'[]'::jsonb as ${table}`
     // Which table a source is: its name may be that of another one by now.
-    const more =
-      table === 'source' ? ` || jsonb_build_object('relation_oid', t.relation::oid::int8)` : ''
+    const more = presentOf[table] ?? ''
     return `coalesce((select jsonb_agg(to_jsonb(t)${more} order by to_jsonb(t)::text)
                       from tidemark.${table} t), '[]') as ${table}`
   })

@@ -1,10 +1,125 @@
+import type { RelationName } from '../model/ids.ts'
+import { relationName } from '../model/ids.ts'
 import type { PlanStep } from '../model/plan.ts'
 import { literal, qualifiedName } from '../postgres/identifier.ts'
 import type { Actual, CatalogueRow } from './actual.ts'
 import { forgetArtifact, noteArtifact, upsert } from './catalogue-rows.ts'
 import type { DesiredSource } from './desired.ts'
+import type { FormerNames } from './renamed-program.ts'
 import { shareWithOwners } from './view-catalogue.ts'
 import { stepOf } from './view-steps.ts'
+
+/** Sources that are captured under a former name of their table, and what the catalogue would be without that name. */
+export interface RenamedSources {
+  /** What there was, as if the sources had been called what they are called now. */
+  readonly actual: Actual
+  readonly steps: readonly PlanStep[]
+  readonly names: FormerNames
+}
+
+/**
+ * Gives captured tables that were renamed, or moved to another schema, the names that they have now. Their logs stay, and what
+ * views reflect of them: nothing is computed anew for that. A table whose capture cannot be believed is captured anew instead, and so
+ * is one that takes the name of another that is captured as well.
+ */
+export function renameSources(sources: readonly DesiredSource[], actual: Actual): RenamedSources {
+  const wanted = new Set<unknown>(sources.map(({ program }) => program.source))
+  const taken = new Set<unknown>(actual.catalogue.source.map(({ name }) => name))
+  const renamed = sources.flatMap((source) => {
+    const former = actual.catalogue.source.find(
+      (row) => row['relation_oid'] === source.wish.shape.oid,
+    )
+    const name = former === undefined ? source.program.source : nameOf(former)
+    const follows =
+      former !== undefined &&
+      former['status'] === 'captured' &&
+      !taken.has(source.program.source) &&
+      !wanted.has(name) &&
+      !actual.captureProblems.has(name) &&
+      actual.installationProblem === null
+    return follows ? [{ source, former: name }] : []
+  })
+  return {
+    actual: renamed.length === 0 ? actual : calledNow(actual, renamed),
+    steps: renamed.map(({ source, former }) => renameStep(source, former, actual)),
+    names: new Map(renamed.map(({ source, former }) => [source.program.source, former])),
+  }
+}
+
+interface RenamedSource {
+  readonly source: DesiredSource
+  readonly former: RelationName
+}
+
+const nameOf = (row: CatalogueRow): RelationName => {
+  const name = String(row['name'])
+  const dot = name.indexOf('.')
+  return relationName(name.slice(0, dot), name.slice(dot + 1))
+}
+
+/** What there was, with other names of sources. */
+function calledNow(actual: Actual, sources: readonly RenamedSource[]): Actual {
+  const { catalogue, artifacts } = actual
+  const names = new Map<unknown, string>(
+    sources.map(({ source, former }) => [former, source.program.source]),
+  )
+  const digests = new Map<unknown, string>(
+    sources.map(({ source, former }) => [former, source.program.digest]),
+  )
+  const renamed = (column: string) => (row: CatalogueRow) => ({
+    ...row,
+    [column]: names.get(row[column]) ?? row[column],
+  })
+  return {
+    ...actual,
+    catalogue: {
+      ...catalogue,
+      source: catalogue.source.map((row) => ({
+        ...row,
+        name: names.get(row['name']) ?? row['name'],
+        // The step that renames it has installed what is wanted.
+        ...(names.has(row['name']) ? { digest: digests.get(row['name']) } : {}),
+      })),
+      view_source: catalogue.view_source.map(renamed('source')),
+      event_rule: catalogue.event_rule.map(renamed('source')),
+    },
+    artifacts: artifacts.map((artifact) =>
+      artifact.kind === 'source'
+        ? { ...artifact, name: names.get(artifact.name) ?? artifact.name }
+        : artifact,
+    ),
+  }
+}
+
+/**
+ * Another name for a source: its logs are called otherwise, what captures it is made anew over them. No writer comes between, so that
+ * what making it anew takes for a gap is none; that the log has other columns now is one.
+ */
+function renameStep({ wish, program }: DesiredSource, former: string, actual: Actual): PlanStep {
+  const { source } = program
+  const [from, to] = [literal(former), literal(source)]
+  return stepOf({
+    kind: 'change',
+    noun: 'source',
+    name: source,
+    detail: `${former} is called ${source} now; its change log stays`,
+    lock: `ACCESS EXCLUSIVE on ${source}`,
+    expectedMs: 20,
+    ownTransaction: true,
+    sql: [
+      // First of all: a refresh locks a table before its log.
+      `lock table ${qualifiedName(source)} in access exclusive mode`,
+      `select tidemark.rename_logs(${from}, ${to})`,
+      ...uninstallOf(former, actual),
+      forgetArtifact('source', former),
+      `select tidemark.rename_source(${from}, ${to})`,
+      ...program.install,
+      `delete from tidemark.gap where source = ${to} and xid = pg_current_xact_id() and reason ~ '^(column_dropped|trigger_missing):'`,
+      ...noteCapture({ wish, program }, 'null'),
+      shareWithOwners,
+    ],
+  })
+}
 
 /**
  * Captures a source, or renews its capture; nothing when it is captured as wanted.
@@ -37,33 +152,38 @@ export function captureSteps(
       sql: [
         ...formerCapture(wish.shape.oid, source, actual),
         ...program.install,
-        upsert(
-          'source',
-          {
-            name: source,
-            relation: qualifiedName(source),
-            mode: wish.mode,
-            columns: wish.columns,
-            digest: program.digest,
-          },
-          ['name'],
-        ),
-        `select tidemark.trust(${literal(source)}, ${gapOf(row, problem)})`,
+        ...noteCapture({ wish, program }, gapOf(row, problem)),
         ...(row === undefined || problem === undefined ? [] : [refreshReaders(source)]),
         // A log that was replaced has lost its grants.
         ...(row === undefined ? [] : [shareWithOwners]),
-        noteArtifact({
-          kind: 'source',
-          name: source,
-          ownerNoun: 'source',
-          ownerName: source,
-          restore: program.uninstall,
-          digest: program.digest,
-        }),
       ],
     }),
   ]
 }
+
+/** Writes how a source is captured, and takes that for right; `gap` is a reason as SQL. */
+const noteCapture = ({ wish, program }: DesiredSource, gap: string): readonly string[] => [
+  upsert(
+    'source',
+    {
+      name: program.source,
+      relation: qualifiedName(program.source),
+      mode: wish.mode,
+      columns: wish.columns,
+      digest: program.digest,
+    },
+    ['name'],
+  ),
+  `select tidemark.trust(${literal(program.source)}, ${gap})`,
+  noteArtifact({
+    kind: 'source',
+    name: program.source,
+    ownerNoun: 'source',
+    ownerName: program.source,
+    restore: program.uninstall,
+    digest: program.digest,
+  }),
+]
 
 /**
  * Takes the capture away that the table has under a former name, in the transaction that captures it

@@ -161,3 +161,15 @@ export const settingsOf = (configuration: Configuration): Readonly<Record<string
   max_log_bytes: String(configuration.maxLogBytes),
   time_zone: configuration.timeZone,
 })
+
+/** Names and columns that a view reads, sorted by name, as pairs. */
+export function rowsOf(
+  rows: readonly CatalogueRow[],
+  view: string,
+  column: 'source' | 'input',
+): readonly (readonly [unknown, unknown])[] {
+  return rows
+    .filter((row) => row['view'] === view)
+    .map((row) => [row[column], row['columns'] ?? []] as const)
+    .sort(([one], [other]) => (String(one) < String(other) ? -1 : 1))
+}

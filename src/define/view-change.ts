@@ -13,6 +13,7 @@ import {
   forgetContent,
   forgetEmptyGroups,
   groupTimeout,
+  rowsOf,
   settleParts,
   sourcesOf,
   viewRow,
@@ -38,20 +39,46 @@ import {
   exactName,
   forgetPresentation,
   guardTrigger,
+  noteLiveView,
   programDigest,
+  renewMaintain,
   swapMark,
   viewObjects,
 } from './view-objects.ts'
 import type { Change, Found } from './view-found.ts'
 import { alteredParts, artifactOf, restoreFor } from './view-found.ts'
+import { keepsState, readsOtherwise } from './renamed-program.ts'
+import { renameIndexes, renameView } from './renamed-views.ts'
 import type { Progress } from './view-steps.ts'
 import { isSwap, swapStep } from './view-swap.ts'
 import { tableChange, whyTableAnew } from './view-table-change.ts'
 import { alterTable, dropFollowing, makeRoom, tableParts, undressTable } from './view-table.ts'
 import { declare, moveReaders, ownerOf, stepOf, told } from './view-steps.ts'
 
-/** What is to be done to a view that the catalogue has: nothing, a change in place, or a new making. */
+/** What is to be done to a view that the catalogue has: nothing, a change in place, or a new making; under its present name. */
 export function changeSteps(
+  desired: DesiredView,
+  row: CatalogueRow,
+  progress: Progress,
+): readonly PlanStep[] {
+  const former = progress.renamedViews.get(desired.compiled.name)
+  if (former === undefined) return changedView(desired, row, progress)
+  const { sql, actual } = renameIndexes(desired, former, progress.actual)
+  const named = renameView(desired.compiled.name, former, row['presentation'], actual)
+  // What it does to `progress` is for the steps after it.
+  const steps = changedView(desired, row, { ...progress, actual })
+  return steps.map((step) => ({
+    ...step,
+    detail: `${former} is called ${desired.compiled.name} now${
+      step.kind === 'change'
+        ? ': its rows stay, and what keeps them is made anew'
+        : `; ${step.detail}`
+    }`,
+    sql: [...sql, ...named, ...step.sql],
+  }))
+}
+
+function changedView(
   desired: DesiredView,
   row: CatalogueRow,
   progress: Progress,
@@ -103,14 +130,7 @@ function whyAnew(
   const { state, relation } = viewObjects(compiled.name)
   const before = row['presentation']
   if (before !== declaration.as) return `becomes ${asWords[declaration.as]}`
-  if (declaration.as === 'matview') {
-    if (tree === undefined) return 'was dropped by somebody'
-    const ours = artifacts.find(({ kind }) => kind === 'matview')
-    const same = row['digest'] === compiled.digest
-    return same || (ours === undefined && declaration.definition.kind === 'adopt')
-      ? null
-      : 'query changed'
-  }
+  if (declaration.as === 'matview') return whyMatviewAnew(desired, { row, artifacts, tree })
   if (tree !== undefined && tree.relation.kind !== declaration.as) refuseTaken(desired, tree)
   const table = artifacts.find(({ kind, name }) => kind === 'table' && name === targetName(state))
   if (table?.exists !== true) return 'its state table was dropped by somebody'
@@ -120,6 +140,19 @@ function whyAnew(
   if (declaration.as === 'table') return whyTableAnew(desired, { row, artifacts, tree }, altered)
   const presented = artifacts.some(({ kind, name }) => kind === 'view' && name === relation)
   return presented ? null : 'its view was never made'
+}
+
+function whyMatviewAnew(
+  { declaration, compiled }: DesiredView,
+  { row, artifacts, tree }: Found,
+): string | null {
+  if (tree === undefined) return 'was dropped by somebody'
+  // One that stays as it is has the query that it has.
+  const ours = artifacts.some(({ kind }) => kind === 'matview')
+  if (!ours && declaration.definition.kind === 'adopt') return null
+  // Of one that follows a rename the text is another, and the query the same.
+  const same = row['digest'] === compiled.digest || tree.relation.definition === compiled.query.sql
+  return same ? null : 'query changed'
 }
 
 /** Makes another kind of relation of a view with the same query: its rows are copied. Null: they cannot be kept. */
@@ -307,6 +340,17 @@ function maintainChange(desired: DesiredView, found: Found, progress: Progress):
   const current = made?.exists === true && made.digest === programDigest(compiled)
   if (!changed && current && !altered) return []
   const owner = ownerOf(compiled.name, progress)
+  if (!altered && keepsState(desired, found, progress)) {
+    return [
+      {
+        told: 'the names in its program are renewed, what it holds stays',
+        sql: [
+          ...renewMaintain(desired, owner, { role, installer }),
+          ...createExact(desired, owner, role),
+        ],
+      },
+    ]
+  }
   return [
     {
       told: changed
@@ -357,22 +401,35 @@ function indexChanges(desired: DesiredView, found: Found): readonly Change[] {
   ]
 }
 
+/** Whether the exact view is there as it is wanted, where one is. */
+function hasExact({ compiled }: DesiredView, found: Found): boolean {
+  const exact = artifactOf(found, 'view', qualifiedName(exactName(compiled.name)))
+  return (
+    compiled.incremental === null ||
+    (exact?.exists === true && exact.digest === exactDigest(compiled))
+  )
+}
+
 function liveViewChange(desired: DesiredView, found: Found, progress: Progress): readonly Change[] {
   const view = desired.compiled.name
   const made = artifactOf(found, 'view', qualifiedName(viewObjects(view).fallback))
   const lost = progress.lostFallbacks.has(view)
-  const exact = artifactOf(found, 'view', qualifiedName(exactName(view)))
-  const exactSame =
-    desired.compiled.incremental === null ||
-    (exact?.exists === true && exact.digest === exactDigest(desired.compiled))
   const same = made?.exists === true && made.digest === desired.compiled.digest && !lost
   const moved = progress.actual.movedDefinitions.has(view)
   const owner = ownerOf(view, progress)
+  const { role } = progress.actual
   if (same && !moved) {
-    const { role } = progress.actual
-    return exactSame
+    return hasExact(desired, found)
       ? []
       : [{ told: 'its exact view is made', sql: createExact(desired, owner, role) }]
+  }
+  if (made?.exists === true && !lost && keepsState(desired, found, progress)) {
+    return [
+      {
+        told: 'what it reads is called otherwise',
+        sql: [...noteLiveView(desired), ...createExact(desired, owner, role)],
+      },
+    ]
   }
   // They are made anew, and need not read any more what they read.
   progress.gone.add(viewObjects(view).fallback)
@@ -388,7 +445,7 @@ function liveViewChange(desired: DesiredView, found: Found, progress: Progress):
         ...(moved && desired.compiled.incremental !== null
           ? createMaintain(desired, owner, progress.actual)
           : []),
-        ...createLiveView(desired, owner, progress.actual.role),
+        ...createLiveView(desired, owner, role),
       ],
       repopulates: moved,
     },
@@ -414,7 +471,7 @@ function declarationChange(
   const regrouped = group === undefined || (group['timeout_ms'] ?? null) !== timeout
   const sources = rowsOf(catalogue.view_source, view, 'source')
   const inputs = rowsOf(catalogue.view_input, view, 'input')
-  const resourced = canonicalJson([...sourcesOf(desired)].sort()) !== canonicalJson(sources)
+  const resourced = readsOtherwise(desired, progress)
   const wantedInputs = desired.compiled.query.inputs.toSorted().map((input) => [input, []])
   const reinput = canonicalJson(wantedInputs) !== canonicalJson(inputs)
   const more = [...sourcesOf(desired).keys()].some((name) => !sources.some(([had]) => had === name))
@@ -439,18 +496,6 @@ function declarationChange(
       ],
     },
   ]
-}
-
-/** Names and columns that a view reads, sorted by name, as pairs. */
-function rowsOf(
-  rows: readonly CatalogueRow[],
-  view: string,
-  column: 'source' | 'input',
-): readonly (readonly [unknown, unknown])[] {
-  return rows
-    .filter((row) => row['view'] === view)
-    .map((row) => [row[column], row['columns'] ?? []] as const)
-    .sort(([one], [other]) => (String(one) < String(other) ? -1 : 1))
 }
 
 /** What changes, for people; what follows from the query is said by its own change. */

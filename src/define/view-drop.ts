@@ -9,7 +9,7 @@ import { inOrder } from './groups.ts'
 import { targetName } from './recreate.ts'
 import { forgetView, shareWithOwners } from './view-catalogue.ts'
 import { splitRestore } from './view-change.ts'
-import { dropLiveView, dropParts, exactName, viewObjects } from './view-objects.ts'
+import { dropLiveView, dropParts, exactName, viewObjects, withQuery } from './view-objects.ts'
 import type { Progress } from './view-steps.ts'
 import { moveReaders, readersOf, stepOf } from './view-steps.ts'
 import { dropFollowing, makeRoom } from './view-table.ts'
@@ -68,7 +68,10 @@ function leavingOf(row: CatalogueRow, { actual }: Progress): Leaving {
     name: nameOf(view),
     inputs: names.map(nameOf),
     row,
-    restore: made.find(({ restore }) => restore.length > 0)?.restore ?? [],
+    restore: withQuery(
+      made.find(({ restore }) => restore.length > 0)?.restore ?? [],
+      actual.liveQueries.get(view),
+    ),
     ours: row['presentation'] !== 'matview' || made.some(({ kind }) => kind === 'matview'),
   }
 }

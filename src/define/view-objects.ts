@@ -167,16 +167,16 @@ export function amongState(owner: string, as: Installer, sql: readonly string[])
 
 /**
  * Takes away what an incremental program has beside the state table: views on rows, types of changes, tables of
- * stages, hidden columns, and the exact view, which reads some of these.
+ * stages, hidden columns, and the exact view, which reads some of these. With `stored: false` tables and columns stay.
  */
-export const dropParts = (view: RelationName): string => `do $$
+export const dropParts = (view: RelationName, stored = true): string => `do $$
 declare
   part record;
   place text[];
 begin
   drop view if exists ${qualifiedName(exactName(view))};
   for part in select a.name from tidemark.artifact a
-              where a.kind = 'part' and a.owner_noun = 'view' and a.owner_name = ${literal(view)}
+              where a.kind = 'part' and a.owner_noun = 'view' and a.owner_name = ${literal(view)}${stored ? '' : storesNothing}
               order by a.name collate "C"
   loop
     if part.name like 'column %' then
@@ -188,10 +188,33 @@ begin
   end loop;
   delete from tidemark.artifact a
   where a.owner_noun = 'view' and a.owner_name = ${literal(view)}
-    and (a.kind = 'part'
-         or a.kind = 'guard' and a.name not in (${literal(targetName(viewObjects(view).state))}, ${literal(qualifiedName(view))})
+    and (a.kind = 'part'${stored ? '' : storesNothing}
+         or a.kind = 'guard' and ${String(stored)} and a.name not in (${literal(targetName(viewObjects(view).state))}, ${literal(qualifiedName(view))})
          or a.kind = 'view' and a.name = ${literal(qualifiedName(exactName(view)))});
 end $$`
+
+const storesNothing = ` and a.name !~ '^(table|column) '`
+
+/** Makes views and types of an incremental program anew, and leaves alone what is stored. */
+function renewParts({ compiled }: DesiredView, owner: string, as: Installer): string[] {
+  const { incremental, name } = compiled
+  if (incremental === null) return [dropParts(name)]
+  const part = { ...ownedBy(name), kind: 'part' } as const
+  return [
+    dropParts(name, false),
+    ...incremental.install.filter((statement) => !isStored(statement)),
+    ...incremental.objects
+      .filter((made) => !made.startsWith('table '))
+      .flatMap((made) => [
+        ...(owner === as.role ? [] : [`alter ${made} owner to ${identifier(owner)}`]),
+        noteArtifact({ ...part, name: made }),
+      ]),
+  ]
+}
+
+/** Whether a statement of an incremental program makes what rows are kept in. */
+export const isStored = (statement: string): boolean =>
+  /^(create table|create (unique )?index|create unlogged table|alter table) /.test(statement)
 
 /** What an incremental program needs beside the state table, owned by the owner of the view. */
 function createParts({ compiled }: DesiredView, owner: string, as: Installer): string[] {
@@ -249,12 +272,43 @@ export const programDigest = ({ maintainSql, incremental }: CompiledView): strin
   digestOf(incremental === null ? maintainSql : [maintainSql, ...incremental.install])
 
 /** The maintenance program, run with the rights of the view's owner and by nobody else's call. */
-export function createMaintain(desired: DesiredView, owner: string, as: Installer): string[] {
-  const { compiled } = desired
+export const createMaintain = (desired: DesiredView, owner: string, as: Installer): string[] => [
+  ...createParts(desired, owner, as),
+  ...createProgram(desired, owner, as),
+]
+
+/** The same over the stages that are there, which stay as they are: the program must be the one that keeps them, but for names. */
+export const renewMaintain = (desired: DesiredView, owner: string, as: Installer): string[] => [
+  ...renewParts(desired, owner, as),
+  ...createProgram(desired, owner, as),
+]
+
+/** Settings beside those of every program that functions of PostgreSQL read, and words that are in every query that calls one. */
+const readBy: readonly (readonly [string, RegExp])[] = [
+  ['default_text_search_config', /tsvector|tsquery|ts_headline|ts_debug|ts_config|@@/],
+  ['lc_monetary', /money|to_char|to_number/],
+  ['lc_numeric', /to_char|to_number/],
+  ['lc_time', /to_char|to_date|to_timestamp/],
+]
+
+/**
+ * What the query may read of settings that each session has its own of: programs have those of whoever applies, for rows that
+ * one refresh has computed by one setting and the next by another are no result of any query.
+ */
+function settingsRead({ query }: CompiledView): readonly string[] {
+  const texts = [query.sql, ...query.views.map(({ sql }) => sql)]
+  return readBy.flatMap(([setting, words]) =>
+    texts.some((text) => words.test(text)) ? [setting] : [],
+  )
+}
+
+function createProgram({ compiled }: DesiredView, owner: string, as: Installer): string[] {
   const { signature } = viewObjects(compiled.name)
   return [
-    ...createParts(desired, owner, as),
     compiled.maintainSql.trimEnd().replace(/;$/, ''),
+    ...settingsRead(compiled).map(
+      (setting) => `alter function ${signature} set ${setting} from current`,
+    ),
     `revoke all on function ${signature} from public`,
     ...(owner === as.role ? [] : [`alter function ${signature} owner to ${identifier(owner)}`]),
     ...(owner === as.installer
@@ -281,16 +335,21 @@ export function createLiveView(desired: DesiredView, owner: string, role: string
     `drop view if exists ${qualifiedName(fallback)}`,
     `create view ${qualifiedName(fallback)} as\n${compiled.query.sql}`,
     ...ownership(owner, target, role),
-    noteArtifact({
-      ...ownedBy(compiled.name),
-      kind: 'view',
-      name: qualifiedName(fallback),
-      digest: compiled.digest,
-    }),
-    noteDefinition(compiled),
+    ...noteLiveView(desired),
     ...createExact(desired, owner, role),
   ]
 }
+
+/** Notes the live view, and takes what the query means for right. */
+export const noteLiveView = ({ compiled }: DesiredView): string[] => [
+  noteArtifact({
+    ...ownedBy(compiled.name),
+    kind: 'view',
+    name: qualifiedName(viewObjects(compiled.name).fallback),
+    digest: compiled.digest,
+  }),
+  noteDefinition(compiled),
+]
 
 /** Takes what the query means for right. */
 function noteDefinition({ name, incremental }: CompiledView): string {
@@ -308,6 +367,8 @@ export const dropLiveView = (view: RelationName): string[] =>
 export interface DeclaredIndex {
   /** Qualified and quoted. */
   readonly name: string
+  readonly schema: string
+  readonly bare: string
   readonly sql: string
 }
 
@@ -326,12 +387,18 @@ export function declaredIndexes(
     const rest = text.replace(/^unique\s+/i, '').trim()
     const name = objectName(`${amongOwn ? bare : view} ${unique ? 'unique ' : ''}${rest}`)
     return {
-      name: qualified(amongOwn ? schema : stateSchema, name),
+      ...placeOf(amongOwn ? schema : stateSchema, name),
       sql: `create ${unique ? 'unique ' : ''}index ${identifier(name)} on ${on} ${rest}`,
     }
   })
   return [...declared, ...locatorIndex(compiled, on)]
 }
+
+const placeOf = (schema: string, bare: string): Omit<DeclaredIndex, 'sql'> => ({
+  name: qualified(schema, bare),
+  schema,
+  bare,
+})
 
 /** The index by which rows of a table are found; its name says by what, so that another one has another name. */
 function locatorIndex({ name: view, table }: CompiledView, on: string): readonly DeclaredIndex[] {
@@ -340,7 +407,7 @@ function locatorIndex({ name: view, table }: CompiledView, on: string): readonly
   const name = objectName(`tidemark ${bare} by ${table.located.join(', ')}`)
   return [
     {
-      name: qualified(schema, name),
+      ...placeOf(schema, name),
       sql: `create index ${identifier(name)} on ${on} ${table.index}`,
     },
   ]
@@ -413,4 +480,13 @@ export function wayBack(matview: RelationFacts): readonly string[] {
   // Whoever restores may be another role than the one that adopts, so the owner is always said.
   const { build, swap } = restoreMatview(matview, '')
   return [...build, swapMark, ...swap]
+}
+
+/** A way back by the query as it is printed now: what it reads may be called otherwise than when the view was adopted. */
+export function withQuery(restore: readonly string[], sql: string | undefined): readonly string[] {
+  const made = /^(create materialized view .*? as\n).*(\nwith no data)$/s
+  if (sql === undefined) return restore
+  return restore.map((statement) =>
+    statement.replace(made, (_, head: string, tail: string) => `${head}${sql}${tail}`),
+  )
 }

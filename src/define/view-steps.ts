@@ -8,6 +8,7 @@ import { upsert } from './catalogue-rows.ts'
 import type { DesiredView } from './desired.ts'
 import type { Placement } from './groups.ts'
 import { kindWords, recreate } from './recreate.ts'
+import type { FormerNames } from './renamed-program.ts'
 import {
   groupTimeout,
   settleParts,
@@ -34,6 +35,10 @@ export interface Progress {
   readonly lostFallbacks: Set<RelationName>
   /** Views whose steps come after those of views that leave. */
   readonly following: ReadonlySet<RelationName>
+  /** Sources that a step before has given the names that their tables have now. */
+  readonly renamedSources: FormerNames
+  /** Views that the catalogue calls otherwise than they are called now. */
+  readonly renamedViews: FormerNames
 }
 
 /** A step with what most steps leave as it is. */

@@ -141,7 +141,8 @@ export const undressTable = (table: RelationFacts, artifacts: readonly Artifact[
     .map(({ name }) => `drop index if exists ${name}`),
 ]
 
-const keyName = (view: RelationName): string => {
+/** The primary key of the table of a view, as artifacts have it. */
+export const keyName = (view: RelationName): string => {
   const { schema, name } = partsOf(view)
   return qualified(schema, objectName(`${name}_pkey`))
 }

@@ -19,6 +19,7 @@ import { isInstalled, pendingMigrations } from '../define/migrate.ts'
 import type { Populated, PopulateOptions } from '../define/populate.ts'
 import { populate } from '../define/populate.ts'
 import { refuseMissingPrivileges } from '../define/privileges.ts'
+import { byPresentNames, renamedViews } from '../define/renamed-views.ts'
 import { settingsOf, sourcesOf } from '../define/view-catalogue.ts'
 import type { BoundEvent, SourceShape } from '../model/capture.ts'
 import type { Configuration, EventDeclaration } from '../model/declaration.ts'
@@ -36,6 +37,7 @@ import { cachedTables, journalsOf } from './journals.ts'
 import { extendSlots } from './extend-slots.ts'
 import { tableCachesOf } from './table-caches.ts'
 import { placed } from './placed.ts'
+import { throwNamed } from './renamed-hint.ts'
 
 /**
  * Plans a configuration: config → what is there → canonical queries → compiled views → captured
@@ -93,7 +95,11 @@ export async function compileConfiguration(
   readonly refused: ReadonlyMap<RelationName, string>
 }> {
   const before = await introspect(transaction, declaredRelations(configuration))
-  const queries = await canonicalQueries(transaction, configuration, before)
+  const declared = configuration.views.map(({ name }) => name)
+  const named = byPresentNames(before, renamedViews(before, declared))
+  const queries = await canonicalQueries(transaction, configuration, named).catch(
+    (error: unknown) => throwNamed(error, before),
+  )
   const { shapes, refused } = await shapesOf(transaction, configuration, queries)
   const views = await compileViews(transaction, configuration, { queries, before, shapes, refused })
   return { before, shapes, refused, views }
@@ -234,11 +240,11 @@ async function canonicalQueries(
   return queries
 }
 
-/** The query of an adopted view whose materialized view is no more. */
+/** The query of an adopted view whose materialized view is no more; with the names that what it reads has now. */
 function storedQuery(name: RelationName, actual: Actual): string | null {
   const row = actual.catalogue.view.find((view) => view['name'] === name)
   const stands = actual.relations.get(name)?.relation.kind === 'matview'
-  return row === undefined || stands ? null : String(row['query'])
+  return row === undefined || stands ? null : (actual.liveQueries.get(name) ?? String(row['query']))
 }
 
 interface Failing {

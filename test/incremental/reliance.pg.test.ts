@@ -112,7 +112,7 @@ describe('a refresh does not trust what it kept', () => {
     ['capture bypassed', /^bypassed/, () => `select tidemark.bypass('orders', 'a test')`],
     [
       'a function that the query calls replaced',
-      /^definition_changed: a view, function, type or generated column that public\.totals reads was replaced or renamed/,
+      /^definition_changed: a view, function, type, generated column, collation or text search configuration that public\.totals reads was replaced, altered or renamed/,
       () =>
         `create or replace function private.rounded(numeric) returns numeric language sql immutable as 'select round($1)'`,
     ],

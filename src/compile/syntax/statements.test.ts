@@ -87,3 +87,27 @@ create function g() returns int language plpgsql as $g$ begin return $$1;$$; end
   expect(others).toBe(3)
   expect(queries.map(({ place }) => place)).toEqual(['5:19'])
 })
+
+test('rows of COPY are passed over, up to the line that ends them or the end of the file', async () => {
+  const text = `\\restrict Xy9
+-- Data; of it's "t
+COPY public.t (a, "from") FROM stdin;
+1\tit's; select 9;
+2\t$$ /* \\N
+\\.
+
+select 1;
+copy (select 2) to stdout; copy t from 'file';
+copy t from stdin with (format csv);\r
+"a;
+\\.\r
+select 3;
+copy t from stdin;
+select 4;`
+  const { queries, faults, others } = await queriesIn(text)
+  expect(queries.map(({ sql, place }) => [sql, place])).toEqual([
+    ['select 1', '8:1'],
+    ['select 3', '13:1'],
+  ])
+  expect([faults, others]).toEqual([[], 5])
+})

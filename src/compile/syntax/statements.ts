@@ -34,7 +34,7 @@ export interface FileQueries {
   readonly others: number
 }
 
-/** Reads a file of SQL as psql does, whose own commands are passed over. A statement that does not parse spoils no other. */
+/** Reads a file of SQL as psql does, whose own commands are passed over, and so are the rows of COPY. A statement that does not parse spoils no other. */
 export async function queriesIn(text: string): Promise<FileQueries> {
   const { bytes, ends } = statementBounds(text)
   const all: FileQueries[] = []
@@ -106,7 +106,7 @@ async function readPiece({ text, bytes, from }: Piece, end: number): Promise<Fil
 const lexeme =
   /--[^\n]*|\/\*|[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'?|'[^']*'?|"[^"]*"?|\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$|\\[^\n]*|[\w$\x80-\xff]+|;/gs
 
-/** The text with white space for commands of psql, and where statements end, in bytes. */
+/** The text with white space for commands of psql and for data, and where statements end, in bytes. */
 function statementBounds(text: string): {
   readonly bytes: Buffer
   readonly ends: readonly number[]
@@ -129,9 +129,32 @@ function statementBounds(text: string): {
         bytes.write(';', index)
         ends.push(index + 1)
       }
-    } else if (word === ';') ends.push(words.lastIndex)
+    } else if (word === ';') {
+      const begin = ends.at(-1) ?? 0
+      ends.push(words.lastIndex)
+      if (!readsData(bytes.toString('latin1', begin, index))) continue
+      const { from, to } = dataAfter(characters, words.lastIndex)
+      bytes.fill(' ', from, to)
+      words.lastIndex = to
+    }
   }
   return { bytes, ends: [...ends, bytes.length] }
+}
+
+/** Whether a statement is one that psql sends the lines after it with, as those of pg_dump are. */
+const readsData = (statement: string): boolean =>
+  /^\s*copy\s.*\sfrom\s+stdin\b/is.test(statement.replaceAll(/--[^\n]*/g, ''))
+
+/** The lines after the one that a place is in, up to one of `\.` alone. */
+function dataAfter(
+  characters: string,
+  place: number,
+): { readonly from: number; readonly to: number } {
+  const lineEnd = characters.indexOf('\n', place)
+  const from = lineEnd < 0 ? characters.length : lineEnd + 1
+  const last = /^\\\.\r?$/gm
+  last.lastIndex = from
+  return { from, to: last.exec(characters) === null ? characters.length : last.lastIndex }
 }
 
 /** Comments stand within one another. */
