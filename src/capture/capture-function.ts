@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { BoundEvent, CaptureWish } from '../model/capture.ts'
+import { logsPairs, pairWeight } from '../model/capture.ts'
 import type { ChangeKind } from '../model/declaration.ts'
 import type { RelationName } from '../model/ids.ts'
 import { captureNames } from '../model/names.ts'
@@ -186,14 +187,21 @@ function updateToLog(wish: CaptureWish, log: string): Lines {
       'end if;',
     ]
   }
+  if (logsPairs(wish.shape))
+    return oneOrMany((which) => [
+      `insert into ${log} (w${fieldList(wish)}${beforeList(wish)})`,
+      `select ${pairWeight}${fieldsOf(wish, 'p.after')}${fieldsOf(wish, 'p.before')}`,
+      'from (',
+      ...changedPairs(wish, { which, whole: wish.cached }),
+      ') p;',
+    ])
   return oneOrMany((which) => [
     `insert into ${log} (w${fieldList(wish)})`,
     `select e.w${fieldsOf(wish, 'e.image')}`,
     'from (',
     ...changedPairs(wish, { which, whole: wish.cached }),
     ') p',
-    'cross join lateral (values (-1, p.before), (1, p.after)) e (w, image)',
-    'where e.image is distinct from null;',
+    'cross join lateral (values (-1, p.before), (1, p.after)) e (w, image);',
   ])
 }
 
@@ -233,8 +241,9 @@ interface Pairs {
 
 /**
  * Old and new rows of an update whose images differ: `before, after, match_0 …`. Many rows are paired by
- * their place. Whatever the pairing, what it leaves out has equal images on both sides, so the difference of
- * the two bags is right. `*<>` compares what is stored: 1.0 and 1.00 differ, and json can be compared.
+ * their place, and there are as many of one as of the other: each updated row puts one into both tables, but where it moves
+ * to another partition, and those have row triggers. Whatever the pairing, what it leaves out has equal images on both sides, so
+ * the difference of the two bags is right. `*<>` compares what is stored: 1.0 and 1.00 differ, and json can be compared.
  * A full join cannot become a nested loop, which for many rows would take their square.
  */
 function changedPairs(wish: CaptureWish, { which, whole, events = [] }: Pairs): Lines {
@@ -302,10 +311,15 @@ function rowToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
       mine: 'true',
     })
   }
-  const rows = rowImages[change].map(({ w, image }) => {
-    const fields = imageColumns(wish).map(({ logged }) => `, ${image}.${identifier(logged)}`)
-    return `(${w}${fields.join('')})`
-  })
+  const fields = (image: string): string =>
+    imageColumns(wish)
+      .map(({ logged }) => `, ${image}.${identifier(logged)}`)
+      .join('')
+  if (change === 'update' && logsPairs(wish.shape)) {
+    const pair = `${pairWeight}${fields('after')}${fields('before')}`
+    return [`insert into ${log} (w${fieldList(wish)}${beforeList(wish)}) values (${pair});`]
+  }
+  const rows = rowImages[change].map(({ w, image }) => `(${w}${fields(image)})`)
   return [`insert into ${log} (w${fieldList(wish)}) values ${rows.join(', ')};`]
 }
 
@@ -390,6 +404,11 @@ const imageCall = (wish: CaptureWish, row: string): string => `${imageName(wish)
 const fieldList = (wish: CaptureWish): string =>
   imageColumns(wish)
     .map(({ logged }) => `, ${identifier(logged)}`)
+    .join('')
+
+const beforeList = (wish: CaptureWish): string =>
+  imageColumns(wish)
+    .map(({ before }) => `, ${identifier(before)}`)
     .join('')
 
 const fieldsOf = (wish: CaptureWish, image: string): string =>

@@ -1,4 +1,5 @@
 import type { CaptureWish } from '../model/capture.ts'
+import { logsPairs } from '../model/capture.ts'
 import { captureNames } from '../model/names.ts'
 import { identifier, qualified } from '../postgres/identifier.ts'
 import type { Bucket } from './capture-function.ts'
@@ -30,6 +31,9 @@ export function createLog(wish: CaptureWish, bucket: Bucket): readonly string[] 
 export const imageFields = (wish: CaptureWish): readonly string[] =>
   imageColumns(wish).map(({ logged, type }) => `${identifier(logged)} ${type}`)
 
-/** The columns of a log beside `xid` and `w`. */
-export const logFields = (wish: CaptureWish): readonly string[] =>
-  wish.mode === 'rows' ? imageFields(wish) : []
+/** The columns of a log beside `xid` and `w`: the image, and that of before an update where both are one row. */
+export function logFields(wish: CaptureWish): readonly string[] {
+  if (wish.mode !== 'rows') return []
+  const before = imageColumns(wish).map((column) => `${identifier(column.before)} ${column.type}`)
+  return [...imageFields(wish), ...(logsPairs(wish.shape) ? before : [])]
+}

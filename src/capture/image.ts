@@ -1,6 +1,6 @@
 import { must } from '../base/assert.ts'
 import type { CaptureWish } from '../model/capture.ts'
-import { captureNames, loggedName } from '../model/names.ts'
+import { beforeName, captureNames, loggedName } from '../model/names.ts'
 import { identifier, literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
 
@@ -11,6 +11,8 @@ import { dollarQuoted } from './dollar-quoted.ts'
 export interface ImageColumn {
   readonly column: string
   readonly logged: string
+  /** What its value before an update is called in the log. */
+  readonly before: string
   readonly type: string
 }
 
@@ -30,7 +32,12 @@ export function imageColumns(wish: CaptureWish): readonly ImageColumn[] {
   }
   return shape.columns
     .filter(({ name }) => read.has(name))
-    .map(({ name, baseType }) => ({ column: name, logged: loggedName(name), type: baseType }))
+    .map(({ name, baseType }) => ({
+      column: name,
+      logged: loggedName(name),
+      before: beforeName(name),
+      type: baseType,
+    }))
 }
 
 /**

@@ -14,6 +14,7 @@ const column = (name: string, change: Partial<ColumnShape> = {}): ColumnShape =>
   baseType: 'integer',
   collation: null,
   notNull: false,
+  bytesMax: 8,
   generatedVirtual: false,
   generatedFrom: [],
   ...change,

@@ -119,7 +119,7 @@ const shapesQuery = `
     from base b join pg_type t on t.oid = b.type and t.typtype = 'd'
   ),
   bottom as materialized (
-    select b.relid, b.attnum, b.type, b.typmod, t.typcollation
+    select b.relid, b.attnum, b.type, b.typmod, t.typcollation, t.typlen, t.typstorage
     from base b join pg_type t on t.oid = b.type and t.typtype <> 'd'
   )
   select w.relation,
@@ -154,6 +154,7 @@ const shapesQuery = `
          and not exists (
            select from pg_constraint k
            where k.conrelid = r.oid and k.contype = 'n' and k.conkey = array[a.attnum] and not k.convalidated),
+       'bytesMax', case when b.typlen > 0 then (b.typlen + 7) / 8 * 8 when b.typstorage <> 'p' then 24 end,
        'generatedVirtual', a.attgenerated = 'v',
        'generatedFrom', case when a.attgenerated <> 'v' then array[]::text[] else array(
          select r.attname::text

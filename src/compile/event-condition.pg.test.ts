@@ -22,7 +22,7 @@ beforeAll(async () => {
       (9223372036854775807, -1e30, 1e308, '%_\\', '', null, '3', '"a"', '-infinity')`)
   columns = await db.sql<ColumnShape>(
     `select attname as name, attnum, format_type(atttypid, atttypmod) as type,
-       format_type(atttypid, atttypmod) as "baseType", null as collation, false as "notNull",
+       format_type(atttypid, atttypmod) as "baseType", null as collation, false as "notNull", 8 as "bytesMax",
        false as "generatedVirtual", '{}'::text[] as "generatedFrom"
      from pg_attribute where attrelid = 'pagos'::regclass and attnum > 0 order by attnum`,
   )

@@ -1,5 +1,6 @@
 import type { SelectStmt } from 'libpg-query'
 import type { SourceShape } from '../model/capture.ts'
+import { logsPairs } from '../model/capture.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { CanonicalQuery, ColumnType } from '../model/view.ts'
 import type { BindFacts, ReadableTable } from './algebra/facts.ts'
@@ -389,6 +390,7 @@ export function finishIncremental(
   const stored = storedStages(draft, types)
   const sources = wish.query.sources.map(({ relation, columns }): ReadSource => ({
     name: relation,
+    pairs: isLoggedInPairs(wish.shapes.get(relation)),
     columns: columns.map((name) => ({
       name,
       logType: logTypeOf(wish.shapes.get(relation), name),
@@ -414,6 +416,9 @@ export function finishIncremental(
   ]
   return { ...program, sources: wish.query.sources, rowTypes: rowTypesAmong(named, draft.relation) }
 }
+
+const isLoggedInPairs = (shape: SourceShape | undefined): boolean =>
+  shape !== undefined && logsPairs(shape)
 
 /** The type of a column in a change log; the log itself compares nothing and has no collations. */
 function logTypeOf(shape: SourceShape | undefined, name: string): string {

@@ -2,6 +2,7 @@ import { changesTable } from '../compile/emit/inputs.ts'
 import type { DesiredView } from '../define/desired.ts'
 import type { BoundLookup, Journal, JournalInput } from '../define/journal-program.ts'
 import type { SourceShape } from '../model/capture.ts'
+import { logsPairs } from '../model/capture.ts'
 import type { Configuration } from '../model/declaration.ts'
 import type { Fault } from '../model/errors.ts'
 import { TidemarkError } from '../model/errors.ts'
@@ -51,14 +52,13 @@ export async function journalsOf(
     const inputs: JournalInput[] = []
     for (const source of declaration.sources) {
       const view = known.views.find(({ compiled }) => compiled.name === source.relation)
+      const shape = known.shapes.get(source.relation)
       const columns =
         view?.compiled.query.columns ??
-        (known.shapes.get(source.relation)?.columns ?? []).map(
-          ({ name, baseType, generatedVirtual }) => ({
-            name,
-            type: generatedVirtual ? 'generated on reading' : baseType,
-          }),
-        )
+        (shape?.columns ?? []).map(({ name, baseType, generatedVirtual }) => ({
+          name,
+          type: generatedVirtual ? 'generated on reading' : baseType,
+        }))
       const at = {
         declaration,
         source,
@@ -74,7 +74,7 @@ export async function journalsOf(
         ...source,
         lookups,
         ...(view === undefined
-          ? { kind: 'table' }
+          ? { kind: 'table', pairs: shape !== undefined && logsPairs(shape) }
           : { kind: 'view', published: publishedBy(view) }),
       })
     }

@@ -12,6 +12,8 @@ export interface ColumnShape {
   /** The collation, as SQL, where it is not that of `baseType`: by it values are compared. */
   readonly collation: string | null
   readonly notNull: boolean
+  /** Bytes that a value takes within its row at the most, long ones being kept beside it; null where nothing bounds them. */
+  readonly bytesMax: number | null
   /** A column generated on reading (PostgreSQL 18) has no value in a trigger. */
   readonly generatedVirtual: boolean
   /** The columns that a column generated on reading is computed from; empty for any other. */
@@ -32,6 +34,22 @@ export interface SourceShape {
   /** Every partition or child below the table, leaves and inner ones, schema-qualified. */
   readonly members: readonly RelationName[]
 }
+
+/** What fits into a page of 8 KB, with something left for headers. */
+const rowBytesMax = 8_000
+
+/**
+ * Whether an update is one row of the change log, with the images of before and after, instead of one for each. So it is where
+ * two rows of the table fit into a page whatever is in them: capture must not refuse what the table takes. Told by the table alone,
+ * so that all who read a log agree, whichever columns are captured.
+ */
+export function logsPairs({ columns }: SourceShape): boolean {
+  const each = columns.map(({ bytesMax }) => (bytesMax ?? rowBytesMax) + 1)
+  return 2 * each.reduce((total, bytes) => total + bytes, 0) <= rowBytesMax
+}
+
+/** The weight of a row of the log that has both images, of what came and of what went. */
+export const pairWeight = 2
 
 /** An event rule bound to its source: the condition is SQL over `$1`, the row. */
 export interface BoundEvent {

@@ -48,8 +48,11 @@ export const viewNames = {
 } as const
 
 /**
- * What a column is called in a change log, whose own columns are `xid` and `w`: its own name, with a dot
- * before it where that is taken. No two columns get one name.
+ * What a column is called in a change log, whose own columns are `xid`, `w` and those of {@link beforeName}: its own name,
+ * with a dot before it where that is taken. No two columns get one name.
  */
 export const loggedName = (column: string): string =>
-  /^\.*(xid|w)$/.test(column) ? `.${column}` : column
+  /^\.*(xid$|w$|before )/.test(column) ? objectName(`.${column}`) : column
+
+/** What the value of a column before an update is called in a change log. */
+export const beforeName = (column: string): string => objectName(`before ${loggedName(column)}`)

@@ -1,7 +1,8 @@
 import type { CaptureProgram, CaptureWish, SourceShape } from '../../src/model/capture.ts'
 import type { RelationName } from '../../src/model/ids.ts'
 
-import { captureNames } from '../../src/model/names.ts'
+import { pairWeight } from '../../src/model/capture.ts'
+import { beforeName, captureNames } from '../../src/model/names.ts'
 import { captureProgram } from '../../src/capture/program.ts'
 import { readSourceShape } from '../../src/capture/shape.ts'
 import type { Database, Queryable } from '../../src/postgres/connection.ts'
@@ -89,16 +90,20 @@ export function changesBetween(
   )
 }
 
-/** Their sum, with each image as the text of a row of `columns`; null if it was not described row by row. */
+/** Their sum, where updates are logged as pairs, with each image as the text of a row of `columns`; null if it was not described row by row. */
 export async function sumOfChanges(
   queryable: Queryable,
   source: RelationName,
   columns: readonly string[],
   before: string,
 ): Promise<Bag | null> {
-  const row = `row(${columns.map(identifier).join(', ')})::text`
+  const row = (names: readonly string[]): string => `row(${names.map(identifier).join(', ')})::text`
   const changes = await queryable.query<Weighted>(
-    `select ${row} as row, w from ${logOf(source)} l
+    `select c.row, c.w from ${logOf(source)} l
+     cross join lateral (
+       select ${row(columns)} as row, least(l.w, 1) as w
+       union all
+       select ${row(columns.map(beforeName))}, -1 where l.w = ${String(pairWeight)}) c
      where xid >= pg_snapshot_xmax($1::pg_snapshot)
         or xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))`,
     [before],

@@ -67,7 +67,6 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
        update shop.orders set amount = amount * 2, extra = 4;
        alter table shop.orders drop column junk;
        insert into shop.orders (id, amount) values (11, 8);
-       alter table shop.orders alter column note type varchar(20);
        delete from shop.orders where id = 2`,
     )
     const now = await bagOf(db.database, orders, ['id', 'amount', 'mood'])
@@ -83,6 +82,22 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
     expect(await gaps()).toEqual([])
   })
 
+  test('a column that nobody needs is retyped unseen, or PostgreSQL refuses and names the mend', async () => {
+    const retyped = sql('alter table shop.orders alter column note type varchar(20)').then(
+      () => 'done',
+      String,
+    )
+    // PostgreSQL refuses since its minor releases of 2026: parsed bodies of functions hold the row type.
+    expect(await retyped).toMatch(/^done$|is captured; run tidemark plan.* uses its row type/)
+    await sql('update shop.orders set total = 9')
+    expect(await gaps()).toEqual([])
+    await sql(`drop function tidemark."${orders} is captured; run tidemark plan"`)
+    await sql('alter table shop.orders alter column note type varchar(30)')
+    await capture(db.database, orders, { mode, columns: ['id', 'total', 'mood'], firing })
+    expect(await gaps()).toEqual([expect.stringMatching(/^column_dropped: /)])
+    await sql('update shop.orders set total = 10')
+  })
+
   test('capture follows a table that is renamed or moved to another schema', async () => {
     await inTurn(
       `alter table shop.orders rename to sales; update shop.sales set total = 50 where id = 1;
@@ -93,7 +108,7 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
       `select count(*)::int as n from (select from tidemark."log 0 ${orders}"
         union all select from tidemark."log 1 ${orders}" union all select from tidemark."log 2 ${orders}") l`,
     )
-    expect(rows[0]?.n).toBe(mode === 'rows' ? 3 : 2)
+    expect(rows[0]?.n).toBe(2)
   })
 
   test.each([

@@ -47,7 +47,7 @@ describe.each(['marks', 'rows'] as const)('mode %s', (mode) => {
        set session_replication_role = replica; update %s.high set total = 3; reset session_replication_role`,
     )
     expect(seen.difference.size).toBe(2)
-    expect(seen.logged).toBe(mode === 'rows' ? 6 : 1)
+    expect(seen.logged).toBe(mode === 'rows' ? 4 : 1)
     described(seen)
   })
 

@@ -37,10 +37,10 @@ describe('the shape of a source', () => {
   test('has the columns that are there, with types that DDL understands under any search_path', async () => {
     const { columns, kind, members, child, subscribed, owner } = await shape('plain')
     expect(columns).toEqual([
-      { name: 'id', attnum: 2, type: 'integer', baseType: 'integer', collation: null, notNull: true, generatedVirtual: false, generatedFrom: [] },
-      { name: 'price', attnum: 3, type: 'shop.price', baseType: 'numeric(8,2)', collation: null, notNull: false, generatedVirtual: false, generatedFrom: [] },
-      { name: 'mood', attnum: 4, type: 'shop.mood[]', baseType: 'shop.mood[]', collation: null, notNull: false, generatedVirtual: false, generatedFrom: [] },
-      { name: 'd', attnum: 5, type: 'integer', baseType: 'integer', collation: null, notNull: false, generatedVirtual: false, generatedFrom: [] },
+      { name: 'id', attnum: 2, type: 'integer', baseType: 'integer', collation: null, notNull: true, bytesMax: 8, generatedVirtual: false, generatedFrom: [] },
+      { name: 'price', attnum: 3, type: 'shop.price', baseType: 'numeric(8,2)', collation: null, notNull: false, bytesMax: 24, generatedVirtual: false, generatedFrom: [] },
+      { name: 'mood', attnum: 4, type: 'shop.mood[]', baseType: 'shop.mood[]', collation: null, notNull: false, bytesMax: 24, generatedVirtual: false, generatedFrom: [] },
+      { name: 'd', attnum: 5, type: 'integer', baseType: 'integer', collation: null, notNull: false, bytesMax: 8, generatedVirtual: false, generatedFrom: [] },
     ]) // prettier-ignore
     expect({ kind, members, child, subscribed, owner }).toEqual({
       kind: 'plain',

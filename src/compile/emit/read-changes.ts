@@ -1,5 +1,6 @@
 import type { RelationName } from '../../model/ids.ts'
-import { captureNames, loggedName, objectName } from '../../model/names.ts'
+import { pairWeight } from '../../model/capture.ts'
+import { beforeName, captureNames, loggedName, objectName } from '../../model/names.ts'
 import { sqlName, sqlText } from '../syntax/sql-text.ts'
 import type { ReadInto, ReadView } from './inputs.ts'
 import { readPublished } from './inputs.ts'
@@ -9,6 +10,8 @@ import type { StoredStage } from './stored-stage.ts'
 /** A source of a view, and how its changes are read. */
 export interface ReadSource {
   readonly name: RelationName
+  /** An update is one row of its log, with what was before; see `logsPairs`. */
+  readonly pairs: boolean
   readonly columns: readonly {
     readonly name: string
     /** The type in the change log, with the collation of the table. */
@@ -145,34 +148,47 @@ const variablesOf = (input: RelationName, view: RelationName): ReadInto => ({
  * Rows of the log that the last refresh did not reflect and this one's snapshot shows, up to so many of a bucket. A bucket that
  * no such transaction wrote to is left out: planning to read nothing took a tenth of a refresh of one row.
  */
-function readChanges(view: RelationName, { name, columns }: ReadSource, atMost: string): string {
+function readChanges(view: RelationName, source: ReadSource, atMost: string): string {
+  const { name, columns, pairs } = source
   const [changes, count, truncated] = [
     sourceChanges(name),
     sourceCount(name),
     sourceTruncated(name),
   ]
   const list = columns.map((column) => sqlName(loggedName(column.name)))
-  const image = `row(${[...list, 'w'].map((column) => `l.${column}`).join(', ')})::${sourceChangeType(name, view)}`
+  const before = pairs ? columns.map((column) => sqlName(beforeName(column.name))) : []
+  const image = (values: readonly string[], weight: string): string =>
+    `row(${[...values.map((column) => `l.${column}`), weight].join(', ')})::${sourceChangeType(name, view)}`
+  const images = pairs
+    ? `array_agg(${image(list, `least(l.w, 1)`)}) || array_agg(${image(before, '-1')}) filter (where ${isPair('l')})`
+    : `array_agg(${image(list, 'l.w')})`
   const read = eachBucket(
     name,
     (log) =>
-      `select ${changes} || array_agg(${image}), ${count} + count(*), ${truncated} or coalesce(bool_or(l.w = 0), false)
+      `select ${changes} || ${images}, ${count} + ${counted(source, 'l')}, ${truncated} or coalesce(bool_or(l.w = 0), false)
     into ${changes}, ${count}, ${truncated}
     from (
       select found.* from unnest(ended.lows, ended.highs) as r (low, high),
-        lateral (select ${['w', ...list].join(', ')} from ${log} where xid >= r.low and xid < r.high) as found
+        lateral (select ${['w', ...list, ...before].join(', ')} from ${log} where xid >= r.low and xid < r.high) as found
       limit ${atMost}
     ) as l;`,
   )
   return `  -- What was committed to ${name} since.\n${read}`
 }
 
+const isPair = (row: string): string => `${row}.w = ${String(pairWeight)}`
+
+/** How many changes rows of a log are. */
+const counted = ({ pairs }: ReadSource, row: string): string =>
+  pairs ? `(count(*) + count(*) filter (where ${isPair(row)}))` : 'count(*)'
+
 /** Adds up how many changes a log has, and whether one of them says that there is more than it tells. */
-function countChanges({ name }: ReadSource): string {
+function countChanges(source: ReadSource): string {
+  const { name } = source
   const truncated = sourceTruncated(name)
   return eachBucket(
     name,
-    (log) => `select counted + count(*), ${truncated} or coalesce(bool_or(found.w = 0), false)
+    (log) => `select counted + ${counted(source, 'found')}, ${truncated} or coalesce(bool_or(found.w = 0), false)
     into counted, ${truncated}
     from unnest(ended.lows, ended.highs) as r (low, high),
       lateral (select w from ${log} where xid >= r.low and xid < r.high) as found;`,
