@@ -16,7 +16,7 @@ import { applyConfiguration } from '../src/engine/define.ts'
 import type { Database, Queryable } from '../src/postgres/connection.ts'
 import { openSession } from '../src/postgres/connection.ts'
 import { onBenchServer } from './measure/bench-server.ts'
-import type { Compared } from './measure/compare.ts'
+import type { Compared, Row } from './measure/compare.ts'
 import {
   expectEqual,
   makeTwins,
@@ -222,29 +222,22 @@ await onBenchServer(async (database, url, postmaster) => {
   const [concurrently, plain] = await fullRefreshes(database)
   await expectEqual(database, view)
   const p50 = quantile(observed.fromConfirmed, 0.5)
-  const row = {
+  const row: Row = {
     view: view.name,
     changed: 1,
     median_ms: Number(p50.toFixed(2)),
     concurrently_ms: Number(concurrently.toFixed(1)),
     plain_ms: Number(plain.toFixed(1)),
     ratio: Number((concurrently / p50).toFixed(2)),
-    p99_ms: Number(quantile(observed.fromConfirmed, 0.99).toFixed(2)),
-    max_ms: Number(quantile(observed.fromConfirmed, 1).toFixed(2)),
-    from_sent_p50_ms: Number(quantile(observed.fromSent, 0.5).toFixed(2)),
-    from_sent_p99_ms: Number(quantile(observed.fromSent, 0.99).toFixed(2)),
-    commit_floor_ms: Number(floor.toFixed(2)),
-    writes_per_second: Math.round(observed.fromSent.length / Number(values.seconds)),
-    engine_cpu: used.engine,
-    server_cpu: used.server,
   }
+  const ms = (times: readonly number[], share: number): string => quantile(times, share).toFixed(2)
+  const { fromConfirmed, fromSent } = observed
+  process.stdout.write(
+    `${Math.round(fromSent.length / Number(values.seconds))} writes a second on ${rowCount} rows, ${fromSent.length} of them measured\n` +
+      `commit -> visible: p50 ${row.median_ms} ms, p99 ${ms(fromConfirmed, 0.99)} ms, longest ${ms(fromConfirmed, 1)} ms\n` +
+      `from the writer's send: p50 ${ms(fromSent, 0.5)} ms, p99 ${ms(fromSent, 0.99)} ms; a bare commit takes ${floor.toFixed(2)} ms\n` +
+      `engine process: ${used.engine} of a core; server, writers and observer included: ${used.server}\n` +
+      `a full refresh: plain ${row.plain_ms} ms, concurrently ${row.concurrently_ms} ms\n`,
+  )
   if (values.json) process.stdout.write(`${JSON.stringify({ rows: [row] })}\n`)
-  else
-    process.stdout.write(
-      `${row.writes_per_second} writes a second on ${rowCount} rows, ${observed.fromSent.length} of them measured\n` +
-        `commit -> visible: p50 ${row.median_ms} ms, p99 ${row.p99_ms} ms, longest ${row.max_ms} ms\n` +
-        `from the writer's send: p50 ${row.from_sent_p50_ms} ms, p99 ${row.from_sent_p99_ms} ms; a bare commit takes ${row.commit_floor_ms} ms\n` +
-        `engine process: ${row.engine_cpu} of a core; server, writers and observer included: ${row.server_cpu}\n` +
-        `a full refresh: plain ${row.plain_ms} ms, concurrently ${row.concurrently_ms} ms\n`,
-    )
 })
