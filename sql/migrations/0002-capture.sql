@@ -347,7 +347,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     (select string_agg(concat_ws(':', p.proname, p.oid, p.xmin), ',' order by p.proname)
        from pg_proc p
       where p.pronamespace = 'tidemark'::regnamespace
-        and p.proname in (tidemark.object_name('capture ' || s.name),
+        and p.proname in (tidemark.object_name('capture ' || s.name), tidemark.object_name('image of ' || s.name),
                           tidemark.object_name(s.name || ' is captured; run tidemark plan'))),
     (select string_agg(c.oid::text || c.relpersistence::text, ',' order by c.relname)
        from unnest(tidemark.log_tables(s.name)) l join pg_class c on c.oid = to_regclass(l))))
@@ -359,7 +359,7 @@ create function tidemark.source_problem(source_name text) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   s tidemark.source;
-  image text := tidemark.object_name(source_name || ' is captured; run tidemark plan');
+  holder text := tidemark.object_name(source_name || ' is captured; run tidemark plan');
 begin
   select * into s from tidemark.source where name = source_name;
   if not found then return format('not_captured: %s', source_name); end if;
@@ -369,8 +369,23 @@ begin
   if not exists (select from pg_class c where c.oid = s.relation) then
     return format('source_dropped: %s no longer exists; run tidemark plan', s.name);
   end if;
-  if not exists (select from pg_proc p where p.pronamespace = 'tidemark'::regnamespace and p.proname = image) then
+  if not exists (select from pg_proc p where p.pronamespace = 'tidemark'::regnamespace and p.proname = holder) then
     return format('column_dropped: a captured column of %s was dropped; run tidemark plan', s.name);
+  end if;
+  -- The fields of an image and the columns that the holder reads are in one order, that of the table.
+  if exists (
+    select
+    from (select d.refobjsubid as attnum, row_number() over (order by d.refobjsubid) as place
+          from pg_depend d join pg_proc p on p.oid = d.objid
+          where d.classid = 'pg_proc'::regclass and p.pronamespace = 'tidemark'::regnamespace and p.proname = holder
+            and d.refclassid = 'pg_class'::regclass and d.refobjid = s.relation and d.refobjsubid > 0) held
+    join (select f.attname, row_number() over (order by f.attnum) as place
+          from pg_attribute f join pg_type t on t.typrelid = f.attrelid
+          where t.typnamespace = 'tidemark'::regnamespace and t.typname = tidemark.object_name('image ' || source_name) and not f.attisdropped) named
+      on named.place = held.place
+    join pg_attribute a on a.attrelid = s.relation and a.attname = named.attname and not a.attisdropped
+    where a.attnum <> held.attnum) then
+    return format('column_renamed: a column of %s has the name that a captured one had; run tidemark apply', s.name);
   end if;
   if exists (select from pg_class c where c.oid in (select tidemark.members(s.relation)) and c.relpersistence = 'u') then
     return format('unlogged: a crash empties %s unseen; run alter table … set logged, then tidemark apply', s.name);

@@ -21,7 +21,7 @@ export function firing(wish: CaptureWish): Firing {
   return kind !== 'plain' || subscribed || child ? 'row' : 'statement'
 }
 
-/** The name of an event rule's condition as a function over a row of `source`. */
+/** The name of an event rule's condition as a function over an image of `source`. */
 export const eventFunction = (source: RelationName, rule: string): string =>
   qualified('tidemark', captureNames.event(`${rule} on ${source}`))
 
@@ -36,14 +36,15 @@ export type Bucket = (typeof buckets)[number]
  *
  * Guarantees: it never fails for want of the image function, but writes a gap; it writes nothing when no
  * captured column changed its image; it assigns no transaction id where nothing was changed.
- * It has no exception block, which would cost a subtransaction in every statement.
+ * It has no exception block, which would cost a subtransaction in every statement. Its search path has the schema where
+ * the image finds renamed columns.
  */
 export function createCaptureFunction(wish: CaptureWish): readonly string[] {
   const name = qualified('tidemark', captureNames.trigger(wish.shape.name))
   const body = firing(wish) === 'statement' ? statementBody(wish) : rowBody(wish)
   return [
     `create or replace function ${name}() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, tidemark, pg_temp
 as ${dollarQuoted(`\n${body.join('\n')}\n`)}`,
     `revoke all on function ${name}() from public`,
   ]
@@ -127,7 +128,7 @@ function byChange(
   arm: (log: string, change: ChangeKind) => Lines,
   gap: Lines,
 ): Lines {
-  const held = `to_regproc(${literal(imageName(wish))}) is not null`
+  const held = `to_regproc(${literal(holderName(wish))}) is not null`
   const arms = (['insert', 'update', 'delete'] as const).map((change) => {
     const is = `tg_op = '${change.toUpperCase()}'`
     return {
@@ -211,7 +212,7 @@ function statementEvents(wish: CaptureWish, change: ChangeKind): Lines {
   if (change !== 'update') {
     const rows = rowsOf(change)
     const matches = events.map(({ rule }, at) => {
-      const matched = `${eventFunction(wish.shape.name, rule)}(row(r.*))`
+      const matched = `${eventFunction(wish.shape.name, rule)}(${imageCall(wish, 'row(r.*)')})`
       const select = `select ${literal(rule)} where exists (select from ${rows} r where ${matched})`
       return at === 0 ? select : `union all ${select}`
     })
@@ -249,7 +250,8 @@ interface Pairs {
 function changedPairs(wish: CaptureWish, { which, whole, events = [] }: Pairs): Lines {
   const image = needsImage(wish, 'update') ? imageCall(wish, 'row(r.*)') : wholeRow
   const matches = events.map(
-    ({ rule }, at) => `, ${eventFunction(wish.shape.name, rule)}(row(r.*)) as match_${at}`,
+    ({ rule }, at) =>
+      `, ${eventFunction(wish.shape.name, rule)}(${imageCall(wish, 'row(r.*)')}) as match_${at}`,
   )
   const side = (rows: string, extra: string): string => {
     const place = which === 'one' ? '' : 'row_number() over () as place, '
@@ -313,7 +315,7 @@ function rowToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
   }
   const fields = (image: string): string =>
     imageColumns(wish)
-      .map(({ logged }) => `, ${image}.${identifier(logged)}`)
+      .map(({ column }) => `, ${image}.${identifier(column)}`)
       .join('')
   if (change === 'update' && logsPairs(wish.shape)) {
     const pair = `${pairWeight}${fields('after')}${fields('before')}`
@@ -325,7 +327,7 @@ function rowToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
 
 function rowEvents(wish: CaptureWish, change: ChangeKind, row: string): Lines {
   return eventsOn(wish, change).flatMap(({ rule }) => [
-    `if ${eventFunction(wish.shape.name, rule)}(${row}) then`,
+    `if ${eventFunction(wish.shape.name, rule)}(${imageCall(wish, row)}) then`,
     ...indented(
       oncePerTransaction({
         setting: settingOf(`event ${rule}`),
@@ -396,10 +398,11 @@ const hasImage = (wish: CaptureWish): boolean => imageColumns(wish).length > 0
 /** Whether an update can change what is captured. */
 export const seesUpdates = (wish: CaptureWish): boolean => hasImage(wish) || wish.cached
 
-const imageName = (wish: CaptureWish): string =>
-  qualified('tidemark', captureNames.image(wish.shape.name))
+const holderName = (wish: CaptureWish): string =>
+  qualified('tidemark', captureNames.holder(wish.shape.name))
 
-const imageCall = (wish: CaptureWish, row: string): string => `${imageName(wish)}(${row})`
+const imageCall = (wish: CaptureWish, row: string): string =>
+  `${qualified('tidemark', captureNames.image(wish.shape.name))}(${row})`
 
 const fieldList = (wish: CaptureWish): string =>
   imageColumns(wish)
@@ -408,12 +411,12 @@ const fieldList = (wish: CaptureWish): string =>
 
 const beforeList = (wish: CaptureWish): string =>
   imageColumns(wish)
-    .map(({ before }) => `, ${identifier(before)}`)
+    .map((column) => `, ${identifier(column.before)}`)
     .join('')
 
 const fieldsOf = (wish: CaptureWish, image: string): string =>
   imageColumns(wish)
-    .map(({ logged }) => `, (${image}).${identifier(logged)}`)
+    .map(({ column }) => `, (${image}).${identifier(column)}`)
     .join('')
 
 const logTable = (wish: CaptureWish, bucket: Bucket): string =>

@@ -27,13 +27,10 @@ export function createLog(wish: CaptureWish, bucket: Bucket): readonly string[] 
   ]
 }
 
-/** The columns of the image as DDL has them. */
-export const imageFields = (wish: CaptureWish): readonly string[] =>
-  imageColumns(wish).map(({ logged, type }) => `${identifier(logged)} ${type}`)
-
 /** The columns of a log beside `xid` and `w`: the image, and that of before an update where both are one row. */
 export function logFields(wish: CaptureWish): readonly string[] {
   if (wish.mode !== 'rows') return []
+  const after = imageColumns(wish).map(({ logged, type }) => `${identifier(logged)} ${type}`)
   const before = imageColumns(wish).map((column) => `${identifier(column.before)} ${column.type}`)
-  return [...imageFields(wish), ...(logsPairs(wish.shape) ? before : [])]
+  return [...after, ...(logsPairs(wish.shape) ? before : [])]
 }

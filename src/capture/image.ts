@@ -5,15 +5,17 @@ import { identifier, literal, qualified, qualifiedName } from '../postgres/ident
 import { dollarQuoted } from './dollar-quoted.ts'
 
 /**
- * A captured column: what it is called in the table, and in the image and the log.
- * The image keeps the name that the column had when it was captured; the image function follows renames.
+ * A captured column: what it was called when it was captured, in the table and so in the image, and what in the log.
  */
 export interface ImageColumn {
   readonly column: string
+  readonly attnum: number
   readonly logged: string
   /** What its value before an update is called in the log. */
   readonly before: string
   readonly type: string
+  /** As SQL, where it is not that of the type. */
+  readonly collation: string | null
 }
 
 /**
@@ -32,58 +34,107 @@ export function imageColumns(wish: CaptureWish): readonly ImageColumn[] {
   }
   return shape.columns
     .filter(({ name }) => read.has(name))
-    .map(({ name, baseType }) => ({
+    .map(({ name, attnum, baseType, collation }) => ({
       column: name,
+      attnum,
       logged: loggedName(name),
       before: beforeName(name),
       type: baseType,
+      collation,
     }))
 }
 
 /**
- * Creates the type of the images and the function that makes one from a row.
+ * Creates the type of the images, the function that makes one from a row, and what keeps both true.
  *
- * The function is bound to columns by their numbers, so it survives renames, and PostgreSQL refuses to drop
- * or retype a column that it reads, naming it. With no columns it only holds the table.
+ * PostgreSQL has no expression over a row that follows renames, is put in place of a call by the planner, and lets the table be altered: a
+ * function whose parsed body takes the row forbids, since the minor releases of 2026, ADD COLUMN with a default and every change of
+ * a type. So three share the work. The image names columns in a body that is text. The holder reads them by number, so PostgreSQL
+ * refuses to drop or retype one, naming it; with no columns it only holds the table. And where the image's name of a
+ * column is no more, `($1).name` calls a function of that name, which finds the column by its number: slower, until the next apply.
  */
 export function createImage(wish: CaptureWish): readonly string[] {
   const { name } = wish.shape
   const columns = imageColumns(wish)
+  const row = qualifiedName(name)
+  const holder = `${qualified('tidemark', captureNames.holder(name))}()`
+  const held = columns.map(({ column }) => identifier(column)).join(', ')
+  const holding = [
+    `create or replace function ${holder} returns void
+language sql stable
+begin atomic
+  select ${held} from ${row};
+end`,
+    `revoke all on function ${holder} from public`,
+  ]
+  if (columns.length === 0) return holding
   const type = qualified('tidemark', captureNames.imageType(name))
-  const image = `${qualified('tidemark', captureNames.image(name))}(${qualifiedName(name)})`
-  if (columns.length === 0) {
-    return [...createRowFunction(image, 'boolean', 'true')]
-  }
-  const fields = columns.map(({ logged, type: of }) => `${identifier(logged)} ${of}`)
+  const image = `${qualified('tidemark', captureNames.image(name))}(${row})`
   const values = columns.map(({ column }) => `($1).${identifier(column)}`)
   return [
+    ...holding,
     `do ${dollarQuoted(`
 begin
   if to_regtype(${literal(type)}) is null then
-    create type ${type} as (${fields.join(', ')});
+    create type ${type} as (${imageFields(wish).join(', ')});
     revoke all on type ${type} from public;
   end if;
 end
 `)}`,
-    ...createRowFunction(image, type, `row(${values.join(', ')})::${type}`),
+    ...columns.flatMap((column) => createRenamed(wish, column)),
+    `create or replace function ${image} returns ${type}
+language sql immutable parallel safe
+as ${dollarQuoted(`select row(${values.join(', ')})::${type}`)}`,
+    `revoke all on function ${image} from public`,
+  ]
+}
+
+/** The fields of an image as DDL has them. They compare as the columns do. */
+export const imageFields = (wish: CaptureWish): readonly string[] =>
+  imageColumns(wish).map(
+    ({ column, type, collation }) =>
+      `${identifier(column)} ${type}${collation === null ? '' : ` collate ${collation}`}`,
+  )
+
+/** The value of a column whose name has changed, by its number. */
+function createRenamed(
+  wish: CaptureWish,
+  { column, attnum, type }: ImageColumn,
+): readonly string[] {
+  const signature = `${qualified('tidemark', column)}(${qualifiedName(wish.shape.name)})`
+  return [
+    `create or replace function ${signature} returns ${type}
+language plpgsql stable parallel safe
+as ${dollarQuoted(`
+declare
+  found ${type};
+begin
+  execute format('select ($1).%I', (
+    select a.attname from pg_attribute a join pg_type t on t.typrelid = a.attrelid
+    where t.oid = pg_typeof($1) and a.attnum = ${attnum})) into found using $1;
+  return found;
+end
+`)}`,
+    `revoke all on function ${signature} from public`,
   ]
 }
 
 /**
- * Creates a function over a row of a source whose body PostgreSQL keeps parsed: it follows renames, and the
- * planner puts its body in place of a call.
+ * Creates the function that holds the condition of an event over an image. PostgreSQL keeps its body parsed, so operators and
+ * constants mean what they meant when it was made.
  */
-export function createRowFunction(
+export function createConditionFunction(
+  wish: CaptureWish,
   signature: string,
-  returns: string,
-  expression: string,
+  condition: string,
 ): readonly string[] {
+  const image = qualified('tidemark', captureNames.imageType(wish.shape.name))
   return [
-    `create or replace function ${signature} returns ${returns}
+    `create or replace function ${signature}(${image}) returns boolean
 language sql immutable parallel safe
 begin atomic
-  select ${expression};
+  select ${condition};
 end`,
-    `revoke all on function ${signature} from public`,
+    `revoke all on function ${signature}(${image}) from public`,
   ]
 }

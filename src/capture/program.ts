@@ -5,7 +5,7 @@ import { literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import { buckets, createCaptureFunction, eventFunction } from './capture-function.ts'
 import { createLog } from './change-log.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
-import { createImage, createRowFunction } from './image.ts'
+import { createConditionFunction, createImage } from './image.ts'
 import { settle, textArray } from './settle.ts'
 import { createTrigger, triggersOf } from './triggers.ts'
 
@@ -26,11 +26,7 @@ export function captureProgram(wish: CaptureWish): CaptureProgram {
     ...createImage(wish),
     ...buckets.flatMap((bucket) => createLog(wish, bucket)),
     ...wish.events.flatMap(({ rule, condition }) =>
-      createRowFunction(
-        `${eventFunction(name, rule)}(${qualifiedName(name)})`,
-        'boolean',
-        condition,
-      ),
+      createConditionFunction(wish, eventFunction(name, rule), condition),
     ),
     ...createCaptureFunction(wish),
     ...triggers.flatMap((trigger) => createTrigger(wish, trigger)),
@@ -49,6 +45,7 @@ function uninstall(wish: CaptureWish): string {
   const functions = [
     captureNames.trigger(name),
     captureNames.image(name),
+    captureNames.holder(name),
     ...wish.events.map(({ rule }) => captureNames.event(`${rule} on ${name}`)),
   ]
   const logs = buckets.map((bucket) => qualified('tidemark', captureNames.log(name, bucket)))
@@ -71,10 +68,13 @@ begin
       from pg_proc p join pg_namespace s on s.oid = p.pronamespace
      where s.nspname = 'tidemark'
        and (p.proname = any (${textArray(functions)})
-            or p.proname like 'event %'
+            or p.proname like 'event %' and p.proargtypes[0] = to_regtype(${literal(qualified('tidemark', captureNames.imageType(name)))})
+            -- of renamed columns
+            or p.pronargs = 1 and p.prolang = (select l.oid from pg_language l where l.lanname = 'plpgsql')
                and p.proargtypes[0] in (select i.proargtypes[0] from pg_proc i
                                          where i.pronamespace = p.pronamespace
                                            and i.proname = ${literal(captureNames.image(name))}))
+     order by p.proname = ${literal(captureNames.image(name))}
   loop
     execute format('drop function if exists %s', found.function);
   end loop;

@@ -2,8 +2,9 @@ import type { CaptureWish } from '../model/capture.ts'
 import { captureNames } from '../model/names.ts'
 import { literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import { buckets } from './capture-function.ts'
-import { imageFields, logFields } from './change-log.ts'
+import { logFields } from './change-log.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
+import { imageColumns, imageFields } from './image.ts'
 import type { CaptureTrigger } from './triggers.ts'
 
 /**
@@ -37,7 +38,10 @@ end
 }
 
 const fieldsOfRelation = (relation: string): string =>
-  `(select array_agg(format('"%s" %s', replace(a.attname, '"', '""'), format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+  `(select array_agg(format('"%s" %s%s', replace(a.attname, '"', '""'), format_type(a.atttypid, a.atttypmod),
+                            (select format(' collate %I.%I', k.collnamespace::regnamespace::text, k.collname)
+                             from pg_collation k join pg_type t on t.oid = a.atttypid
+                             where k.oid = a.attcollation and k.oid <> t.typcollation)) order by a.attnum)
       from pg_attribute a where a.attrelid = ${relation} and a.attnum > 0 and not a.attisdropped)`
 
 function settleLog(wish: CaptureWish): string {
@@ -57,26 +61,43 @@ function settleLog(wish: CaptureWish): string {
 
 function settleImage(wish: CaptureWish): string {
   const { name } = wish.shape
-  const image = captureNames.image(name)
-  const type = captureNames.imageType(name)
+  const type = qualified('tidemark', captureNames.imageType(name))
   const fields = imageFields(wish)
+  const columns = imageColumns(wish).map(
+    ({ column, type: of }) => `(${literal(column)}, to_regtype(${literal(of)}))`,
+  )
+  const isWanted =
+    columns.length === 0
+      ? 'false'
+      : `exists (select from (values ${columns.join(', ')}) w (name, type) where w.name = p.proname and w.type = p.prorettype)`
   return `
-  if had_log and to_regproc(${literal(qualified('tidemark', image))}) is null then
+  if had_log and to_regproc(${literal(qualified('tidemark', captureNames.holder(name)))}) is null then
     problem := coalesce(problem, 'column_dropped: a captured column was dropped');
   end if;
-  if ${fieldsOfRelation(`(select t.typrelid from pg_type t where t.typnamespace = 'tidemark'::regnamespace and t.typname = ${literal(type)})`)}
+  -- What takes a row of another table that had this name, or reads columns that are no longer wanted.
+  for found in
+    select p.oid::regprocedure as function
+    from pg_proc p
+    where p.pronamespace = 'tidemark'::regnamespace
+      and (p.proname = ${literal(captureNames.image(name))} and p.proargtypes[0] <> row_type
+           or p.proname = ${literal(captureNames.holder(name))} and p.pronargs > 0
+           or p.pronargs = 1 and p.proargtypes[0] = row_type and p.prolang = (select l.oid from pg_language l where l.lanname = 'plpgsql')
+              and not ${isWanted})
+  loop
+    execute format('drop function %s', found.function);
+  end loop;
+  if ${fieldsOfRelation(`(select t.typrelid from pg_type t where t.oid = to_regtype(${literal(type)}))`)}
      is distinct from ${fields.length === 0 ? 'null' : textArray(fields)}
-    or exists (select from pg_proc p
-               where p.pronamespace = 'tidemark'::regnamespace and p.proname = ${literal(image)}
-                 and p.proargtypes[0] <> row_type)
   then
     for found in
       select p.oid::regprocedure as function
-      from pg_proc p where p.pronamespace = 'tidemark'::regnamespace and p.proname = ${literal(image)}
+      from pg_proc p
+      where p.pronamespace = 'tidemark'::regnamespace
+        and (p.proname = ${literal(captureNames.image(name))} or p.proargtypes[0] = to_regtype(${literal(type)}))
     loop
       execute format('drop function %s', found.function);
     end loop;
-    drop type if exists ${qualified('tidemark', type)};
+    drop type if exists ${type};
   end if;`
 }
 
@@ -109,13 +130,14 @@ function settleTriggers(wish: CaptureWish, triggers: readonly CaptureTrigger[]):
 function settleEvents(wish: CaptureWish): string {
   const { name } = wish.shape
   const wanted = textArray(wish.events.map(({ rule }) => captureNames.event(`${rule} on ${name}`)))
+  const image = `to_regtype(${literal(qualified('tidemark', captureNames.imageType(name)))})`
   return `
   for found in
     select p.oid::regprocedure as function
     from pg_proc p
     where p.pronamespace = 'tidemark'::regnamespace and p.proname like 'event %'
-      and (p.proargtypes[0] = row_type and p.proname <> all (${wanted})
-           or p.proargtypes[0] <> row_type and p.proname = any (${wanted}))
+      and (p.proargtypes[0] = ${image} and p.proname <> all (${wanted})
+           or p.proargtypes[0] is distinct from ${image} and p.proname = any (${wanted}))
   loop
     execute format('drop function %s', found.function);
   end loop;`

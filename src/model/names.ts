@@ -26,8 +26,9 @@ export const askedIndexPrefix = 'tidemark '
 
 /** Objects of a captured source, all in schema `tidemark` (unquoted names). */
 export const captureNames = {
-  /** The image function; its name is the mend that PostgreSQL prints when it refuses a DROP COLUMN. */
-  image: (source: RelationName): string => objectName(`${source} is captured; run tidemark plan`),
+  /** The function that holds the captured columns; its name is the mend that PostgreSQL prints when it refuses a DROP COLUMN. */
+  holder: (source: RelationName): string => objectName(`${source} is captured; run tidemark plan`),
+  image: (source: RelationName): string => objectName(`image of ${source}`),
   imageType: (source: RelationName): string => objectName(`image ${source}`),
   trigger: (source: RelationName): string => objectName(`capture ${source}`),
   log: (source: RelationName, bucket: 0 | 1 | 2): string => objectName(`log ${bucket} ${source}`),

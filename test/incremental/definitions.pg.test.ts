@@ -115,6 +115,18 @@ describe('a view is unknown until apply, which has it right again', () => {
     expect(await differences()).toBe(0)
   })
 
+  test('a column with the name that a captured one had', async () => {
+    await db.sql(`alter table sales rename column amount to due`)
+    await db.sql(`update sales set due = due + 1 where id = 7`)
+    await refresh()
+    expect(await reason()).toBeNull()
+    expect(await differences()).toBe(0)
+    await db.sql(`alter table sales rename column other to amount`)
+    await db.sql(`update sales set due = due + 1 where id = 8`)
+    await refresh()
+    expect(await reason()).toMatch(/^column_renamed: a column of public.sales has the name/)
+  })
+
   test('a column that is generated otherwise since', async (context) => {
     if ((await serverVersion()) < 17) {
       context.skip('PostgreSQL 17 was the first that could')
