@@ -225,6 +225,19 @@ test('a page with getStaticProps that one server makes anew, all give', async ()
   expect(reads).toBe(2)
 })
 
+test('law: who asks after an answer is not given it again unless Redis says that it stands: that it is still being kept is no reason', async () => {
+  held = gate()
+  const before = read(0)
+  await expect.poll(() => reads).toBe(1)
+  store.freeze()
+  held.open()
+  held = null
+  expect(await before).toBe(value)
+  value += 1
+  expect(await read(0)).toBe(value)
+  store.thaw()
+})
+
 test('while Redis is away the source answers; when it is back nothing old is given', async () => {
   await read(0)
   await store.kill()

@@ -24,6 +24,7 @@ export class UseCacheHandler {
   readonly #holder: string = randomUUID()
   /** When each lease came. */
   readonly #leases = new Map<EntryKey, number>()
+  /** What is being handed over here: Redis is asked for it after that. */
   readonly #setting = new Map<EntryKey, Promise<void>>()
 
   constructor(redis: NextRedis) {
@@ -48,6 +49,10 @@ export class UseCacheHandler {
     return renew ? { ...entry, revalidate: -1 } : entry
   }
 
+  /**
+   * Resolves when the entry is complete and on its way to Redis, not when it is there: until then Next.js gives it to whoever asks, and
+   * does not ask {@link get} what was revalidated meanwhile. On one connection what is asked afterwards comes after it.
+   */
   async set(cacheKey: string, pendingEntry: Promise<NextCacheEntry>): Promise<void> {
     const key = this.#keyOf(cacheKey)
     const setting = this.#keep(key, pendingEntry).finally(() => {
@@ -80,7 +85,7 @@ export class UseCacheHandler {
     // What was begun before the lease came may have read what was revalidated before it.
     if (leasedAt === undefined || leasedAt > entry.timestamp || entry.expire <= 0) return
     this.#leases.delete(key)
-    await this.#redis.fill({
+    const filled = this.#redis.fill({
       key,
       holder: this.#holder,
       tags: entry.tags,
@@ -88,6 +93,7 @@ export class UseCacheHandler {
       keepMs: entry.expire * 1_000,
       loadMs: nowMs() - entry.timestamp,
     })
+    filled.catch(() => undefined)
   }
 
   #keyOf(cacheKey: string): EntryKey {
