@@ -34,7 +34,7 @@ interface Question {
 }
 
 /** Something that was computed. */
-interface Computed {
+export interface NextComputed {
   readonly key: EntryKey
   readonly holder: string
   readonly tags: readonly string[]
@@ -91,7 +91,7 @@ export class NextRedis {
   }
 
   /** Keeps what was computed under a lease, unless that is gone or one of its tags was revalidated since. */
-  async fill({ tags, value, keepMs, loadMs, ...of }: Computed): Promise<void> {
+  async fill({ tags, value, keepMs, loadMs, ...of }: NextComputed): Promise<void> {
     const ttlMs = Math.min(keepMs, keepMsMax)
     const node = `${hostname()}:${process.pid}`
     const payload = encodePayload({ value, ttlMs, loadMs, tidemark: null, node })

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { decodePayload } from '../../cache/payload.ts'
 import type { SharedAnswer, SharedEntry } from '../../cache/shared-store.ts'
 import type { EntryKey } from '../../model/invalidation.ts'
-import type { NextRedis } from './next-redis.ts'
+import type { NextComputed, NextRedis } from './next-redis.ts'
 import { nowMs, tagsOf } from './next-redis.ts'
 
 /** An entry as Next.js hands it over. Times are seconds, `timestamp` milliseconds. */
@@ -24,7 +24,7 @@ export class UseCacheHandler {
   readonly #holder: string = randomUUID()
   /** When each lease came. */
   readonly #leases = new Map<EntryKey, number>()
-  /** What is being handed over here: Redis is asked for it after that. */
+  /** What is being handed over here, until Redis has answered. */
   readonly #setting = new Map<EntryKey, Promise<void>>()
 
   constructor(redis: NextRedis) {
@@ -50,16 +50,20 @@ export class UseCacheHandler {
   }
 
   /**
-   * Resolves when the entry is complete and on its way to Redis, not when it is there: until then Next.js gives it to whoever asks, and
-   * does not ask {@link get} what was revalidated meanwhile. On one connection what is asked afterwards comes after it.
+   * Resolves when the entry is complete, not when Redis has it: until then Next.js gives it to whoever asks, and does not ask {@link get}
+   * what was revalidated meanwhile. That one waits for Redis to have answered: it may take the lease, under which this one is kept.
    */
   async set(cacheKey: string, pendingEntry: Promise<NextCacheEntry>): Promise<void> {
     const key = this.#keyOf(cacheKey)
-    const setting = this.#keep(key, pendingEntry).finally(() => {
-      if (this.#setting.get(key) === setting) this.#setting.delete(key)
-    })
+    const complete = this.#complete(key, pendingEntry)
+    const setting = complete
+      .then((computed) => (computed === null ? undefined : this.#redis.fill(computed)))
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.#setting.get(key) === setting) this.#setting.delete(key)
+      })
     this.#setting.set(key, setting)
-    return setting
+    await complete
   }
 
   /** Takes the lease as well when the entry is missing, or when it is to be computed anew. */
@@ -78,22 +82,25 @@ export class UseCacheHandler {
     return answer
   }
 
-  async #keep(key: EntryKey, pendingEntry: Promise<NextCacheEntry>): Promise<void> {
+  /** What is to be kept, once all of it is there; null: nothing. */
+  async #complete(
+    key: EntryKey,
+    pendingEntry: Promise<NextCacheEntry>,
+  ): Promise<NextComputed | null> {
     const { value, ...entry } = await pendingEntry
     const bytes = Buffer.from(await new Response(value).arrayBuffer())
     const leasedAt = this.#leases.get(key)
     // What was begun before the lease came may have read what was revalidated before it.
-    if (leasedAt === undefined || leasedAt > entry.timestamp || entry.expire <= 0) return
+    if (leasedAt === undefined || leasedAt > entry.timestamp || entry.expire <= 0) return null
     this.#leases.delete(key)
-    const filled = this.#redis.fill({
+    return {
       key,
       holder: this.#holder,
       tags: entry.tags,
       value: { ...entry, bytes },
       keepMs: entry.expire * 1_000,
       loadMs: nowMs() - entry.timestamp,
-    })
-    filled.catch(() => undefined)
+    }
   }
 
   #keyOf(cacheKey: string): EntryKey {
