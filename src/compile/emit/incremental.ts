@@ -34,7 +34,7 @@ import type { ScanTarget } from '../algebra/relation.ts'
 import { clocksIn, scansIn, targetName } from '../algebra/relation.ts'
 import { dollarQuoted, sqlName, sqlRelation, sqlText } from '../syntax/sql-text.ts'
 import type { StageContext, StoredStage } from './stored-stage.ts'
-import { isRewritten, keyVariables, pairingColumns } from './stored-stage.ts'
+import { isRewritten, keyVariables, pairingColumns, valuesDeclarations } from './stored-stage.ts'
 
 /** What an incremental program is made of. */
 export interface IncrementalParts {
@@ -211,7 +211,7 @@ export function emitIncremental(
         'join_collapse_limit = 12',
         'from_collapse_limit = 12',
       ],
-      declare: declarations(parts),
+      declare: declarations(parts, context),
       body: `${programBody(parts, context)}${checking(parts, root)}
   if verify then
 ${indented(emitVerify({ sql: shown, columns: parts.columns, state: root.table }), '    ')}
@@ -222,7 +222,7 @@ ${indented(emitVerify({ sql: shown, columns: parts.columns, state: root.table })
   }
 }
 
-function declarations(parts: IncrementalParts): string {
+function declarations(parts: IncrementalParts, context: StageContext): string {
   const { stages, typeOf } = parts
   const lines = [
     ...readingDeclarations(parts),
@@ -235,7 +235,13 @@ function declarations(parts: IncrementalParts): string {
     ...stages.flatMap((stored) => {
       const { keys, keysWithNull } = keyVariables(stored)
       const type = stored.keyType
-      return type === null ? [] : [`${keys} ${type}[];`, `${keysWithNull} ${type}[];`]
+      return type === null
+        ? []
+        : [
+            `${keys} ${type}[];`,
+            `${keysWithNull} ${type}[];`,
+            ...valuesDeclarations(context, stored),
+          ]
     }),
     ...stages.flatMap(({ stage: { core } }) =>
       core.kind === 'partition' ? cutDeclarations(core, typeOf) : [],

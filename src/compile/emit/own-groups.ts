@@ -29,6 +29,7 @@ import {
   storedColumns,
   tableColumnsOf,
   tableList,
+  valuesStatements,
   withText,
 } from './stored-stage.ts'
 import type { Scan, ScanTarget } from '../algebra/relation.ts'
@@ -145,6 +146,7 @@ export function refreshOwnGroups(
   const main = alone === null ? plain : inOneGo(context, stored, { of: alone.of, main: plain })
   if (lost === 'false') return [main]
   const again = [
+    ...valuesStatements(context, stored),
     ...(gone.length === 0 ? [] : [alsoTold(stored, `${regained(context, kept, gone)};`)]),
     ...(tables.plan.special.length === 0
       ? []

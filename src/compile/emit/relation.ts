@@ -9,6 +9,8 @@ import { determined, determinedCall } from '../algebra/determine.ts'
 import { cutCondition, isWantedOrNull } from './cut.ts'
 import { fromWithLooks, looksOf, withLooks } from './looks.ts'
 import type { ColumnId, Expression } from '../algebra/expression.ts'
+import type { Restriction } from './restriction.ts'
+import { foundFirst, sameValue, wholeKey } from './restriction.ts'
 import { isOfPeers, windowOrder } from '../syntax/functions.ts'
 import { isNotNull, notNullIn } from '../algebra/nullability.ts'
 import { sameExpression } from '../algebra/expression.ts'
@@ -241,14 +243,6 @@ export function markText(statement: Statement, mark: Extract<Relation, { kind: '
   return `(select case when count(*) filter (where ${test}) > 0 then true when count(*) filter (where (${test}) is null) > 0 then null else false end from ${indented(sql).trimStart()})`
 }
 
-/** Where keys are to be looked up: items of FROM with columns `key 1` … and `hash`, and those with a NULL in them. */
-export interface Restriction {
-  readonly keys: string
-  readonly keysWithNull: string
-  /** SQL that is true when there are keys with a NULL. */
-  readonly gate: string
-}
-
 interface Restricted {
   readonly input: Relation
   readonly key: readonly Expression[]
@@ -273,10 +267,17 @@ export function restrictedItem(
     const sign = equality === null || equality === 'pg_catalog.=' ? '=' : `operator(${equality})`
     return `${expressionText(expression)} ${sign} ${keyName(at)}`
   })
+  const parts = key.map((expression, at) => ({
+    sql: expressionText(expression),
+    same: sameValue(expressionText(expression), keyName(at), statement.names.typeOf(expression)),
+  }))
+  const hash = `${hashText(parts.map(({ sql }) => sql))} = k.hash`
+  const first = foundFirst({ input, key }, statement.names.typeOf)
+  const found = first.length === 0 ? equal : wholeKey({ parts, first, hash }, restriction.values)
   const plain = `select ${columns}
 from ${restriction.keys} as k,
   ${indented(itemOf(statement, input, 'new').sql).trimStart()}
-where ${equal.join('\n  and ')}`
+where ${found.join('\n  and ')}`
   const notNull = notNullIn(input, statement.facts)
   if (key.every((expression) => isNotNull(expression, notNull))) {
     return `(\n${indented(plain)}\n) as ${alias}`
@@ -284,21 +285,10 @@ where ${equal.join('\n  and ')}`
   const hashed = `select ${columns}
 from ${restriction.keysWithNull} as k,
   ${indented(itemOf(statement, input, 'new').sql).trimStart()}
-where ${hashText(key.map((expression) => expressionText(expression)))} = k.hash
-  and ${key.map((expression, at) => sameValue(expressionText(expression), keyName(at), statement.names.typeOf(expression))).join('\n  and ')}
+where ${hash}
+  and ${parts.map(({ same }) => same).join('\n  and ')}
   and ${restriction.gate}`
   return `(\n${indented(`${plain}\nunion all\n${hashed}`)}\n) as ${alias}`
-}
-
-/** Whether two values are in one group: by the equality of their type, wherever it lives, NULL being equal to NULL. */
-export function sameValue(
-  one: string,
-  other: string,
-  { equality }: Pick<ColumnType, 'equality'>,
-): string {
-  if (equality === null || equality === 'pg_catalog.=')
-    return `${one} is not distinct from ${other}`
-  return `(${one} operator(${equality}) ${other} or (${one} is null and ${other} is null))`
 }
 
 /** A hash of a row by the equality of its types, NULLs being equal. */

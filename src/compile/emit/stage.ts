@@ -31,6 +31,7 @@ import {
   sameKey,
   statementOf,
   tableList,
+  valuesStatements,
   withText,
 } from './stored-stage.ts'
 import { sqlName } from '../syntax/sql-text.ts'
@@ -346,8 +347,10 @@ ${indented(listText(statement.assembly, terms, '\nunion all\n'), '    ')}
   ) as c
   group by ${names.join(', ')}${lost}
 ) as k`
-  return `-- The keys at which something changed.
+  const found = `-- The keys at which something changed.
 ${executeText(statement.assembly, sql, `${keys}, ${keysWithNull}`)}`
+  // Whoever asks for them ends the last statement.
+  return [`${found};`, ...valuesStatements(context, stored)].join('\n').replace(/;$/, '')
 }
 
 function storedSelect(stored: StoredStage): string {

@@ -1,16 +1,20 @@
 import type { ColumnType } from '../../model/view.ts'
+import { declared } from '../algebra/accumulate.ts'
 import type { Assembly } from './assemble.ts'
 import { listText, newAssembly } from './assemble.ts'
 import type { BindFacts } from '../algebra/facts.ts'
 import type { GroupTables } from './accumulate.ts'
 import { emitDelta } from './delta.ts'
-import type { Restriction, Statement, TargetNames } from './relation.ts'
-import { expressionText, indented, newStatement, sameValue } from './relation.ts'
+import type { Statement, TargetNames } from './relation.ts'
+import { expressionText, indented, newStatement } from './relation.ts'
+import type { Restriction } from './restriction.ts'
+import { foundFirst, sameValue } from './restriction.ts'
 import type { Expression } from '../algebra/expression.ts'
 import type { Output } from '../algebra/relation.ts'
 import { clocksIn, scansIn } from '../algebra/relation.ts'
 import { sqlName } from '../syntax/sql-text.ts'
 import type { Stage } from '../algebra/stages.ts'
+import { inputKeys } from '../algebra/stages.ts'
 
 /** A column of the table that holds a stage. */
 export interface StoredColumn {
@@ -185,5 +189,45 @@ export const restrictionOf = (stored: StoredStage): Restriction | null => {
     keys: `unnest(${keys})`,
     keysWithNull: `unnest(${keysWithNull})`,
     gate: `${keysWithNull} is not null`,
+    values: (at) => valuesVariable(stored.stage, at),
   }
+}
+
+const valuesVariable = ({ number }: Stage, at: number): string =>
+  `"values of key ${String(at + 1)} of stage ${String(number)}"`
+
+/** Of more values of a part of a key than this, rows are not found by them: PostgreSQL looks at each when it plans. */
+const valuesMax = 1000
+
+/** The parts of the key of a stage by which rows of one table are found first, with the variables that have their values. */
+const valuesOf = (
+  { names }: StageContext,
+  { stage }: Pick<StoredStage, 'stage'>,
+): readonly { readonly id: string; readonly variable: string; readonly type: ColumnType }[] => {
+  if (stage.linear || stage.core.kind === 'partition') return []
+  const first = new Set(inputKeys(stage).flatMap((side) => foundFirst(side, names.typeOf)))
+  return stage.key.flatMap(({ id, expression }, at) =>
+    first.has(at)
+      ? [{ id, variable: valuesVariable(stage, at), type: names.typeOf(expression) }]
+      : [],
+  )
+}
+
+/** Declarations of the program. */
+export const valuesDeclarations = (context: StageContext, stored: StoredStage): readonly string[] =>
+  valuesOf(context, stored).map(({ variable, type }) => `${variable} ${declared(type)}[];`)
+
+/** Statements that fill these variables from the keys that are to be looked up. */
+export function valuesStatements(context: StageContext, stored: StoredStage): readonly string[] {
+  const { keys } = keyVariables(stored)
+  return valuesOf(context, stored).map(
+    ({
+      id,
+      variable,
+    }) => `-- The values of a part of the keys, by which rows of its table are found first.
+${variable} := array(select distinct k.${sqlName(id)} from unnest(${keys}) as k limit ${String(valuesMax + 1)});
+if cardinality(${variable}) > ${String(valuesMax)} then
+  ${variable} := null;
+end if;`,
+  )
 }
