@@ -139,7 +139,9 @@ async function settle(database: Database): Promise<void> {
   if (mode === 'views') await caughtUp(database)
   else
     for (const bucket of [0, 1, 2] as const)
-      await database.query(`truncate ${qualified('tidemark', captureNames.log(captured, bucket))}`)
+      await database.query(
+        `begin; set local tidemark.emptying = 'on'; truncate ${qualified('tidemark', captureNames.log(captured, bucket))}; commit`,
+      )
   for (const table of tables) await database.query(`vacuum public.${table}`)
   await database.query('checkpoint')
 }

@@ -349,8 +349,20 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
       where p.pronamespace = 'tidemark'::regnamespace
         and p.proname in (tidemark.object_name('capture ' || s.name), tidemark.object_name('image of ' || s.name),
                           tidemark.object_name(s.name || ' is captured; run tidemark plan'))),
-    (select string_agg(c.oid::text || c.relpersistence::text, ',' order by c.relname)
-       from unnest(tidemark.log_tables(s.name)) l join pg_class c on c.oid = to_regclass(l))))
+    -- With triggers and rules: one may keep rows from being written.
+    (select string_agg(concat_ws(' ', c.oid, c.relpersistence,
+              (select string_agg(concat_ws(':', t.tgname, t.tgenabled, t.xmin), ' ' order by t.tgname) from pg_trigger t where t.tgrelid = c.oid),
+              (select string_agg(concat_ws(':', w.rulename, w.xmin), ' ' order by w.rulename) from pg_rewrite w where w.ev_class = c.oid)),
+            ',' order by c.relname)
+       from unnest(tidemark.log_tables(s.name)) l join pg_class c on c.oid = to_regclass(l)),
+    -- What logical replication applies fires triggers for rows alone.
+    (select string_agg(distinct r.srrelid::text, ',' order by r.srrelid::text)
+       from tidemark.members(s.relation) m
+       join pg_subscription_rel r on r.srrelid = m
+      where not exists (
+        select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+        where t.tgrelid = m and (t.tgtype & 1) <> 0 and p.pronamespace = 'tidemark'::regnamespace
+          and p.proname = tidemark.object_name('capture ' || s.name)))))
   from tidemark.source s where s.name = source_name
 $$;
 
@@ -403,11 +415,37 @@ begin
   return null;
 end $$;
 
+-- A change log is appended to, and emptied by whoever has looked that every view reflects it. What somebody else took out of it, no
+-- refresh would ever know of. Like the guard of a state it keeps people from mistakes, and is no fence against its owner.
+create function tidemark.guard_log() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if current_setting('tidemark.emptying', true) = 'on' then return null; end if;
+  raise exception using errcode = 'object_not_in_prerequisite_state',
+    message = format('the change log %I is emptied by Tidemark alone', tg_table_name),
+    hint = 'Ticks empty it once every view reflects it: select tidemark.tick()';
+end $$;
+
+create function tidemark.guard_logs(source_name text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare bucket text;
+begin
+  foreach bucket in array tidemark.log_tables(source_name) loop
+    continue when exists (
+      select from pg_trigger t where t.tgrelid = to_regclass(bucket) and t.tgname = 'tidemark guard' and t.tgenabled = 'A');
+    execute format('drop trigger if exists "tidemark guard" on %s', bucket);
+    execute format('create trigger "tidemark guard" before update or delete or truncate on %s '
+                   'for each statement execute function tidemark.guard_log()', bucket);
+    execute format('alter table %s enable always trigger "tidemark guard"', bucket);
+  end loop;
+end $$;
+
 -- Takes what is there now for right: after capture was installed or mended, in the same transaction.
 -- Whatever was done before is a gap: views of the source are unknown until refreshed after it.
 create function tidemark.trust(source_name text, gap_reason text default null) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
+  perform tidemark.guard_logs(source_name);
   update tidemark.source
      set status = 'captured', status_reason = null, saved_capture = null, captured_at = now(),
          fingerprint = tidemark.source_fingerprint(source_name)
@@ -550,9 +588,11 @@ begin
     select c.system_identifier into identifier from pg_control_system() c;
   exception when insufficient_privilege then null;
   end;
+  perform set_config('tidemark.emptying', 'on', true);
   for s in select name from tidemark.source loop
     foreach l in array tidemark.log_tables(s.name) loop execute 'truncate ' || l; end loop;
   end loop;
+  perform set_config('tidemark.emptying', '', true);
   truncate tidemark.sample, tidemark.gap, tidemark.tidemark, tidemark.event, tidemark.first_unreflected;
   delete from tidemark.request;
   update tidemark.run set status = 'lost', finished_at = clock_timestamp(), error = 'the database was copied or promoted'
@@ -647,7 +687,9 @@ begin
   end if;
   execute format('lock table %s in access exclusive mode', bucket);
   if not tidemark.bucket_consumed(bucket, source_name) then return false; end if;
+  perform set_config('tidemark.emptying', 'on', true);
   execute format('truncate %s', bucket);
+  perform set_config('tidemark.emptying', '', true);
   return true;
 end $$;
 

@@ -13,6 +13,8 @@ create table tidemark.definition (
   row_types oid[] not null default '{}',
   -- columns that the query reads and that were NOT NULL, which its program may rely on: `<oid of the table> <number>`
   not_null text[] not null default '{}',
+  -- keys of the tables that it reads, which its program may rely on where a subquery gives one value: `<oid of the table> <numbers>`
+  unique_keys text[] not null default '{}',
   -- values of the enums that it reads: one may be given another name, of which no row of any table tells
   labels oid[] not null default '{}'
 );
@@ -109,6 +111,41 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where w.kind in ('pg_collation'::regclass, 'pg_ts_config'::regclass, 'pg_ts_dict'::regclass)
 $$;
 
+-- Columns by which rows of a table that a view reads are told apart, where all of them are read: a subquery that gives one value may
+-- be known by them to find one row at most. Where the view has no such subquery, nothing is relied on.
+create function tidemark.definition_keys(view_name text) returns text[]
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  with reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r)
+  select case when exists (
+      select from reads r join pg_rewrite w on r.kind = 'pg_class'::regclass and w.ev_class = r.oid
+      where strpos(w.ev_action::text, ':subLinkType 4 ') > 0)
+    then array(
+      select distinct concat_ws(' ', i.indrelid, k.numbers)
+      from pg_index i
+      cross join lateral (
+        select string_agg(a.attnum::text, ' ' order by a.attnum) as numbers,
+          bool_and(a.attnotnull and exists (select from reads r where (r.oid, r.number) = (i.indrelid, a.attnum))) as relied_on
+        from unnest(i.indkey::int2[]) with ordinality as u (attnum, place)
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.attnum
+        where u.place <= i.indnkeyatts) k
+      where i.indrelid in (select r.oid from reads r where r.kind = 'pg_class'::regclass)
+        and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+        and k.relied_on
+      order by 1)
+    else '{}' end
+$$;
+
+-- Tables that a view reads, rows of which were told apart by a key that is no more.
+create function tidemark.lost_keys(view_name text) returns table (name text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select distinct n.nspname || '.' || c.relname
+  from tidemark.definition d
+  cross join lateral (select unnest(d.unique_keys) except select unnest(tidemark.definition_keys(view_name))) k (lost)
+  join pg_class c on c.oid = split_part(k.lost, ' ', 1)::oid
+  join pg_namespace n on n.oid = c.relnamespace
+  where d.view = view_name
+$$;
+
 -- The enums among the types of what a view reads, and among what these are made of.
 create function tidemark.definition_enums(view_name text) returns table (oid oid)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -177,6 +214,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     union all
     select concat_ws(':', 'nullable', l.name) from tidemark.lost_not_null(view_name) l
     union all
+    select concat_ws(':', 'not unique', l.name) from tidemark.lost_keys(view_name) l
+    union all
     -- programs name these as well
     select concat_ws(':', 'collation', c.oid, n.nspname, c.collname, c.collversion)
     from words w join pg_collation c on w.kind = 'pg_collation'::regclass and c.oid = w.oid
@@ -223,6 +262,7 @@ begin
   on conflict (view) do update set printed = excluded.printed, row_types = excluded.row_types;
   update tidemark.definition d
      set labels = tidemark.definition_labels(view_name),
+         unique_keys = tidemark.definition_keys(view_name),
          not_null = array(
            select concat_ws(' ', k.relation, k.number) from tidemark.definition_columns(view_name) k where k.not_null order by 1)
    where d.view = view_name;
@@ -273,7 +313,10 @@ begin
         -- by its row version: one that was disabled and enabled again between two looks is found as well; with it the
         -- triggers by which a table follows its state
         select string_agg(concat_ws(':', t.oid, t.tgenabled, t.xmin), ',' order by t.tgname) from pg_trigger t
-        where t.tgrelid = to_regclass(n.object) and t.tgname like 'tidemark %')
+        where t.tgrelid = to_regclass(n.object)
+          -- of others only where they have no business: a table that a view is may have triggers of its readers
+          and (t.tgname like 'tidemark %'
+               or exists (select from pg_class c where c.oid = t.tgrelid and c.relnamespace = 'tidemark_state'::regnamespace)))
       else (
         select md5(concat_ws('|', c.oid, c.relkind, c.relpersistence,
           (select string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation), ',' order by a.attnum)
@@ -317,6 +360,8 @@ begin
     || array(select t.xmin from pg_trigger t where t.tgrelid = any (relations) order by t.tgrelid, t.tgname)
     || array(select w.xmin from pg_rewrite w where w.ev_class = any (relations) order by w.ev_class, w.rulename)
     || array(select i.xmin from pg_inherits i where i.inhparent = any (relations) order by i.inhparent, i.inhrelid)
+    || array(select i.xmin from pg_index i where i.indrelid = any (relations) order by i.indexrelid)
+    || array(select r.xmin from pg_subscription_rel r where r.srrelid = any (relations) order by r.srrelid, r.srsubid)
     || array(select p.xmin from pg_proc p where p.oid = any (functions) order by p.oid)
     || array(select d.xmin from pg_attrdef d where d.adrelid = any (relations) order by d.adrelid, d.adnum)
     || array(select t.xmin from pg_type t where t.oid = any (types) order by t.oid)
@@ -454,6 +499,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     (select coalesce(
               'definition_changed: ' || (select string_agg(l.name, ', ' order by l.name) from tidemark.lost_not_null(view_name) l)
                 || format(', which %s reads, may be NULL now; run tidemark apply', view_name),
+              'definition_changed: a unique index of ' || (select string_agg(l.name, ', ' order by l.name) from tidemark.lost_keys(view_name) l)
+                || format(', by which %s finds one row, was dropped; run tidemark apply', view_name),
               'definition_changed: ' || tidemark.missing_columns(view_name)
                 || format(', which %s reads, was dropped or renamed; run tidemark apply', view_name),
               format('definition_changed: a view, function, type, generated column, collation or text search configuration that %s reads was replaced, altered or renamed, or the columns of a table that it shows whole rows of; run tidemark apply', view_name))

@@ -236,7 +236,12 @@ begin
       cross join unnest(tidemark.log_tables(vs.source)) l
       join pg_attribute a on a.attrelid = to_regclass(l) and a.attnum > 0 and not a.attisdropped
       where a.attname in ('xid', 'w')
-         or a.attname = any (array(select case when c ~ '^\.*(xid|w)$' then '.' || c else c end from unnest(vs.columns) c))
+         -- the image of a column, and that of before an update, as src/model/names.ts calls them
+         or a.attname = any (array(
+              select n.name
+              from unnest(vs.columns) c
+              cross join lateral (select case when c ~ '^\.*(xid$|w$|before )' then tidemark.object_name('.' || c) else c end as logged) l
+              cross join lateral (values (l.logged), (tidemark.object_name('before ' || l.logged))) n (name)))
       union
       select a.attrelid, p.owner, a.attname
       from program p

@@ -12,7 +12,8 @@ const sales = configured({
   views: {
     'public.by_state': {
       sql: `select s.state::text as state, private.added(s.amount) as total, private.nearly(sum(s.twice)) as twice,
-          count(*) filter (where s.amount operator(private.|>|) 5) as high, count(s.amount) as amounts
+          count(*) filter (where s.amount operator(private.|>|) 5) as high, count(s.amount) as amounts,
+          max((select l.label from labels l where l.state = s.state)) as label
         from sales s where s.state <> 'gone' group by s.state::text`,
       maintain: 'incremental',
       target: '1h',
@@ -31,6 +32,8 @@ const install = `
   create function private.nearly(numeric) returns numeric language sql immutable begin atomic select private.half($1); end;
   create table sales (id int primary key, state private.state, amount numeric not null, other int not null default 0,
     twice numeric generated always as (amount * 2) stored);
+  create table labels (state private.state not null unique, label text not null unique, color text unique);
+  insert into labels values ('new', 'offen'), ('paid', 'bezahlt');
   insert into sales select g, case g % 2 when 0 then 'paid' else 'new' end::private.state, g from generate_series(1, 20) g`
 
 beforeEach(async () => {
@@ -76,6 +79,12 @@ describe('a view is unknown until apply, which has it right again', () => {
       'a value of an enum renamed',
       /^definition_changed: a view, function, type/,
       `alter type private.state rename value 'paid' to 'settled'`,
+    ],
+    [
+      'a key by which a subquery finds one row, which is checked at the end of a transaction since',
+      /^definition_changed: a unique index of public\.labels, by which public\.by_state finds one row, was dropped/,
+      `alter table labels drop constraint labels_state_key;
+       alter table labels add unique (state) deferrable`,
     ],
     [
       'the function of an aggregate replaced',
@@ -136,11 +145,12 @@ describe('a view is unknown until apply, which has it right again', () => {
     expect(await reason()).toMatch(/^definition_changed: a view, function, type/)
   })
 
-  test('but not for a value that was added to an enum, or a column that is NOT NULL since', async () => {
+  test('but not for a value that was added to an enum, a column that is NOT NULL since, or a key of what it does not read', async () => {
     await db.sql(`alter type private.state add value 'lost' before 'gone'`)
     await db.sql(
       `alter table sales alter state set not null; alter table sales alter other drop not null`,
     )
+    await db.sql('alter table labels drop constraint labels_color_key; reindex table labels')
     await db.sql(`insert into sales (id, state, amount) values (22, 'lost', 3)`)
     await refresh()
     expect(await reason()).toBeNull()

@@ -246,7 +246,8 @@ describe('owners who are not the installer', () => {
     const before = await schemaOf(db)
     await asInstaller(async (database) => {
       await planAndApply(database, adopted('incremental'), { populate: true })
-      const columns = ['customer_id', 'total', 'w', 'xid'].map((name) => ({ name }))
+      const names = ['before customer_id', 'before total', 'customer_id', 'total', 'w', 'xid']
+      const columns = names.map((name) => ({ name }))
       expect(await granted()).toEqual(columns)
       await db.sql('update orders set total = total + 1 where id < 10')
       await db.sql(`call tidemark.run('kept')`)

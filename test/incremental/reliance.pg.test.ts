@@ -108,6 +108,22 @@ describe('a refresh does not trust what it kept', () => {
       /^capture_changed/,
       () => 'alter table parts detach partition parts_low',
     ],
+    [
+      'a source that logical replication writes to since',
+      /^capture_changed/,
+      () =>
+        `insert into pg_subscription_rel (srsubid, srrelid, srsubstate) values (1, 'orders'::regclass, 'r')`,
+    ],
+    [
+      'a change log that may be emptied by anybody',
+      /^capture_changed/,
+      () => 'drop trigger "tidemark guard" on tidemark."log 1 public.orders"',
+    ],
+    [
+      'a rule that keeps rows from a change log',
+      /^capture_changed/,
+      () => 'create rule nothing as on insert to tidemark."log 1 public.orders" do instead nothing',
+    ],
     ['a change log dropped', /^capture_changed/, () => 'drop table tidemark."log 1 public.orders"'],
     ['capture bypassed', /^bypassed/, () => `select tidemark.bypass('orders', 'a test')`],
     [
@@ -125,6 +141,12 @@ describe('a refresh does not trust what it kept', () => {
       'the guard of the state disabled',
       /^parts_changed/,
       () => `alter table ${state} disable trigger "tidemark guard"`,
+    ],
+    [
+      'a trigger of somebody on the state',
+      /^parts_changed/,
+      () =>
+        `create trigger a before update on ${state} for each row execute function suppress_redundant_updates_trigger()`,
     ],
     [
       'a rule on the state',
@@ -152,7 +174,10 @@ describe('a refresh goes on from what changed', () => {
     ['after a source was renamed', 'alter table parts rename to pieces'],
     ['after a right was granted', 'grant select on orders to public'],
     ['after an index was made', 'create index on orders (region)'],
-    ['after the change log was emptied', 'truncate tidemark."log 2 public.orders"'],
+    [
+      'after the change log was emptied',
+      `begin; set local tidemark.emptying = 'on'; truncate tidemark."log 2 public.orders"; commit`,
+    ],
     ['after ANALYZE and VACUUM', 'vacuum analyze'],
     ['in another time zone', `set timezone = 'Asia/Tokyo'`],
   ]
@@ -162,6 +187,16 @@ describe('a refresh goes on from what changed', () => {
     expect(await refreshed(session)).toBe('incremental')
     expect(await problem()).toBe('none')
   })
+})
+
+test('nobody takes anything out of a change log but who empties it', async () => {
+  const log = 'tidemark."log 0 public.orders"'
+  for (const write of [`delete from ${log}`, `update ${log} set w = 0`, `truncate ${log}`]) {
+    await expect(db.sql(write)).rejects.toThrow(/is emptied by Tidemark alone/)
+    await expect(db.sql(`set session_replication_role = replica; ${write}`)).rejects.toThrow(
+      /is emptied by Tidemark alone/,
+    )
+  }
 })
 
 test('what one transaction alters twice is not taken for unchanged', async () => {
