@@ -169,15 +169,22 @@ test('what is removed by code is gone on every node, what is expired is renewed'
   }
 })
 
-test('a table that a crash has emptied costs loads, and a journal that began anew outdates all of it', async () => {
+test('a table that a crash has emptied costs loads, and a journal that began anew, or has forgotten, outdates all of it', async () => {
   const [a, b] = [node(), node()]
   await a.total.get(7)
   await expect.poll(entries).toBe(1)
   await db.sql(`delete from tidemark.shared_entry`)
   expect((await b.total.get(7)).value).toBe(10)
   await expect.poll(entries).toBe(1)
-  await db.sql(`select tidemark.renew_cache('shop'); update quotes set amount = 12 where id = 1`)
+  // Nobody is told of this commit, neither by the journal that begins anew nor by one that has forgotten it.
+  await db.sql(`update quotes set amount = 12 where id = 1; select tidemark.renew_cache('shop')`)
   expect(await node().total.get(7)).toMatchObject({ value: 12, tier: 'source' })
+  await db.sql(`update quotes set amount = 13 where id = 1`)
+  await db.sql(`select tidemark.poll_invalidations('shop')`)
+  await db.sql(
+    `update tidemark.cache_state set forgotten = position; delete from tidemark.invalidation`,
+  )
+  expect(await node().total.get(7)).toMatchObject({ value: 13, tier: 'source' })
 })
 
 test('ticks take away what has run out', async () => {
