@@ -117,6 +117,11 @@ export class Cache {
     return this.#memory.size
   }
 
+  /** Whether the journal has not answered lately, so that nobody waits for it. */
+  get isAway(): boolean {
+    return this.#follower.isAway
+  }
+
   /** The answer from memory if that is known to be true now, without waiting; else undefined. */
   hit(address: EntryAddress): Answer<unknown> | undefined {
     const answer = this.#hit(address.key)

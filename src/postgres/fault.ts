@@ -68,6 +68,9 @@ function networkFault(error: Error, place: Place): Fault | undefined {
     )
       ? networkMends['ETIMEDOUT']
       : undefined) ??
+    (/is not currently accepting connections/.test(error.message)
+      ? 'The database lets nobody in at present: look at allow_connections of it.'
+      : undefined) ??
     (/^Connection terminated|^Client has encountered a connection error/.test(error.message)
       ? networkMends['ECONNRESET']
       : undefined)

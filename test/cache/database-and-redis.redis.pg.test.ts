@@ -97,6 +97,47 @@ test('while Redis is away the source answers, and a commit outdates memory as be
   }
 })
 
+test('law: a node that begins while the database is away answers queries as others have kept them, marked, or says what is away', async () => {
+  const client = await createClient({ url: server.url }).connect()
+  onTestFinished(() => {
+    client.destroy()
+  })
+  await client.flushAll()
+  const sql = 'select amount from quotes where tenant_id = $1'
+  const { cache: a } = node()
+  for (const tenant of [7, 8]) await a.query(sql, [tenant])
+  const queries = async (): Promise<number> => (await client.keys('shop:query:*')).length
+  await expect.poll(queries).toBe(2)
+  await cutOff()
+  const { cache: b } = node()
+  // Those that nobody has asked for before are refused by what the database says of itself.
+  for (let times = 0; times < 5; times += 1) {
+    expect(await b.query(sql, [7])).toMatchObject({
+      value: [{ amount: 10 }],
+      state: 'fallback',
+      tier: 'shared',
+    })
+    await expect(b.query(sql, [9])).rejects.toMatchObject({ code: 'TIDEMARK_DATABASE_UNREACHABLE' })
+  }
+  expect([await queries(), b.getStats().entries]).toEqual([2, 0])
+  await restored()
+  await db.sql(`update quotes set amount = 11 where tenant_id = 7`)
+  await expect
+    .poll(async () => (await b.query(sql, [7])).state, { timeout: 10_000 })
+    .not.toBe('fallback')
+  expect((await b.query(sql, [7])).value).toEqual([{ amount: 11 }])
+  // What was found out late is what the result depends on.
+  await db.sql(`update quotes set amount = 12 where tenant_id = 7`)
+  await expect.poll(async () => (await b.query(sql, [7])).value).toEqual([{ amount: 12 }])
+})
+
+/** Lets everybody in again. */
+async function restored(): Promise<void> {
+  const other = await openSession(db.url.replace(db.name, 'postgres'))
+  await other.query(`alter database ${db.name} allow_connections true`)
+  await other.close()
+}
+
 /** Ends the database for everybody but the one who asks. */
 async function cutOff(): Promise<void> {
   const other = await openSession(db.url.replace(db.name, 'postgres'))

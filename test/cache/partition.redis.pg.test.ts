@@ -96,3 +96,24 @@ test('law: a node that is parted from the database answers what is true, or what
     .poll(async () => (await cache.query(sql, [7]).catch(() => null))?.value, patience)
     .toEqual([{ amount: 12 }])
 })
+
+test('law: a node that begins while it is parted from the database answers queries as others have kept them, marked, in time', async () => {
+  const way = await network(db.url)
+  const store = redis(server.url)
+  const sql = 'select id from quotes where tenant_id = $1'
+  const ask = (cache: CacheManager, tenant: number) =>
+    cache.query(sql, [tenant], { hardTimeout: '800ms' })
+  const other = cacheOf({ database: db.url, store })
+  await other.query(sql, [7])
+  await expect
+    .poll(async () => (await cacheOf({ database: db.url, store }).query(sql, [7])).tier)
+    .toBe('shared')
+  way.freeze()
+  const parted = cacheOf({ database: way.url, store })
+  for (let times = 0; times < 4; times += 1) {
+    expect(await ask(parted, 7)).toMatchObject({ value: [{ id: 1 }], state: 'fallback' })
+  }
+  await expect(ask(parted, 9)).rejects.toMatchObject({ code: 'TIDEMARK_CACHE_TIMEOUT' })
+  way.mend()
+  await expect.poll(async () => (await ask(parted, 7)).state, patience).toBe('hit')
+})

@@ -114,6 +114,27 @@ test('a pattern of onWrite that no key can match is refused at start', async () 
   })
 })
 
+test('onWrite: what cannot be read is refused before anything is written', () => {
+  const lists: readonly unknown[] = [
+    'perfil:*',
+    [],
+    [{ invalidates: ['roles:*'] }],
+    [{ invalidates: 'roles:*', columns: ['rol'] }],
+    [{ invalidates: ['roles:*'], columns: [] }],
+    [{ invalidates: ['roles:*'], columnas: ['rol'] }],
+    [7],
+  ]
+  for (const list of lists) {
+    const onWrite = { Usuario: list } as NonNullable<CacheOptions['onWrite']>
+    expect(() => shop({ onWrite }), JSON.stringify(list)).toThrow(
+      expect.objectContaining({
+        code: 'TIDEMARK_CACHE_INVALID',
+        place: "createCache.onWrite['Usuario']",
+      }),
+    )
+  }
+})
+
 test('a load under way when its table is written is not kept', async () => {
   const { cache } = shop()
   let finish: (value: number) => void = () => undefined

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Timing } from '../../base/timing.ts'
 import { LateError, within } from '../../base/timing.ts'
 import type { Cache } from '../../cache/cache.ts'
-import { tooLate } from '../../cache/cache-errors.ts'
-import type { EntryAddress, EntryRequest, Loaded } from '../../cache/entry-request.ts'
+import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
 import { undeclared } from '../../cache/postgres-journal.ts'
 import { queryReads } from '../../compile/query-reads.ts'
 import { selectText } from '../../compile/syntax/parse.ts'
@@ -22,7 +21,9 @@ import {
 } from '../../invalidate/query-dependence.ts'
 import { namedTag } from '../../invalidate/tags.ts'
 import type { Answer } from '../../model/answer.ts'
+import type { ErrorCode } from '../../model/errors.ts'
 import { TidemarkError } from '../../model/errors.ts'
+import type { Tag } from '../../model/invalidation.ts'
 import type { Database } from '../../postgres/connection.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import { parseToken } from '../../model/write-token.ts'
@@ -64,6 +65,12 @@ interface QueryPlan {
   readonly dependences: Dependences
 }
 
+/** A query of which is found out what it means. */
+interface Planning {
+  readonly plan: Promise<QueryPlan>
+  isMade: boolean
+}
+
 /** What {@link Queries} are made of. */
 export interface QueriesParts {
   readonly namespace: string
@@ -82,7 +89,7 @@ export interface QueriesParts {
  */
 export class Queries {
   readonly #parts: QueriesParts
-  readonly #plans = new Map<string, Promise<QueryPlan>>()
+  readonly #plans = new Map<string, Planning>()
   /** What results rely on, each once. */
   readonly #rules: SourceRule[] = []
   /** The kind that they are entries of. */
@@ -148,37 +155,66 @@ export class Queries {
     const terms = termsOf(options, { ttlMs, place: 'query()' })
     const until = timing.now() + terms.hardMs
     if (options.after !== undefined) await cache.reach(parseToken(options.after), terms.hardMs)
-    const plan = await within(timing, this.#plan(sql), until - timing.now()).catch(
-      (error: unknown) => {
-        if (!(error instanceof LateError)) throw error
-        // The database that was asked may never answer.
-        this.#plans.delete(sql)
-        throw tooLate(address.key, terms.hardMs)
-      },
-    )
-    const request = this.#requestOf(address, question, plan)
+    // Half of the time is left for what is known without the database.
+    const plan = await this.#planWithin(sql, (until - timing.now()) / 2)
     const left = { ...terms, hardMs: until - timing.now() }
-    return cache.read(address, () => ({ ...request, terms: left }))
+    const request = this.#requestOf(address, question, plan)
+    return cache.read(address, () => request(left))
   }
 
+  /** What is known of a query; null while the database is away. */
+  async #planWithin(sql: string, ms: number): Promise<QueryPlan | null> {
+    if (this.#parts.cache.isAway && this.#plans.get(sql)?.isMade !== true) return null
+    return this.#planIn(sql, ms).catch(async (error: unknown) => {
+      if (await this.#isAway(error)) return null
+      throw error
+    })
+  }
+
+  /** Whether an error says that nobody has answered; what a database answers to a query is about the query. */
+  async #isAway(error: unknown): Promise<boolean> {
+    if (error instanceof LateError) return true
+    if (error instanceof TidemarkError) return awayCodes.includes(error.code)
+    // Said in other words, as of a database that lets nobody in: then nor can the journal be read.
+    return this.#parts.cache.look().then(
+      () => false,
+      () => true,
+    )
+  }
+
+  #planIn(sql: string, ms: number): Promise<QueryPlan> {
+    return within(this.#parts.timing, this.#plan(sql), ms).catch((error: unknown) => {
+      // The database that was asked may never answer.
+      if (error instanceof LateError) this.#plans.delete(sql)
+      throw error
+    })
+  }
+
+  /** Of a query of which nothing is known its load finds out on what the result depends: that is behind the same fences. */
   #requestOf(
     address: EntryAddress,
-    { sql, values, options }: Question,
-    { meaning, dependences }: QueryPlan,
-  ): Omit<EntryRequest, 'terms'> {
-    if (meaning.clock.length > 0 && options.ttl === undefined) throw clockRefused(meaning.clock)
-    const { parameters } = meaning.query
-    const depends = dependences.on.flatMap((on) => tagsOfDependence(on, { values, parameters }))
+    question: Question,
+    plan: QueryPlan | null,
+  ): (terms: EntryTerms) => EntryRequest {
+    const { sql, options } = question
     const named = (options.tags ?? []).map(namedTag)
-    return {
+    const tags = [...tagsOfKey(queryKind, null), ...named]
+    const depends = plan === null ? [] : tagsOfPlan(plan, question)
+    return (terms) => ({
       ...address,
-      tags: [...new Set([...tagsOfKey(queryKind, null), ...named, ...depends])],
-      load: () => this.#load(sql, values, meaning),
+      terms,
+      tags: [...new Set([...tags, ...depends])],
+      load: async () => {
+        if (plan !== null) return this.#load(question, plan)
+        const made = await this.#planIn(sql, terms.hardMs)
+        const late = tagsOfPlan(made, question).filter((tag) => !tags.includes(tag))
+        return { ...(await this.#load(question, made)), tags: [...new Set(late)] }
+      },
       sharesFailures: true,
-    }
+    })
   }
 
-  async #load(sql: string, values: readonly unknown[], meaning: QueryMeaning): Promise<Loaded> {
+  async #load({ sql, values }: Question, { meaning }: QueryPlan): Promise<Loaded> {
     const database = this.#database
     const value = await database.query(sql, values)
     const { objects } = meaning
@@ -190,15 +226,18 @@ export class Queries {
 
   #plan(sql: string): Promise<QueryPlan> {
     const known = this.#plans.get(sql)
-    if (known !== undefined) return known
-    const plan = this.#makePlan(sql)
+    if (known !== undefined) return known.plan
+    const planning = { plan: this.#makePlan(sql), isMade: false }
     const [oldest] = this.#plans.keys()
     if (this.#plans.size >= plansMax && oldest !== undefined) this.#plans.delete(oldest)
-    this.#plans.set(sql, plan)
-    plan.catch(() => {
-      if (this.#plans.get(sql) === plan) this.#plans.delete(sql)
-    })
-    return plan
+    this.#plans.set(sql, planning)
+    planning.plan.then(
+      () => (planning.isMade = true),
+      () => {
+        if (this.#plans.get(sql) === planning) this.#plans.delete(sql)
+      },
+    )
+    return planning.plan
   }
 
   async #makePlan(sql: string): Promise<QueryPlan> {
@@ -231,6 +270,22 @@ export class Queries {
 /** Texts of queries are many, so their digests are long. */
 const digestOf = (text: string): string =>
   createHash('sha256').update(text).digest('hex').slice(0, 24)
+
+/** The rows that a result depends on, of this question. @throws TidemarkError where no commit tells of all of them. */
+function tagsOfPlan(
+  { meaning, dependences }: QueryPlan,
+  { values, options }: Question,
+): readonly Tag[] {
+  if (meaning.clock.length > 0 && options.ttl === undefined) throw clockRefused(meaning.clock)
+  const { parameters } = meaning.query
+  return dependences.on.flatMap((on) => tagsOfDependence(on, { values, parameters }))
+}
+
+/** What is said of a database that does not answer. */
+const awayCodes: readonly ErrorCode[] = [
+  'TIDEMARK_DATABASE_UNREACHABLE',
+  'TIDEMARK_DATABASE_REFUSED',
+]
 
 const clockRefused = (clock: readonly string[]): TidemarkError =>
   new TidemarkError({

@@ -5,6 +5,7 @@ import type { TableWrite, WritePattern } from '../../invalidate/table-write.ts'
 import { tagsOfPattern, tagsOfWrite } from '../../invalidate/table-write.ts'
 import { relationOf } from '../../model/ids.ts'
 import type { Tag } from '../../model/invalidation.ts'
+import { requireOnWrite } from './requirements.ts'
 
 /** What a write to a table invalidates beside what depends on it: patterns, or patterns of some writes alone. */
 export type OnWrite = readonly (
@@ -28,6 +29,7 @@ export class TableWrites {
   #patterns: ReadonlyMap<string, readonly WritePattern[]> | undefined
 
   constructor(parts: TableWriteParts) {
+    requireOnWrite(parts.declared)
     this.#parts = parts
   }
 
