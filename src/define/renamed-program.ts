@@ -8,10 +8,7 @@ import { rowsOf, sourcesOf } from './view-catalogue.ts'
 import type { Found } from './view-found.ts'
 import { artifactOf } from './view-found.ts'
 import { isStored, programDigest, viewObjects } from './view-objects.ts'
-import type { Progress } from './view-steps.ts'
-
-/** Sources that were renamed: what each is called now, to what it was called. */
-export type FormerNames = ReadonlyMap<RelationName, RelationName>
+import type { FormerNames, Progress } from './view-steps.ts'
 
 /**
  * Whether an incremental program is the one of which the digest is given, but for the names of tables.

@@ -5,8 +5,8 @@ import { literal, qualifiedName } from '../postgres/identifier.ts'
 import type { Actual, CatalogueRow } from './actual.ts'
 import { forgetArtifact, noteArtifact, upsert } from './catalogue-rows.ts'
 import type { DesiredSource } from './desired.ts'
-import type { FormerNames } from './renamed-program.ts'
 import { shareWithOwners } from './view-catalogue.ts'
+import type { FormerNames } from './view-steps.ts'
 import { stepOf } from './view-steps.ts'
 
 /** Sources that are captured under a former name of their table, and what the catalogue would be without that name. */

@@ -8,7 +8,6 @@ import { upsert } from './catalogue-rows.ts'
 import type { DesiredView } from './desired.ts'
 import type { Placement } from './groups.ts'
 import { kindWords, recreate } from './recreate.ts'
-import type { FormerNames } from './renamed-program.ts'
 import {
   groupTimeout,
   settleParts,
@@ -18,6 +17,9 @@ import {
   writeSources,
 } from './view-catalogue.ts'
 import { createLiveView, exactName, viewObjects } from './view-objects.ts'
+
+/** What was renamed: what each is called now, to what it was called. */
+export type FormerNames = ReadonlyMap<RelationName, RelationName>
 
 /** What the steps of views share while a plan is made; it moves with every step. */
 export interface Progress {
