@@ -188,7 +188,9 @@ function countChanges(source: ReadSource): string {
   const truncated = sourceTruncated(name)
   return eachBucket(
     name,
-    (log) => `select counted + ${counted(source, 'found')}, ${truncated} or coalesce(bool_or(found.w = 0), false)
+    (
+      log,
+    ) => `select counted + ${counted(source, 'found')}, ${truncated} or coalesce(bool_or(found.w = 0), false)
     into counted, ${truncated}
     from unnest(ended.lows, ended.highs) as r (low, high),
       lateral (select w from ${log} where xid >= r.low and xid < r.high) as found;`,
