@@ -2,7 +2,7 @@ import { captureNames, objectName } from '../model/names.ts'
 import { identifier, literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import { textArray } from './catalogue-rows.ts'
 import { roleName } from './recreate.ts'
-import { ruleFunctions, triggersOf } from './table-cache-rules.ts'
+import { ruleFunctions, ruleSignatures, triggersOf } from './table-cache-rules.ts'
 import type { KeyColumn, TableCache } from './table-cache.ts'
 import { allKeys, barrierHash, definer, hashOf, list, namesOf, shapesOf } from './table-cache.ts'
 
@@ -28,12 +28,7 @@ export function tableCacheProgram(cache: TableCache): TableCacheProgram {
     `${names.sweep}()`,
     `${names.forget}()`,
     `${names.fence}()`,
-    ...cache.rules.flatMap(({ on }, n) => [
-      `${names.empty(n)}()`,
-      ...[names.image(n), names.watched(n), names.keys(n)].map(
-        (name) => `${name}(${qualifiedName(on)})`,
-      ),
-    ]),
+    ...cache.rules.flatMap((rule, n) => ruleSignatures(cache, rule, n)),
   ]
   const uninstall = uninstallSql(cache)
   return {
@@ -70,7 +65,7 @@ function uninstallSql({ name, rules }: TableCache): readonly string[] {
     ...rules.flatMap((_, n) => [
       `empty ${name} by ${n}`,
       `rule ${n} of cache ${name}; run tidemark plan`,
-      `watched by ${n} of ${name}`,
+      `source of ${n} of ${name}`,
       `keys by ${n} of ${name}`,
     ]),
   ]
@@ -93,6 +88,7 @@ begin
     execute format('drop function %s', found.function);
   end loop;
 end $do$`,
+    ...rules.map((_, n) => `drop type if exists ${namesOf(name).reads(n)}`),
     `drop table if exists ${namesOf(name).barriers}`,
   ]
 }

@@ -9,16 +9,29 @@ export interface KeyColumn {
   readonly type: string
 }
 
+/** A column of the table of a rule that the rule cannot do without. */
+export interface NeededColumn {
+  readonly name: string
+  readonly attnum: number
+  readonly type: string
+  /** As SQL, where it is not that of the type. */
+  readonly collation: string | null
+  /** Its query reads it; others are only watched. */
+  readonly read: boolean
+}
+
 /** A rule with its tables and columns found. */
 export interface BoundCacheRule {
   readonly on: RelationName
+  /** In the order of the table. */
+  readonly needs: readonly NeededColumn[]
   /** One call a statement; where statements may name another table than the one that changes, one a row. */
   readonly firing: 'statement' | 'row'
   /** Updates count when one of these columns changed; null: whatever changed. */
   readonly columns: readonly string[] | null
   /** Columns of the key that it tells, in the order of the key. */
   readonly known: readonly KeyColumn[]
-  /** A query for them over `$1`, the row. */
+  /** A query for them over `$1`, a row of the needed columns that it reads. */
   readonly query: string
   /** It may fail on some row: then all of the cache is emptied, and the write goes on. */
   readonly mayFail: boolean
@@ -56,8 +69,10 @@ export interface Names {
   readonly fillEnd: string
   readonly clean: string
   readonly empty: (n: number) => string
-  readonly image: (n: number) => string
-  readonly watched: (n: number) => string
+  readonly holder: (n: number) => string
+  /** The type of a row of what its query reads. */
+  readonly reads: (n: number) => string
+  readonly source: (n: number) => string
   readonly keys: (n: number) => string
   /** Without a schema. */
   readonly trigger: (n: number, event: string) => string
@@ -74,8 +89,9 @@ export function namesOf(cache: RelationName): Names {
     fillEnd: own(`fill end ${cache}`),
     clean: own(`clean ${cache}`),
     empty: (n: number): string => own(`empty ${cache} by ${n}`),
-    image: (n: number): string => own(`rule ${n} of cache ${cache}; run tidemark plan`),
-    watched: (n: number): string => own(`watched by ${n} of ${cache}`),
+    holder: (n: number): string => own(`rule ${n} of cache ${cache}; run tidemark plan`),
+    reads: (n: number): string => own(`read by ${n} of ${cache}`),
+    source: (n: number): string => own(`source of ${n} of ${cache}`),
     keys: (n: number): string => own(`keys by ${n} of ${cache}`),
     trigger: (n: number, event: string): string =>
       identifier(objectName(`empty ${cache} by ${n} ${event}`)),

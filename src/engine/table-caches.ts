@@ -1,5 +1,5 @@
 import { readSourceShape } from '../capture/shape.ts'
-import type { BoundCacheRule, KeyColumn, TableCache } from '../define/table-cache.ts'
+import type { BoundCacheRule, KeyColumn, NeededColumn, TableCache } from '../define/table-cache.ts'
 import type { SourceShape } from '../model/capture.ts'
 import type { Configuration } from '../model/declaration.ts'
 import { TidemarkError } from '../model/errors.ts'
@@ -8,7 +8,7 @@ import type { CacheRule, TableCacheDeclaration } from '../model/table-cache.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import { identifier } from '../postgres/identifier.ts'
 import type { UnderstoodLookup } from './lookup.ts'
-import { understandLookup } from './lookup.ts'
+import { columnsRead, understandLookup } from './lookup.ts'
 
 /** Where something stands in the configuration, and the table that it is about. */
 interface Place {
@@ -112,11 +112,26 @@ async function boundRule(
   return {
     on: rule.on,
     firing: shape.kind === 'plain' && !shape.subscribed && !shape.child ? 'statement' : 'row',
+    needs: needsOf(rule, shape),
     columns: rule.columns,
     known,
     query,
     mayFail: rule.lookup !== null || known.some(({ name, type }) => types.get(name) !== type),
   }
+}
+
+/** Columns that the query of a rule reads, and those that it watches. */
+function needsOf({ key, lookup, columns }: CacheRule, shape: SourceShape): readonly NeededColumn[] {
+  const reads = new Set(lookup === null ? Object.values(key ?? {}) : columnsRead(lookup))
+  return shape.columns
+    .filter(({ name }) => reads.has(name) || columns?.includes(name) === true)
+    .map(({ name, attnum, baseType, collation }) => ({
+      name,
+      attnum,
+      type: baseType,
+      collation,
+      read: reads.has(name),
+    }))
 }
 
 function ofColumns(columns: Readonly<Record<string, string>>, at: Place): UnderstoodLookup {

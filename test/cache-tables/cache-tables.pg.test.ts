@@ -151,11 +151,80 @@ describe('a write', () => {
     await db.sql(`insert into people select 10, 'many'`)
     await db.sql(`revoke all on people from public`)
     await db.sql(
-      `create or replace function tidemark."keys by 2 of public.progress"(candidates) returns table (user_id int)
+      `create or replace function tidemark."keys by 2 of public.progress"(tidemark."read by 2 of public.progress") returns table (user_id int)
        language sql stable as $f$ select 1 / 0 $f$`,
     )
     await db.sql(`insert into candidates values (3, 'p1')`)
     expect(await rows()).toEqual([])
+  })
+
+  test('goes on, and is followed, when its table is altered where no rule needs it: PostgreSQL refuses none of that', async () => {
+    const session = await db.session()
+    await session.query(`insert into sales (user_id) values (7); update sales set amount = 2`)
+    for (const source of ['sales', 'goals', 'candidates'])
+      await db.sql(`alter table ${source} add column added int default 3`)
+    await db.sql(`
+      alter table goals alter column note type varchar(20);
+      alter table candidates alter column month type varchar(7);
+      alter table goals drop column note;
+      alter table sales add column twice numeric generated always as (amount * 2) stored`)
+    await db.sql(`update goals set added = 4`)
+    expect(await rows()).toHaveLength(4)
+    await refresh()
+    expect(await fill(7, 1)).toBe(true)
+    await session.query(`update sales set added = 4`)
+    expect(await rows()).toHaveLength(4)
+    await db.sql(`update goals set goal = 11 where campaign_id = 2`)
+    expect(await rows()).toEqual(['1 1', '2 1'])
+    await db.sql(`insert into sales (user_id) values (2)`)
+    expect(await rows()).toEqual(['1 1'])
+    await db.sql(`insert into candidates values (1, 'p3', '2025-11')`)
+    await db.sql(`update candidates set email = 'p1'`)
+    expect(await rows()).toEqual([])
+    expect(titles(await planConfiguration(db.database, configured(config)))).toEqual([])
+  })
+
+  test('keeps what its rules need: PostgreSQL refuses to drop or retype it, and tells the mend', async () => {
+    for (const alter of ['drop column goal', 'alter column goal type bigint']) {
+      const refused = db.sql(`alter table goals ${alter}`)
+      await expect(refused).rejects.toMatchObject({
+        detail: expect.stringContaining(
+          'rule 1 of cache public.progress; run tidemark plan',
+        ) as unknown,
+      })
+    }
+    await db.sql(`alter table goals drop column goal cascade`)
+    await db.sql(`update goals set note = 'x' where campaign_id = 2`)
+    expect(await rows()).toEqual([])
+  })
+
+  test('is followed when columns that rules need are renamed, also when another one gets the name', async () => {
+    await db.sql(`
+      alter table goals rename column campaign_id to "100% of";
+      alter table goals rename column goal to aim;
+      alter table goals add column goal int default 3;
+      alter table goals rename to aims;
+      alter table candidates rename column email to address;
+      alter table sales rename column user_id to buyer`)
+    await db.sql(`update aims set goal = 4`)
+    expect(await rows()).toHaveLength(4)
+    await db.sql(`update aims set aim = 11 where "100% of" = 2`)
+    expect(await rows()).toEqual(['1 1', '2 1'])
+    await db.sql(`insert into candidates values (1, 'p3', '2025-11')`)
+    await db.sql(`update candidates set address = 'p1'`)
+    expect(await rows()).toEqual(['2 1'])
+    await db.sql(`insert into sales (buyer) values (3)`)
+    expect(await rows()).toEqual(['2 1'])
+    await db.sql(`update sales set buyer = 2`)
+    expect(await rows()).toEqual([])
+  })
+
+  test('of REPEATABLE READ is followed when a column is renamed that it has seen by its former name', async () => {
+    const writer = await db.session()
+    await writer.query(`begin isolation level repeatable read; select from people`)
+    await db.sql(`alter table goals rename column campaign_id to campaign`)
+    await writer.query(`update goals set goal = 11 where campaign = 2; commit`)
+    expect(await rows()).toEqual(['1 1', '2 1'])
   })
 
   test('goes on when the cache table has gone or has another name', async () => {
@@ -399,6 +468,13 @@ test('partitions of a table count', async () => {
   await db.sql(`insert into parts values (1, 1)`)
   await db.sql(`insert into parts_2 (id, user_id) values (11, 2)`)
   expect(await rows()).toEqual(['3 1'])
+  await db.sql(`alter table parts add column added int default 3`)
+  await db.sql(`alter table parts rename column user_id to buyer`)
+  await db.sql(`update parts set buyer = 3 where id = 11`)
+  expect(await rows()).toEqual([])
+  expect(await fill(2, 1)).toBe(true)
+  await db.sql(`delete from parts where id = 1; insert into parts values (12, 4)`)
+  expect(await rows()).toEqual(['2 1'])
 })
 
 test('roles may fill and clean, and nothing else', async () => {
