@@ -37,29 +37,6 @@ export function requireDatabase(options: CacheOptions): void {
   })
 }
 
-/** From JavaScript it may hold what its type does not: the first write would fail of it, which is done already. */
-export function requireOnWrite(onWrite: Readonly<Record<string, unknown>>): void {
-  for (const [name, list] of Object.entries(onWrite)) {
-    if (Array.isArray(list) && list.length > 0 && list.every(isOnWrite)) continue
-    throw new TidemarkError({
-      code: 'TIDEMARK_CACHE_INVALID',
-      what: `What a write to ${name} invalidates cannot be read.`,
-      mend: "Write a list of patterns, or of patterns for some columns: ['profile:*', { invalidates: ['roles:*'], columns: ['role'] }].",
-      place: `createCache.onWrite['${name}']`,
-    })
-  }
-}
-
-const isOnWrite = (each: unknown): boolean =>
-  typeof each === 'string' ||
-  (typeof each === 'object' &&
-    each !== null &&
-    Object.keys(each).sort().join() === 'columns,invalidates' &&
-    Object.values(each).every(isTexts))
-
-const isTexts = (list: unknown): boolean =>
-  Array.isArray(list) && list.length > 0 && list.every((text) => typeof text === 'string')
-
 /** A name written wrong would leave its kind without what is said of it. */
 export function requireKindsOf(
   { ttls = {}, hitRate }: CacheOptions,

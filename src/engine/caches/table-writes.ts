@@ -3,9 +3,9 @@ import type { DependentKind } from '../../invalidate/concerned.ts'
 import { parsePattern } from '../../invalidate/pattern.ts'
 import type { TableWrite, WritePattern } from '../../invalidate/table-write.ts'
 import { tagsOfPattern, tagsOfWrite } from '../../invalidate/table-write.ts'
+import { TidemarkError } from '../../model/errors.ts'
 import { relationOf } from '../../model/ids.ts'
 import type { Tag } from '../../model/invalidation.ts'
-import { requireOnWrite } from './requirements.ts'
 
 /** What a write to a table invalidates beside what depends on it: patterns, or patterns of some writes alone. */
 export type OnWrite = readonly (
@@ -77,3 +77,26 @@ export class TableWrites {
 
 const isNamed = ({ table, model }: TableWrite, name: string): boolean =>
   name === model || relationOf(name) === relationOf(table)
+
+/** From JavaScript it may hold what its type does not: the first write would fail of it, which is done already. */
+function requireOnWrite(onWrite: Readonly<Record<string, unknown>>): void {
+  for (const [name, list] of Object.entries(onWrite)) {
+    if (Array.isArray(list) && list.length > 0 && list.every(isOnWrite)) continue
+    throw new TidemarkError({
+      code: 'TIDEMARK_CACHE_INVALID',
+      what: `What a write to ${name} invalidates cannot be read.`,
+      mend: "Write a list of patterns, or of patterns for some columns: ['profile:*', { invalidates: ['roles:*'], columns: ['role'] }].",
+      place: `createCache.onWrite['${name}']`,
+    })
+  }
+}
+
+const isOnWrite = (each: unknown): boolean =>
+  typeof each === 'string' ||
+  (typeof each === 'object' &&
+    each !== null &&
+    Object.keys(each).sort().join() === 'columns,invalidates' &&
+    Object.values(each).every(isTexts))
+
+const isTexts = (list: unknown): boolean =>
+  Array.isArray(list) && list.length > 0 && list.every((text) => typeof text === 'string')
