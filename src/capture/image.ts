@@ -96,7 +96,10 @@ export const imageFields = (wish: CaptureWish): readonly string[] =>
       `${identifier(column)} ${type}${collation === null ? '' : ` collate ${collation}`}`,
   )
 
-/** The value of a column whose name has changed, by its number. */
+/**
+ * The value of a column whose name has changed, by its number. The name is that of now, as the statement around has it, whatever
+ * the snapshot of the transaction shows: in one of REPEATABLE READ the table of columns would still have the former name.
+ */
 function createRenamed(
   wish: CaptureWish,
   { column, attnum, type }: ImageColumn,
@@ -109,9 +112,8 @@ as ${dollarQuoted(`
 declare
   found ${type};
 begin
-  execute format('select ($1).%I', (
-    select a.attname from pg_attribute a join pg_type t on t.typrelid = a.attrelid
-    where t.oid = pg_typeof($1) and a.attnum = ${attnum})) into found using $1;
+  execute format('select ($1).%I', (pg_identify_object_as_address(
+    'pg_class'::regclass, to_regclass(pg_typeof($1)::text), ${attnum})).object_names[3]) into found using $1;
   return found;
 end
 `)}`,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { RelationName } from '../../src/model/ids.ts'
 import { relationName } from '../../src/model/ids.ts'
+import { openSession } from '../../src/postgres/connection.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { createInstalledDatabase } from '../support/database.ts'
 import {
@@ -90,6 +91,23 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
   ])('whoever alters what nobody needs is not refused: %s', async (text) => {
     await inTurn(`update shop.orders set total = 8; ${text}; update shop.orders set total = 9`)
     expect(await gaps()).toEqual([])
+  })
+
+  test('a transaction of before a rename writes after it, and the log has what it wrote', async () => {
+    const writer = await openSession(db.url)
+    try {
+      await writer.query('begin isolation level repeatable read; select 1')
+      await sql('alter table shop.orders rename column total to amount')
+      await writer.query(`update ${schema}.orders set amount = 70 where id = 1; commit`)
+    } finally {
+      await writer.close()
+    }
+    const now = await bagOf(db.database, orders, ['id', 'amount', 'mood'])
+    expect(await gaps()).toEqual([])
+    if (mode === 'marks') return
+    const before = new Map([1, 2, 3, 4, 5].map((id) => [`(${id},${id},happy)`, 1]))
+    const described = await sumOfChanges(db.database, orders, ['id', 'total', 'mood'], '1:1:')
+    expect(entries(described ?? new Map())).toEqual(entries(sum(now, negated(before))))
   })
 
   test('capture follows a table that is renamed or moved to another schema', async () => {
