@@ -35,6 +35,7 @@ export function scheduledStore(
     ...store,
     read: (request) => through(() => store.read(request)),
     fill: (fill) => through(() => store.fill(fill)),
+    fail: (failing) => through(() => store.fail(failing)),
     release: (key, holder) => through(() => store.release(key, holder)),
   }
 }
