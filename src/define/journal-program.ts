@@ -399,12 +399,14 @@ function loggedChanges(relation: RelationName, columns: readonly string[], pairs
     columns
       .map((column) => `, l.${identifier(name(column))}::text collate "C" as ${alias(column)}`)
       .join('')
+  // A function that knows of no images of before tells less than such a row: an apply that was cut short may have left one.
+  const weight = pairs ? 'l.w' : `case l.w when ${String(pairWeight)} then 0 else l.w end as w`
   const rows = (values: string): string =>
     buckets
       .map((bucket) =>
         beyondCursor(
           logOf(relation, bucket),
-          `l.w, l.xid::text::bigint as low, l.xid::text::bigint as high${values}`,
+          `${weight}, l.xid::text::bigint as low, l.xid::text::bigint as high${values}`,
         ),
       )
       .join('\n        union all ')

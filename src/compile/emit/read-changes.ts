@@ -165,7 +165,7 @@ function readChanges(view: RelationName, source: ReadSource, atMost: string): st
   const read = eachBucket(
     name,
     (log) =>
-      `select ${changes} || ${images}, ${count} + ${counted(source, 'l')}, ${truncated} or coalesce(bool_or(l.w = 0), false)
+      `select ${changes} || ${images}, ${count} + ${counted(source, 'l')}, ${truncated} or coalesce(bool_or(${isUntold(source, 'l')}), false)
     into ${changes}, ${count}, ${truncated}
     from (
       select found.* from unnest(ended.lows, ended.highs) as r (low, high),
@@ -182,6 +182,13 @@ const isPair = (row: string): string => `${row}.w = ${String(pairWeight)}`
 const counted = ({ pairs }: ReadSource, row: string): string =>
   pairs ? `(count(*) + count(*) filter (where ${isPair(row)}))` : 'count(*)'
 
+/**
+ * That a row of a log tells less than what happened. So does one of an update to a program that knows of no images of before: an apply
+ * that was cut short may have left one over a log that has them by now.
+ */
+const isUntold = ({ pairs }: ReadSource, row: string): string =>
+  pairs ? `${row}.w = 0` : `${row}.w in (0, ${String(pairWeight)})`
+
 /** Adds up how many changes a log has, and whether one of them says that there is more than it tells. */
 function countChanges(source: ReadSource): string {
   const { name } = source
@@ -190,7 +197,7 @@ function countChanges(source: ReadSource): string {
     name,
     (
       log,
-    ) => `select counted + ${counted(source, 'found')}, ${truncated} or coalesce(bool_or(found.w = 0), false)
+    ) => `select counted + ${counted(source, 'found')}, ${truncated} or coalesce(bool_or(${isUntold(source, 'found')}), false)
     into counted, ${truncated}
     from unnest(ended.lows, ended.highs) as r (low, high),
       lateral (select w from ${log} where xid >= r.low and xid < r.high) as found;`,
