@@ -317,7 +317,8 @@ test('a view that shows whole rows of a table is unknown when the columns of it 
   }
   await put(wanted)
   for (const statement of [
-    'alter table orders add column more int default 3',
+    // With a default PostgreSQL refuses it since its minor releases of 2026, as for any view of whole rows.
+    'alter table orders add column more int',
     'alter table orders rename column note to remark',
   ]) {
     await db.sql(statement)
