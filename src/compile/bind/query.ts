@@ -377,9 +377,11 @@ function topOf(binding: Binding, input: Relation, { select, scope, order }: Orde
   const offset = limitOffset ?? null
   const ties = limitOption === 'LIMIT_OPTION_WITH_TIES'
   const bounds = [limit, offset].filter((bound) => bound !== null)
-  if (bounds.some((bound) => hasSubquery(bound))) {
+  // A column is one of a query around this one: no other row has a say in how many rows there are.
+  const isFixed = (bound: Node): boolean =>
+    !hasSubquery(bound) && columnsIn(resolved(bound, scope)).size === 0
+  if (!bounds.every(isFixed)) {
     return numberedTop(binding, { input, scope, order, limit, offset, ties })
   }
-  if (columnsIn(bounds).size > 0) throw new NoRule('LIMIT of a column')
   return { kind: 'top', input, per: [], order, limit, offset, ties }
 }
