@@ -110,11 +110,12 @@ function createRenamed(
 language plpgsql stable parallel safe
 as ${dollarQuoted(`
 declare
-  found ${type};
+  -- A variable of the type would, where that is composite, take the value for its first field.
+  found record;
 begin
-  execute format('select ($1).%I', (pg_identify_object_as_address(
+  execute format('select ($1).%I as value', (pg_identify_object_as_address(
     'pg_class'::regclass, to_regclass(pg_typeof($1)::text), ${attnum})).object_names[3]) into found using $1;
-  return found;
+  return found.value;
 end
 `)}`,
     `revoke all on function ${signature} from public`,

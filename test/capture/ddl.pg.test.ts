@@ -93,6 +93,24 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
     expect(await gaps()).toEqual([])
   })
 
+  test('a column of a composite type that was renamed is read as it is', async () => {
+    const places = relationName(schema, 'places')
+    await sql(`create type shop.point as (name text, x int);
+      create table shop.places (id int, point shop.point);
+      insert into shop.places select g, row('p' || g, g)::shop.point from generate_series(1, 2) g`)
+    await capture(db.database, places, { mode, columns: ['id', 'point'], firing })
+    await inTurn(`alter table shop.places rename column point to spot;
+      update shop.places set spot.x = 7 where id = 1;
+      insert into shop.places values (3, null)`)
+    if (mode === 'marks') return
+    const described = await sumOfChanges(db.database, places, ['id', 'point'], '1:1:')
+    expect(entries(described ?? new Map())).toEqual([
+      ['(1,"(p1,1)")', -1],
+      ['(1,"(p1,7)")', 1],
+      ['(3,)', 1],
+    ])
+  })
+
   test('a transaction of before a rename writes after it, and the log has what it wrote', async () => {
     const writer = await openSession(db.url)
     try {
