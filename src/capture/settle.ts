@@ -66,6 +66,8 @@ function settleImage(wish: CaptureWish): string {
   const columns = imageColumns(wish).map(
     ({ column, type: of }) => `(${literal(column)}, to_regtype(${literal(of)}))`,
   )
+  const image = captureNames.image(name)
+  const isRenamed = `p.pronargs = 1 and p.prolang = (select l.oid from pg_language l where l.lanname = 'plpgsql')`
   const isWanted =
     columns.length === 0
       ? 'false'
@@ -79,10 +81,16 @@ function settleImage(wish: CaptureWish): string {
     select p.oid::regprocedure as function
     from pg_proc p
     where p.pronamespace = 'tidemark'::regnamespace
-      and (p.proname = ${literal(captureNames.image(name))} and p.proargtypes[0] <> row_type
+      and (p.proname = ${literal(image)} and p.proargtypes[0] <> row_type
            or p.proname = ${literal(captureNames.holder(name))} and p.pronargs > 0
-           or p.pronargs = 1 and p.proargtypes[0] = row_type and p.prolang = (select l.oid from pg_language l where l.lanname = 'plpgsql')
-              and not ${isWanted})
+           or ${isRenamed} and p.proargtypes[0] = row_type and not ${isWanted}
+           -- Of the columns of another table that had this name, unless that is captured under the one that it has now.
+           or ${isRenamed} and p.proargtypes[0] <> row_type
+              and exists (select from pg_proc i
+                          where i.pronamespace = p.pronamespace and i.proname = ${literal(image)} and i.proargtypes[0] = p.proargtypes[0])
+              and not exists (select from pg_proc i
+                              where i.pronamespace = p.pronamespace and i.proname like 'image of %' and i.proname <> ${literal(image)}
+                                and i.prolang <> p.prolang and i.proargtypes[0] = p.proargtypes[0]))
   loop
     execute format('drop function %s', found.function);
   end loop;
@@ -93,7 +101,7 @@ function settleImage(wish: CaptureWish): string {
       select p.oid::regprocedure as function
       from pg_proc p
       where p.pronamespace = 'tidemark'::regnamespace
-        and (p.proname = ${literal(captureNames.image(name))} or p.proargtypes[0] = to_regtype(${literal(type)}))
+        and (p.proname = ${literal(image)} or p.proargtypes[0] = to_regtype(${literal(type)}))
     loop
       execute format('drop function %s', found.function);
     end loop;
