@@ -19,13 +19,15 @@ const queries: Queries = {
   listed: `select d.labels, r.kind, r.size, string_agg(r.id::text, ',' order by r.id) as ids ${left} group by 1, 2, 3`,
   numbered: `select r.id, rank() over (partition by d.site, r.kind order by r.v, r.id) as turn ${joined}`,
   first: `select distinct on (d.site, r.kind) d.site, r.kind, r.id ${left} order by d.site, r.kind, r.v, r.id`,
+  collated: `select d.code, d.site::name as name, r.kind, max(r.v) as high ${joined} group by 1, 2, 3`,
   ranked: `select d.id, r.id as reading, (select count(*) from reading o where o.device_id = d.id and o.v < r.v) as below from device d join reading r on r.kind = d.kind`,
 }
 
 beforeAll(async () => {
   db = await createInstalledDatabase()
   await db.sql(`
-    create table device (id int primary key, site text, zone text, labels text[], kind int);
+    create table device (id int primary key, site text, zone text, labels text[], kind int,
+      code text collate "C" generated always as (upper(site)) stored);
     create table reading (id int generated always as identity primary key, device_id int not null, at timestamptz not null, kind int, size numeric, v float8);
     insert into device select g, 's' || nullif(g % 4, 0), (array['UTC', 'Asia/Kolkata'])[1 + g % 2], array['l' || g % 3], g % 3 from generate_series(1, 40) g;
     insert into reading (device_id, at, kind, size, v) select 1 + g % 39, '2026-01-01'::timestamptz + (g * 7919 % 50000) * interval '1 minute',

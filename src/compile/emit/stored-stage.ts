@@ -215,7 +215,9 @@ const valuesOf = (
 
 /** Declarations of the program. */
 export const valuesDeclarations = (context: StageContext, stored: StoredStage): readonly string[] =>
-  valuesOf(context, stored).map(({ variable, type }) => `${variable} ${declared(type)}[];`)
+  valuesOf(context, stored).map(
+    ({ variable, type }) => `${variable} ${declared({ ...type, type: `${type.type}[]` })};`,
+  )
 
 /** Statements that fill these variables from the keys that are to be looked up. */
 export function valuesStatements(context: StageContext, stored: StoredStage): readonly string[] {
