@@ -166,7 +166,7 @@ function rowsToLog(wish: CaptureWish, log: string, change: ChangeKind): Lines {
   return [
     `insert into ${log} (w${fieldList(wish)})`,
     `select ${weight}${fieldsOf(wish, 's.image')}`,
-    `from (select ${imageCall(wish, 'row(r.*)')} as image from ${rows} r) s;`,
+    `from (select ${imageCall(wish, 'row(r.*)')} as image from ${rows} r${fence(wish)}) s;`,
   ]
 }
 
@@ -262,9 +262,20 @@ function changedPairs(wish: CaptureWish, { which, whole, events = [] }: Pairs): 
     `  from ${side('old_rows', '')} o`,
     `  ${which === 'one' ? 'cross join' : 'full join'} ${side('new_rows', matches.join(''))} n`,
     ...(which === 'one' ? [] : ['  using (place)']),
-    `  where (o.${whole ? 'whole' : 'image'} *<> n.${whole ? 'whole' : 'image'}) is not false`,
+    `  where (o.${whole ? 'whole' : 'image'} *<> n.${whole ? 'whole' : 'image'}) is not false${fence(wish)}`,
   ]
 }
+
+/** Fields of an image beyond which it is computed before they are read, and not once for each of them. */
+const fieldsAtOnceMax = 16
+
+/**
+ * The planner puts the image in place of each field of it that a query reads, and simplifies each: the cube of their number, which is
+ * 1.2 s for the first update in a session of a table with 100 columns. A fence keeps it from that; where fields are few, it
+ * would cost more than it saves.
+ */
+const fence = (wish: CaptureWish): string =>
+  imageColumns(wish).length > fieldsAtOnceMax ? ' offset 0' : ''
 
 const oneOrMany = (lines: (which: Which) => Lines): Lines =>
   choice(

@@ -221,3 +221,15 @@ test('a transaction writes to the bucket whose turn it is, which the cleaner rec
     }
   }
 })
+
+test('the first update in a session of a table with many columns is planned in time', async () => {
+  const columns = Array.from({ length: 165 }, (_, i) => `c${i} int`)
+  await db.sql(`create table public.broad (${columns.join(', ')})`)
+  await db.sql('insert into public.broad (c0) values (1), (2)')
+  await capture(db.database, relationName('public', 'broad'), { mode: 'rows' })
+  const writer = await db.session()
+  // It took longer by far, for the planner put the image in place of each of its fields.
+  await writer.query(`set statement_timeout = '2s'`)
+  await writer.query('update public.broad set c1 = 2 where c0 = 1')
+  await writer.query('update public.broad set c1 = 3')
+})
