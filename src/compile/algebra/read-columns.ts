@@ -37,11 +37,10 @@ function withOutputs(stage: Stage, read: ReadonlySet<ColumnId>): Stage {
   const { core } = stage
   if (core.kind !== 'aggregate') return { ...stage, outputs }
   const used = columnsIn([...expressionsOf(outputs), ...stage.having])
-  return {
-    ...stage,
-    outputs,
-    core: { ...core, calls: core.calls.filter(({ id }) => used.has(id)) },
-  }
+  const calls = core.calls.filter(({ id }) => used.has(id))
+  // Without keys and calls it would be the DISTINCT of nothing, which gives no row of no rows.
+  const kept = calls.length === 0 && core.keys.length === 0 ? core.calls.slice(0, 1) : calls
+  return { ...stage, outputs, core: { ...core, calls: kept } }
 }
 
 const expressionsOf = (outputs: readonly Output[]): readonly Output['expression'][] =>
