@@ -34,7 +34,7 @@ export type Bucket = (typeof buckets)[number]
 /**
  * The function that the capture triggers of a source call.
  *
- * Guarantees: it never fails for want of the image function, but writes a gap; it writes nothing when no
+ * Guarantees: it never fails for want of a captured column, but writes a gap where the holder is gone; it writes nothing when no
  * captured column changed its image; it assigns no transaction id where nothing was changed.
  * It has no exception block, which would cost a subtransaction in every statement. Its search path has the schema where
  * the image finds renamed columns.
@@ -202,7 +202,8 @@ function updateToLog(wish: CaptureWish, log: string): Lines {
     'from (',
     ...changedPairs(wish, { which, whole: wish.cached }),
     ') p',
-    'cross join lateral (values (-1, p.before), (1, p.after)) e (w, image);',
+    'cross join lateral (values (-1, p.before), (1, p.after)) e (w, image)',
+    'where e.image is distinct from null;',
   ])
 }
 

@@ -89,6 +89,9 @@ as ${dollarQuoted(`select row(${values.join(', ')})::${type}`)}`,
   ]
 }
 
+/** SQL that is true of functions `p` of {@link createRenamed}, whichever table's row they take. */
+export const isOfRenamed: string = `p.pronargs = 1 and p.prolang = (select l.oid from pg_language l where l.lanname = 'plpgsql')`
+
 /** The fields of an image as DDL has them. They compare as the columns do. */
 export const imageFields = (wish: CaptureWish): readonly string[] =>
   imageColumns(wish).map(

@@ -5,7 +5,7 @@ import { literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import { buckets, createCaptureFunction, eventFunction } from './capture-function.ts'
 import { createLog } from './change-log.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
-import { createConditionFunction, createImage } from './image.ts'
+import { createConditionFunction, createImage, isOfRenamed } from './image.ts'
 import { settle, textArray } from './settle.ts'
 import { createTrigger, triggersOf } from './triggers.ts'
 
@@ -70,7 +70,7 @@ begin
        and (p.proname = any (${textArray(functions)})
             or p.proname like 'event %' and p.proargtypes[0] = to_regtype(${literal(qualified('tidemark', captureNames.imageType(name)))})
             -- of renamed columns
-            or p.pronargs = 1 and p.prolang = (select l.oid from pg_language l where l.lanname = 'plpgsql')
+            or ${isOfRenamed}
                and p.proargtypes[0] in (select i.proargtypes[0] from pg_proc i
                                          where i.pronamespace = p.pronamespace
                                            and i.proname = ${literal(captureNames.image(name))}))

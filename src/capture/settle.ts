@@ -4,7 +4,7 @@ import { literal, qualified, qualifiedName } from '../postgres/identifier.ts'
 import { buckets } from './capture-function.ts'
 import { logFields } from './change-log.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
-import { imageColumns, imageFields } from './image.ts'
+import { imageColumns, imageFields, isOfRenamed } from './image.ts'
 import type { CaptureTrigger } from './triggers.ts'
 
 /**
@@ -67,7 +67,6 @@ function settleImage(wish: CaptureWish): string {
     ({ column, type: of }) => `(${literal(column)}, to_regtype(${literal(of)}))`,
   )
   const image = captureNames.image(name)
-  const isRenamed = `p.pronargs = 1 and p.prolang = (select l.oid from pg_language l where l.lanname = 'plpgsql')`
   const isWanted =
     columns.length === 0
       ? 'false'
@@ -83,9 +82,9 @@ function settleImage(wish: CaptureWish): string {
     where p.pronamespace = 'tidemark'::regnamespace
       and (p.proname = ${literal(image)} and p.proargtypes[0] <> row_type
            or p.proname = ${literal(captureNames.holder(name))} and p.pronargs > 0
-           or ${isRenamed} and p.proargtypes[0] = row_type and not ${isWanted}
+           or ${isOfRenamed} and p.proargtypes[0] = row_type and not ${isWanted}
            -- Of the columns of another table that had this name, unless that is captured under the one that it has now.
-           or ${isRenamed} and p.proargtypes[0] <> row_type
+           or ${isOfRenamed} and p.proargtypes[0] <> row_type
               and exists (select from pg_proc i
                           where i.pronamespace = p.pronamespace and i.proname = ${literal(image)} and i.proargtypes[0] = p.proargtypes[0])
               and not exists (select from pg_proc i

@@ -1,6 +1,6 @@
 import { must } from '../base/assert.ts'
 import type { RelationName } from '../model/ids.ts'
-import { partsOf, relationName } from '../model/ids.ts'
+import { partsOf, relationName, relationOf } from '../model/ids.ts'
 import type { Queryable } from '../postgres/connection.ts'
 import type {
   Actual,
@@ -67,7 +67,7 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
   const names = new Set<RelationName>(scope)
   for (const row of [...catalogue.view, ...catalogue.source]) names.add(nameOf(row))
   for (const { called_now: now } of catalogue.view) {
-    if (typeof now === 'string') names.add(nameIn(now))
+    if (typeof now === 'string') names.add(relationOf(now))
   }
   // In a copy everything has another number.
   const knowsParts = problem === null && has('tidemark.altered_parts(text)')
@@ -150,11 +150,6 @@ export async function estimateMs(
 }
 
 const nameOf = (row: CatalogueRow): RelationName => String(row['name']) as RelationName
-
-const nameIn = (text: string): RelationName => {
-  const dot = text.indexOf('.')
-  return relationName(text.slice(0, dot), text.slice(dot + 1))
-}
 
 interface Head {
   readonly installed: boolean

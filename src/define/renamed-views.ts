@@ -1,5 +1,5 @@
 import type { RelationName } from '../model/ids.ts'
-import { partsOf, relationName } from '../model/ids.ts'
+import { partsOf, relationOf } from '../model/ids.ts'
 import { objectName } from '../model/names.ts'
 import type { PlanStep } from '../model/plan.ts'
 import { identifier, literal, qualified, qualifiedName } from '../postgres/identifier.ts'
@@ -34,9 +34,7 @@ export function renamedViews(actual: Actual, declared: readonly RelationName[]):
 
 function nameIn(row: CatalogueRow, column: string): RelationName | null {
   const text = row[column]
-  if (typeof text !== 'string') return null
-  const dot = text.indexOf('.')
-  return relationName(text.slice(0, dot), text.slice(dot + 1))
+  return typeof text === 'string' ? relationOf(text) : null
 }
 
 /** What there would be if views had the names in the catalogue that they have now: see {@link renameView}. */
@@ -72,7 +70,7 @@ export function byPresentNames(actual: Actual, names: RenamedViews): Actual {
 
 /** What stays of a renamed view: the rows, what shows them, and indexes. Everything else is made anew. */
 function keptOf(artifact: Artifact, now: RelationName): readonly Artifact[] {
-  const former = relationNameOf(artifact.ownerName)
+  const former = relationOf(artifact.ownerName)
   const places = new Map([
     [targetName(viewObjects(former).state), targetName(viewObjects(now).state)],
     [qualifiedName(former), qualifiedName(now)],
@@ -90,11 +88,6 @@ function keptOf(artifact: Artifact, now: RelationName): readonly Artifact[] {
       exists: artifact.kind !== 'guard',
     },
   ]
-}
-
-const relationNameOf = (text: string): RelationName => {
-  const dot = text.indexOf('.')
-  return relationName(text.slice(0, dot), text.slice(dot + 1))
 }
 
 /** The way back makes a materialized view by the name that it had when it was adopted. */

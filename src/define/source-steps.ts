@@ -1,5 +1,5 @@
 import type { RelationName } from '../model/ids.ts'
-import { relationName } from '../model/ids.ts'
+import { relationOf } from '../model/ids.ts'
 import type { PlanStep } from '../model/plan.ts'
 import { literal, qualifiedName } from '../postgres/identifier.ts'
 import type { Actual, CatalogueRow } from './actual.ts'
@@ -51,11 +51,7 @@ interface RenamedSource {
   readonly former: RelationName
 }
 
-const nameOf = (row: CatalogueRow): RelationName => {
-  const name = String(row['name'])
-  const dot = name.indexOf('.')
-  return relationName(name.slice(0, dot), name.slice(dot + 1))
-}
+const nameOf = (row: CatalogueRow): RelationName => relationOf(String(row['name']))
 
 /** What there was, with other names of sources. */
 function calledNow(actual: Actual, sources: readonly RenamedSource[]): Actual {

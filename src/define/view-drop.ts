@@ -1,6 +1,6 @@
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
-import { relationName } from '../model/ids.ts'
+import { relationOf } from '../model/ids.ts'
 import type { PlanStep } from '../model/plan.ts'
 import { identifier, literal } from '../postgres/identifier.ts'
 import type { CatalogueRow, RelationTree } from './actual.ts'
@@ -65,8 +65,8 @@ function leavingOf(row: CatalogueRow, { actual }: Progress): Leaving {
     .filter((input) => input['view'] === view)
     .map((input) => String(input['input']))
   return {
-    name: nameOf(view),
-    inputs: names.map(nameOf),
+    name: relationOf(view),
+    inputs: names.map(relationOf),
     row,
     restore: withQuery(
       made.find(({ restore }) => restore.length > 0)?.restore ?? [],
@@ -74,11 +74,6 @@ function leavingOf(row: CatalogueRow, { actual }: Progress): Leaving {
     ),
     ours: row['presentation'] !== 'matview' || made.some(({ kind }) => kind === 'matview'),
   }
-}
-
-const nameOf = (text: string): RelationName => {
-  const dot = text.indexOf('.')
-  return relationName(text.slice(0, dot), text.slice(dot + 1))
 }
 
 /** A view that Tidemark created. Never by cascade: who reads it is asked to decide. */

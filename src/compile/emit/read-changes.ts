@@ -193,11 +193,11 @@ const isUntold = ({ pairs }: ReadSource, row: string): string =>
 function countChanges(source: ReadSource): string {
   const { name } = source
   const truncated = sourceTruncated(name)
+  const more = `counted + ${counted(source, 'found')}`
+  const whole = `${truncated} or coalesce(bool_or(${isUntold(source, 'found')}), false)`
   return eachBucket(
     name,
-    (
-      log,
-    ) => `select counted + ${counted(source, 'found')}, ${truncated} or coalesce(bool_or(${isUntold(source, 'found')}), false)
+    (log) => `select ${more}, ${whole}
     into counted, ${truncated}
     from unnest(ended.lows, ended.highs) as r (low, high),
       lateral (select w from ${log} where xid >= r.low and xid < r.high) as found;`,

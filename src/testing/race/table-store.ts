@@ -72,7 +72,7 @@ export class TableStore {
 
   /** Lets nothing be left. */
   async empty(): Promise<void> {
-    for (const table of ['shared_entry', 'shared_lease'])
+    for (const table of ['shared_entry', 'shared_lease', 'shared_failure'])
       await this.#database.query(`delete from tidemark.${table} where cache = $1`, [
         this.#namespace,
       ])
