@@ -22,46 +22,54 @@ create table tidemark.definition (
 -- What the live view of a view reads, through whatever lies between it and tables: relations, with the numbers of the columns,
 -- functions, operators, types, collations and text search configurations; the functions behind aggregates, operators and functions with a body that PostgreSQL has parsed.
 -- What a function calls whose body is a text nobody can know.
+-- This and what is made of it is in PL/pgSQL: before PostgreSQL 18 a function in SQL is planned anew for each view that is looked at,
+-- which takes five times as long as to run it.
 create function tidemark.definition_reads(view_name text) returns table (kind oid, oid oid, number int)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  with recursive reads (kind, oid, number) as (
-    select 'pg_class'::regclass::oid, c.oid, 0
-    from pg_class c
-    where c.relnamespace = 'tidemark_state'::regnamespace and c.relname = tidemark.object_name('source of ' || view_name)
-    union
-    select d.refclassid, d.refobjid, d.refobjsubid
-    from reads r
-    left join pg_rewrite w on r.kind = 'pg_class'::regclass and w.ev_class = r.oid and w.rulename = '_RETURN'
-    join pg_depend d
-      on (d.classid, d.objid) = (case when r.kind = 'pg_class'::regclass then 'pg_rewrite'::regclass::oid else r.kind end,
-                                 case when r.kind = 'pg_class'::regclass then w.oid else r.oid end)
-      and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
-                           'pg_collation'::regclass, 'pg_ts_config'::regclass, 'pg_ts_dict'::regclass)
-    -- what a maintained view stands for is its own affair, and so is what a type is made of
-    where r.kind <> 'pg_type'::regclass
-      and not exists (select from tidemark.view v where to_regclass(v.relation) = r.oid and r.kind = 'pg_class'::regclass)
-  )
-  select r.kind, r.oid, r.number from reads r
-$$;
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  return query
+    with recursive reads (kind, oid, number) as (
+      select 'pg_class'::regclass::oid, c.oid, 0
+      from pg_class c
+      where c.relnamespace = 'tidemark_state'::regnamespace and c.relname = tidemark.object_name('source of ' || view_name)
+      union
+      select d.refclassid, d.refobjid, d.refobjsubid
+      from reads r
+      left join pg_rewrite w on r.kind = 'pg_class'::regclass and w.ev_class = r.oid and w.rulename = '_RETURN'
+      join pg_depend d
+        on (d.classid, d.objid) = (case when r.kind = 'pg_class'::regclass then 'pg_rewrite'::regclass::oid else r.kind end,
+                                   case when r.kind = 'pg_class'::regclass then w.oid else r.oid end)
+        and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
+                             'pg_collation'::regclass, 'pg_ts_config'::regclass, 'pg_ts_dict'::regclass)
+      -- what a maintained view stands for is its own affair, and so is what a type is made of
+      where r.kind <> 'pg_type'::regclass
+        and not exists (select from tidemark.view v where to_regclass(v.relation) = r.oid and r.kind = 'pg_class'::regclass)
+    )
+    select r.kind, r.oid, r.number from reads r;
+end $$;
 
 -- Columns that a view reads, by number, and whether they are NOT NULL, in the children of a table as well.
 create function tidemark.definition_columns(view_name text) returns table (relation oid, number int, not_null boolean)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select r.oid, r.number,
-    a.attnotnull and not exists (
-      select from tidemark.members(r.oid) m
-      join pg_attribute b on b.attrelid = m and b.attname = a.attname and not b.attisdropped
-      where not b.attnotnull)
-  from (
-    select d.oid, d.number from tidemark.definition_reads(view_name) d where d.kind = 'pg_class'::regclass and d.number > 0
-    union
-    -- a whole row is a value of all of them
-    select a.attrelid, a.attnum
-    from tidemark.definition d join pg_attribute a on a.attrelid = any (d.row_types) and a.attnum > 0 and not a.attisdropped
-    where d.view = view_name) r
-  join pg_attribute a on a.attrelid = r.oid and a.attnum = r.number
-  join pg_class c on c.oid = r.oid and c.relkind in ('r', 'p')
-$$;
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  return query
+    select r.oid, r.number,
+      a.attnotnull and not exists (
+        select from tidemark.members(r.oid) m
+        join pg_attribute b on b.attrelid = m and b.attname = a.attname and not b.attisdropped
+        where not b.attnotnull)
+    from (
+      select d.oid, d.number from tidemark.definition_reads(view_name) d where d.kind = 'pg_class'::regclass and d.number > 0
+      union
+      -- a whole row is a value of all of them
+      select a.attrelid, a.attnum
+      from tidemark.definition d join pg_attribute a on a.attrelid = any (d.row_types) and a.attnum > 0 and not a.attisdropped
+      where d.view = view_name) r
+    join pg_attribute a on a.attrelid = r.oid and a.attnum = r.number
+    join pg_class c on c.oid = r.oid and c.relkind in ('r', 'p');
+end $$;
 
 -- Columns that a view reads and that may be NULL since, which its program may not know of.
 create function tidemark.lost_not_null(view_name text) returns table (name text)
@@ -75,65 +83,79 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where d.view = view_name and not k.not_null and concat_ws(' ', k.relation, k.number) = any (d.not_null)
 $$;
 
+-- The parsed rules of views among some relations. Found by index, one relation after the other: those of all views of the database,
+-- which a join may read first, are long texts kept beside the table.
+create function tidemark.definition_rules(relations oid[]) returns setof text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select w.rule
+  from (select distinct unnest(relations) as relation) r
+  cross join lateral (select w.ev_action::text as rule from pg_rewrite w where w.ev_class = r.relation offset 0) w
+$$;
+
 -- What words are made of and text is ordered by, of what a view reads: collations, its columns' included, text search configurations
 -- and dictionaries. Of those that no rule can depend on, for PostgreSQL pins them, `simple` is one that can be altered.
 create function tidemark.definition_words(view_name text) returns table (kind oid, oid oid)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  with reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r),
-  generated as materialized (
-    select a.attrelid, d.oid, d.adbin::text as expression
-    from reads r
-    join pg_attribute a on r.kind = 'pg_class'::regclass and a.attrelid = r.oid and a.attnum = r.number and a.attgenerated <> ''
-    join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum),
-  named as (
-    select r.kind, r.oid from reads r
-    union
-    select d.refclassid, d.refobjid from generated g join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = g.oid
-    union
-    select 'pg_collation'::regclass, a.attcollation
-    from reads r join pg_attribute a on r.kind = 'pg_class'::regclass and a.attrelid = r.oid and a.attnum = r.number
-    where a.attcollation <> 0
-    union
-    select 'pg_ts_config'::regclass, 'pg_catalog.simple'::regconfig
-    where exists (
-      select from reads r join pg_rewrite w on r.kind = 'pg_class'::regclass and w.ev_class = r.oid
-      where strpos(w.ev_action::text, ':consttype 3734 ') > 0
-      union all
-      select from generated g where strpos(g.expression, ':consttype 3734 ') > 0)
-  ),
-  words as (
-    select n.kind, n.oid from named n
-    union
-    select 'pg_ts_dict'::regclass, m.mapdict
-    from named n join pg_ts_config_map m on n.kind = 'pg_ts_config'::regclass and m.mapcfg = n.oid
-  )
-  select w.kind, w.oid from words w
-  where w.kind in ('pg_collation'::regclass, 'pg_ts_config'::regclass, 'pg_ts_dict'::regclass)
-$$;
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  return query
+    with reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r),
+    generated as materialized (
+      select a.attrelid, d.oid, d.adbin::text as expression
+      from reads r
+      join pg_attribute a on r.kind = 'pg_class'::regclass and a.attrelid = r.oid and a.attnum = r.number and a.attgenerated <> ''
+      join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum),
+    named as (
+      select r.kind, r.oid from reads r
+      union
+      select d.refclassid, d.refobjid from generated g join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = g.oid
+      union
+      select 'pg_collation'::regclass, a.attcollation
+      from reads r join pg_attribute a on r.kind = 'pg_class'::regclass and a.attrelid = r.oid and a.attnum = r.number
+      where a.attcollation <> 0
+      union
+      select 'pg_ts_config'::regclass, 'pg_catalog.simple'::regconfig
+      where exists (
+        select from tidemark.definition_rules(array(select r.oid from reads r where r.kind = 'pg_class'::regclass)) u (rule)
+        where strpos(u.rule, ':consttype 3734 ') > 0
+        union all
+        select from generated g where strpos(g.expression, ':consttype 3734 ') > 0)
+    ),
+    words as (
+      select n.kind, n.oid from named n
+      union
+      select 'pg_ts_dict'::regclass, m.mapdict
+      from named n join pg_ts_config_map m on n.kind = 'pg_ts_config'::regclass and m.mapcfg = n.oid
+    )
+    select w.kind, w.oid from words w
+    where w.kind in ('pg_collation'::regclass, 'pg_ts_config'::regclass, 'pg_ts_dict'::regclass);
+end $$;
 
 -- Columns by which rows of a table that a view reads are told apart, where all of them are read: a subquery that gives one value may
 -- be known by them to find one row at most. Where the view has no such subquery, nothing is relied on.
 create function tidemark.definition_keys(view_name text) returns text[]
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  with reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r)
-  select case when exists (
-      select from reads r join pg_rewrite w on r.kind = 'pg_class'::regclass and w.ev_class = r.oid
-      where strpos(w.ev_action::text, ':subLinkType 4 ') > 0)
-    then array(
-      select distinct concat_ws(' ', i.indrelid, k.numbers)
-      from pg_index i
-      cross join lateral (
-        select string_agg(a.attnum::text, ' ' order by a.attnum) as numbers,
-          bool_and(a.attnotnull and exists (select from reads r where (r.oid, r.number) = (i.indrelid, a.attnum))) as relied_on
-        from unnest(i.indkey::int2[]) with ordinality as u (attnum, place)
-        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.attnum
-        where u.place <= i.indnkeyatts) k
-      where i.indrelid in (select r.oid from reads r where r.kind = 'pg_class'::regclass)
-        and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
-        and k.relied_on
-      order by 1)
-    else '{}' end
-$$;
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return (
+    with reads as materialized (select r.kind, r.oid, r.number from tidemark.definition_reads(view_name) r)
+    select case when exists (
+        select from tidemark.definition_rules(array(select r.oid from reads r where r.kind = 'pg_class'::regclass)) u (rule)
+        where strpos(u.rule, ':subLinkType 4 ') > 0)
+      then array(
+        select distinct concat_ws(' ', i.indrelid, k.numbers)
+        from pg_index i
+        cross join lateral (
+          select string_agg(a.attnum::text, ' ' order by a.attnum) as numbers,
+            bool_and(a.attnotnull and exists (select from reads r where (r.oid, r.number) = (i.indrelid, a.attnum))) as relied_on
+          from unnest(i.indkey::int2[]) with ordinality as u (attnum, place)
+          join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.attnum
+          where u.place <= i.indnkeyatts) k
+        where i.indrelid in (select r.oid from reads r where r.kind = 'pg_class'::regclass)
+          and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+          and k.relied_on
+        order by 1)
+      else '{}' end);
+end $$;
 
 -- Tables that a view reads, rows of which were told apart by a key that is no more.
 create function tidemark.lost_keys(view_name text) returns table (name text)
@@ -272,15 +294,6 @@ begin
      where s.view = view_name;
   end if;
 end $$;
-
--- True when apply would bind the query anew: names moved, or something between it and the captured tables was replaced.
-create function tidemark.definition_moved(view_name text) returns boolean
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select exists (
-    select from tidemark.definition d
-    where d.view = view_name
-      and (d.digest, d.printed) is distinct from (tidemark.definition_digest(view_name), tidemark.definition_printed(view_name)))
-$$;
 
 -- What refreshes rely on beside the query: the program, the state table with its guard, and what the program keeps in
 -- tables and reads through views of its own. As apply left them; somebody may alter them afterwards.

@@ -84,7 +84,7 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
     captureProblems: has('tidemark.source_problem(text)')
       ? await readCaptureProblems(queryable)
       : new Map(),
-    ...(has('tidemark.definition_moved(text)') ? await readDefinitions(queryable) : noDefinitions),
+    ...(has('tidemark.definition_digest(text, oid[])') ? await readDefinitions(queryable) : noDefinitions),
     alteredParts: knowsParts ? await readAlteredParts(queryable) : new Map(),
     outsiders: head.installed ? await readOutsiders(queryable) : [],
   }
@@ -165,7 +165,7 @@ const knownObjects = [
   ...declaredTables.map((table) => `tidemark.${table}` as const),
   'tidemark.installation_problem()',
   'tidemark.source_problem(text)',
-  'tidemark.definition_moved(text)',
+  'tidemark.definition_digest(text, oid[])',
   'tidemark.altered_parts(text)',
 ] as const
 
@@ -212,19 +212,21 @@ const noDefinitions: Definitions = {
 }
 
 async function readDefinitions(queryable: Queryable): Promise<Definitions> {
+  // Moved: apply would bind the query anew, for its names moved, or something between it and the captured tables was replaced.
   const rows = await queryable.query<{
     view: string
     moved: boolean
     same: boolean
     sql: string | null
   }>(
-    `select d.view, tidemark.definition_moved(d.view) as moved,
-            d.digest is not distinct from tidemark.definition_digest(d.view) as same,
+    `select d.view, n.same, not n.same or d.printed is distinct from tidemark.definition_printed(d.view) as moved,
             (select regexp_replace(pg_get_viewdef(c.oid), ';\\s*$', '')
                from pg_class c
               where c.relnamespace = to_regnamespace('tidemark_state') and c.relkind = 'v'
                 and c.relname = tidemark.object_name('source of ' || d.view)) as sql
-     from tidemark.definition d`,
+     from tidemark.definition d
+     cross join lateral (
+       select d.digest is not distinct from tidemark.definition_digest(d.view) as same offset 0) n`,
   )
   const moved = rows.filter((row) => row.moved)
   return {
