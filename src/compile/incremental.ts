@@ -53,7 +53,8 @@ export async function draftIncremental(
   const { fresh } = bound.binding
   const relation = reduced(bound.relation, { facts, fresh })
   const stages = withReadColumns(stagesOf({ relation }, facts))
-  if (wish.query.timeDependent && stages.every(({ core }) => clocksIn(core).length === 0))
+  // As it was bound: a clock that nobody reads is in no stage.
+  if (wish.query.timeDependent && clocksIn(bound.relation).length === 0)
     return [{ reason: 'it asks the clock in a way that was not understood' }]
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
   const context = { facts, names: probingNames(wish, facts, stages) }
