@@ -290,7 +290,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- One operation of the shared store: `read` answers the entry, if it stands, or what a load failed with while the caller waited (`since_ms`), or
--- gives the lease to the holder; `fill` stores for who has the lease, if nothing of its tags was invalidated since it was given; `fail` gives it
+-- gives the lease to the holder for `ms`, unless that is 0; `fill` stores for who has the lease, if nothing of its tags was invalidated since it was given; `fail` gives it
 -- back with what its load failed with, after `since_ms`; `release` gives it back.
 create function tidemark.use_store(
   namespace text, what text, entry_key text, lease_holder text, entry_tags text[], content bytea, ms float8, renew boolean, since_ms float8,
@@ -335,7 +335,7 @@ begin
           answer.leased := false;
         end if;
       end if;
-      exit when answer.leased or answer.failure is not null;
+      exit when answer.leased or answer.failure is not null or ms = 0;
       insert into tidemark.shared_lease as l (cache, key, holder, epoch, position, leased_at, expires_at)
       values (namespace, entry_key, lease_holder, answer.epoch, answer.position, clock_timestamp(), clock_timestamp() + span)
       on conflict (cache, key) do update

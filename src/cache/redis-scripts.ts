@@ -153,7 +153,7 @@ if state == 'r' or ARGV[5] == '1' then
   local held = redis.call('get', KEYS[2])
   -- Of a lease of another epoch nothing would be stored: nobody waits for it.
   local free = not held or string.sub(held, 1, #ARGV[3]) == ARGV[3] or not string.find(held, ' ' .. epoch .. ' ', 1, true)
-  if free and #failed == 0 then
+  if free and #failed == 0 and tonumber(ARGV[4]) > 0 then
     local lease = string.format('%s %s %d %.0f', ARGV[3], epoch, position, now)
     redis.call('set', KEYS[2], lease, 'px', ARGV[4])
     leased = 1

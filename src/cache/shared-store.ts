@@ -8,7 +8,7 @@ export interface SharedRead {
   readonly tags: readonly Tag[]
   /** A random name of the caller, under which it gets the lease when the entry is missing. */
   readonly holder: string
-  /** For how long a lease is given. */
+  /** For how long a lease is given. 0: none is asked for. */
   readonly leaseMs: number
   /** Take the lease even though the entry is there: it is to be renewed. */
   readonly renew: boolean

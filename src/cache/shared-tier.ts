@@ -235,12 +235,8 @@ export class SharedTier {
   }
 
   async #peek(key: EntryKey, withinMs: number): Promise<SharedAnswer | null> {
-    const { store } = this.#parts
-    const holder = randomUUID()
-    const question = { key, tags: [], holder, leaseMs: withinMs, renew: false, waitedMs: 0 }
-    const answer = await this.#breaker.attempt(() => store.read(question), withinMs)
-    if (answer?.leased === true) this.#do(() => store.release(key, holder))
-    return answer
+    const question = { key, tags: [], holder: '-', leaseMs: 0, renew: false, waitedMs: 0 }
+    return this.#breaker.attempt(() => this.#parts.store.read(question), withinMs)
   }
 
   /** Makes a call that nobody waits for. */

@@ -84,7 +84,9 @@ async function readActual(queryable: Queryable, scope: Scope): Promise<Actual> {
     captureProblems: has('tidemark.source_problem(text)')
       ? await readCaptureProblems(queryable)
       : new Map(),
-    ...(has('tidemark.definition_digest(text, oid[])') ? await readDefinitions(queryable) : noDefinitions),
+    ...(has('tidemark.definition_digest(text, oid[])')
+      ? await readDefinitions(queryable)
+      : noDefinitions),
     alteredParts: knowsParts ? await readAlteredParts(queryable) : new Map(),
     outsiders: head.installed ? await readOutsiders(queryable) : [],
   }

@@ -85,6 +85,21 @@ test('many callers on four nodes make one load', async () => {
   expect(loads).toBe(1)
 })
 
+test('explaining an entry takes no lease, not even for a moment', async () => {
+  const asked: { readonly leaseMs: number; readonly leased: boolean }[] = []
+  const storeThrough = (store: SharedStore): SharedStore => ({
+    ...store,
+    async read(question) {
+      const answer = await store.read(question)
+      asked.push({ leaseMs: question.leaseMs, leased: answer.leased })
+      return answer
+    },
+  })
+  const { total } = node(sum, 0, { storeThrough })
+  expect(await total.explain(7)).toMatchObject({ state: 'absent' })
+  expect(asked).toEqual([{ leaseMs: 0, leased: false }])
+})
+
 test('a load that fails has failed for all nodes that wait for it; who asks afterwards loads anew', async () => {
   const held = gate()
   const failing = async (): Promise<number> => {
