@@ -1,5 +1,5 @@
 import type { ColumnId, Expression } from './expression.ts'
-import { columnIn, columnOf, columnsIn, substituted } from './expression.ts'
+import { columnIn, columnOf, columnsIn, equalSides, substituted } from './expression.ts'
 import { freeIn, isBoundInward } from './references.ts'
 import type { Apply, Output, Product, Relation } from './relation.ts'
 import { columnsOf, isConstant, withInputs } from './relation.ts'
@@ -301,7 +301,7 @@ function isFound({ inputs, where }: Place): boolean {
     left = left.filter(({ columns }) => {
       const own = new Set(columns)
       const isTied = where.some((condition) =>
-        sidesOf(condition).some(([side, other]) => isOf(side, own) && isOf(other, reached)),
+        equalSides(condition).some(([side, other]) => isOf(side, own) && isOf(other, reached)),
       )
       if (isTied) for (const id of columns) reached.add(id)
       return !isTied
@@ -314,19 +314,6 @@ function isFound({ inputs, where }: Place): boolean {
 const isOf = (expression: Expression, columns: ReadonlySet<ColumnId>): boolean => {
   const ids = [...columnsIn(expression)]
   return ids.length > 0 && ids.every((id) => columns.has(id))
-}
-
-/** Both ways to read `a = b`. */
-function sidesOf(condition: Expression): readonly (readonly [Expression, Expression])[] {
-  if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return []
-  const { name, lexpr, rexpr } = condition.A_Expr
-  const sign = name?.at(-1)
-  if (sign === undefined || !('String' in sign) || sign.String.sval !== '=') return []
-  if (lexpr === undefined || rexpr === undefined) return []
-  return [
-    [lexpr, rexpr],
-    [rexpr, lexpr],
-  ]
 }
 
 /** A relation that counts as unchanged. */

@@ -350,6 +350,23 @@ export const isNever = (condition: Expression): boolean =>
   condition.A_Const.boolval !== undefined &&
   condition.A_Const.boolval.boolval !== true
 
+/** Both ways to read `a = b`, whoever's operator it is; of anything else, none. */
+export function equalSides(condition: Expression): readonly (readonly [Expression, Expression])[] {
+  if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return []
+  const { name, lexpr, rexpr } = condition.A_Expr
+  const sign = name?.at(-1)
+  if (sign === undefined || !('String' in sign) || sign.String.sval !== '=') return []
+  if (lexpr === undefined || rexpr === undefined) return []
+  return [
+    [lexpr, rexpr],
+    [rexpr, lexpr],
+  ]
+}
+
+/** Those of an `=` of PostgreSQL's own, which is printed without a schema. */
+export const ownEqualSides = (condition: Expression): ReturnType<typeof equalSides> =>
+  'A_Expr' in condition && condition.A_Expr.name?.length === 1 ? equalSides(condition) : []
+
 /** Whether two expressions are the same but for their places in the text. */
 export const sameExpression = (left: Expression, right: Expression): boolean =>
   treeText(left) === treeText(right)

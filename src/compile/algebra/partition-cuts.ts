@@ -1,6 +1,13 @@
 import type { BindFacts } from './facts.ts'
 import type { ColumnId, Expression } from './expression.ts'
-import { columnIn, columnOf, columnsIn, sameExpression, substituted } from './expression.ts'
+import {
+  columnIn,
+  columnOf,
+  columnsIn,
+  ownEqualSides,
+  sameExpression,
+  substituted,
+} from './expression.ts'
 import { isWithin } from './product.ts'
 import { returnsSets } from './peel.ts'
 import type { Cut, Partition, Relation, Scan } from './relation.ts'
@@ -294,26 +301,12 @@ export const byName = ({ columns }: Scan, key: Expression): Expression =>
 function equalTo(expression: Expression, on: readonly Expression[]): readonly Expression[] {
   const known = [expression]
   for (const one of known) {
-    for (const [left, right] of on.flatMap((condition) => sidesOf(condition))) {
+    for (const [left, right] of on.flatMap((condition) => ownEqualSides(condition))) {
       if (sameExpression(left, one) && !known.some((each) => sameExpression(each, right)))
         known.push(right)
     }
   }
   return known
-}
-
-/** Both ways to read `a = b`. */
-function sidesOf(condition: Expression): readonly (readonly [Expression, Expression])[] {
-  if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return []
-  const { name = [], lexpr, rexpr } = condition.A_Expr
-  const [sign, another] = name
-  const isEqual =
-    another === undefined && sign !== undefined && 'String' in sign && sign.String.sval === '='
-  if (!isEqual || lexpr === undefined || rexpr === undefined) return []
-  return [
-    [lexpr, rexpr],
-    [rexpr, lexpr],
-  ]
 }
 
 const isOf = (expression: Expression, relation: Relation): boolean =>
@@ -329,7 +322,7 @@ function mergedSides(
   if (one === undefined || other === undefined || another !== undefined) return null
   const [first, second] = isOf(one, left) ? [one, other] : [other, one]
   if (!isOf(first, left) || !isOf(second, right)) return null
-  const joined = on.flatMap((condition) => sidesOf(condition))
+  const joined = on.flatMap((condition) => ownEqualSides(condition))
   const paired = joined.some(([a, b]) => sameExpression(a, first) && sameExpression(b, second))
   return paired ? { left: first, right: second } : null
 }

@@ -1,6 +1,6 @@
 import type { BindFacts } from './facts.ts'
 import type { ColumnId, Expression } from './expression.ts'
-import { columnIn, columnOf, columnsIn, operation } from './expression.ts'
+import { columnIn, columnOf, columnsIn, operation, ownEqualSides } from './expression.ts'
 import { returnsSets } from './peel.ts'
 import { productOf } from './product.ts'
 import { freeIn, scannedType } from './references.ts'
@@ -135,25 +135,14 @@ function askedKeysOnly(
   if (freeIn(asked).size > 0) return asked
   const [own, theirs] = [new Set(columnsOf(asked)), new Set(columnsOf(reader))]
   const pairs = on.flatMap((condition) =>
-    sidesOf(condition).flatMap(([inner, outer]) =>
-      own.has(inner) && theirs.has(outer) ? [{ inner, outer }] : [],
-    ),
+    ownEqualSides(condition).flatMap((sides) => {
+      const [inner, outer] = sides.map(columnIn)
+      return inner != null && outer != null && own.has(inner) && theirs.has(outer)
+        ? [{ inner, outer }]
+        : []
+    }),
   )
   return pairs.length === 0 ? asked : reducedBelow(asked, pairs, { reader, ...reducing })
-}
-
-/** Both ways to read `a = b` of two columns, by the operator of PostgreSQL's own. */
-function sidesOf(condition: Expression): readonly (readonly [ColumnId, ColumnId])[] {
-  if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return []
-  const { name, lexpr, rexpr } = condition.A_Expr
-  const [sign, more] = name ?? []
-  if (more !== undefined || sign === undefined || !('String' in sign)) return []
-  const [left, right] = [lexpr, rexpr].map((side) => (side === undefined ? null : columnIn(side)))
-  if (sign.String.sval !== '=' || left == null || right == null) return []
-  return [
-    [left, right],
-    [right, left],
-  ]
 }
 
 interface Asking extends Reducing {

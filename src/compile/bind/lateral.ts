@@ -7,6 +7,7 @@ import {
   columnOf,
   columnsIn,
   operation,
+  ownEqualSides,
   substituted,
 } from '../algebra/expression.ts'
 import { functionName } from '../syntax/functions.ts'
@@ -350,7 +351,7 @@ function ofProduct(
   const where: Expression[] = []
   const computed: Output[] = []
   for (const condition of conditions) {
-    const pair = equality(condition)?.find(
+    const pair = ownEqualSides(condition).find(
       ([inner, outer]) =>
         isWithin(inner, whole) && columnsIn(inner).size > 0 && isOutside(outer, whole),
     )
@@ -386,20 +387,4 @@ function standingOrWithin(
 const isOutside = (expression: Expression, relation: Relation): boolean => {
   const given = new Set(columnsOf(relation))
   return ![...columnsIn(expression)].some((id) => given.has(id))
-}
-
-type Sides = readonly (readonly [Expression, Expression])[]
-
-/** Both ways to read `a = b`; undefined for anything else. */
-function equality(condition: Expression): Sides | undefined {
-  if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return undefined
-  const { name, lexpr, rexpr } = condition.A_Expr
-  const [sign] = name ?? []
-  if (name?.length !== 1 || sign === undefined || !('String' in sign) || sign.String.sval !== '=')
-    return undefined
-  if (lexpr === undefined || rexpr === undefined) return undefined
-  return [
-    [lexpr, rexpr],
-    [rexpr, lexpr],
-  ]
 }

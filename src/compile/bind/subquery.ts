@@ -17,6 +17,7 @@ import {
   isAbsent,
   isNull,
   operation,
+  ownEqualSides,
   replaced,
 } from '../algebra/expression.ts'
 import { isNotNull, notNullIn } from '../algebra/nullability.ts'
@@ -511,18 +512,9 @@ function givesAtMostOne(relation: Relation, { facts }: Pick<Binding, 'facts'>): 
 
 /** The column of a table that a condition `column = something from outside` pins down. */
 function pinnedBy(condition: Expression, scan: Scan): readonly string[] {
-  if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return []
-  const { name = [], lexpr, rexpr } = condition.A_Expr
-  const [sign, another] = name
-  if (another !== undefined || sign === undefined) return []
-  if (!('String' in sign) || sign.String.sval !== '=') return []
   const own = new Set(columnsOf(scan))
-  const sides = [
-    [lexpr, rexpr],
-    [rexpr, lexpr],
-  ] as const
-  return sides.flatMap(([side, other]) => {
-    const id = side === undefined ? null : columnIn(side)
+  return ownEqualSides(condition).flatMap(([side, other]) => {
+    const id = columnIn(side)
     const column = scan.columns.find((each) => each.id === id)
     const outside = ![...columnsIn(other)].some((each) => own.has(each))
     return column !== undefined && outside ? [column.name] : []

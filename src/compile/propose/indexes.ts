@@ -10,6 +10,7 @@ import {
   columnIn,
   columnOf,
   columnsIn,
+  equalSides,
   replacedDeep,
   sqlOf,
   substituted,
@@ -248,15 +249,7 @@ function equality(condition: Expression): readonly (readonly [Expression, Expres
     const nulls = rest.every(asksForNull)
     return first !== undefined && nulls ? equality(first) : []
   }
-  if (!('A_Expr' in condition) || condition.A_Expr.kind !== 'AEXPR_OP') return []
-  const { name = [], lexpr, rexpr } = condition.A_Expr
-  const sign = name.at(-1)
-  if (lexpr === undefined || rexpr === undefined || sign === undefined) return []
-  if (!('String' in sign) || sign.String.sval !== '=') return []
-  return [
-    [lexpr, rexpr],
-    [rexpr, lexpr],
-  ]
+  return equalSides(condition)
 }
 
 const uses: Readonly<Record<string, string>> = {
