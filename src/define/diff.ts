@@ -86,7 +86,7 @@ export function diff(desired: Desired, found: Actual, measures: Measures): Plan 
       ...schemaSteps(desired, actual),
       ...settingSteps(desired, actual),
       ...renamedSources.steps,
-      ...desired.sources.flatMap((source) => captureSteps(source, actual)),
+      ...captureSteps(desired.sources, actual),
       ...viewsOf(false),
       ...desired.caches.flatMap((cache) => cacheSteps(cache, actual)),
       ...grantSteps(desired, actual),

@@ -118,12 +118,32 @@ function renameStep({ wish, program }: DesiredSource, former: string, actual: Ac
 }
 
 /**
- * Captures a source, or renews its capture; nothing when it is captured as wanted.
- * A transaction of its own: the lock waits out open writers and is held for moments, and views are
+ * Captures each source, or renews its capture; nothing for one that is captured as wanted.
+ * A transaction of its own for each: the lock waits out open writers and is held for moments, and views are
  * populated after it has committed, so that no commit falls between.
  */
 export function captureSteps(
+  sources: readonly DesiredSource[],
+  actual: Actual,
+): readonly PlanStep[] {
+  const formerOf = new Map(
+    sources.map(({ wish: { shape } }) => [shape.name, formerNames(shape.oid, shape.name, actual)]),
+  )
+  const exchanged = exchangedNames(formerOf)
+  return sources.flatMap((source) => {
+    const { name } = source.wish.shape
+    const former = formerOf.get(name) ?? []
+    if (!exchanged.includes(name)) return captureStep(source, former, actual)
+    // The first takes all away, or a later one would take what an earlier one has made.
+    const all = exchanged.flatMap((each) => [each, ...(formerOf.get(each) ?? [])])
+    return captureStep(source, name === exchanged[0] ? [...new Set(all)] : [], actual)
+  })
+}
+
+/** `former`: sources whose capture is taken away in the same transaction. */
+function captureStep(
   { wish, program }: DesiredSource,
+  former: readonly string[],
   actual: Actual,
 ): readonly PlanStep[] {
   const { source } = program
@@ -146,7 +166,7 @@ export function captureSteps(
       expectedMs: 20,
       ownTransaction: true,
       sql: [
-        ...formerCapture(wish.shape.oid, source, actual),
+        ...former.flatMap((name) => uninstallOf(name, actual)),
         ...program.install,
         ...noteCapture({ wish, program }, gapOf(row, problem)),
         ...(row === undefined || problem === undefined ? [] : [refreshReaders(source)]),
@@ -182,15 +202,23 @@ const noteCapture = ({ wish, program }: DesiredSource, gap: string): readonly st
 ]
 
 /**
- * Takes the capture away that the table has under a former name, in the transaction that captures it
- * under its new one: both share functions over the row of the table, and no writer may meet one without
- * the other.
+ * Names under which a table was captured before. Its capture is taken away by the transaction that captures it under the
+ * new one: both share functions over the row of the table, and no writer may meet one without the other.
  */
-function formerCapture(oid: number, source: string, actual: Actual): readonly string[] {
-  const former = actual.catalogue.source.filter(
-    (row) => row['relation_oid'] === oid && row['name'] !== source,
-  )
-  return former.flatMap(({ name }) => uninstallOf(String(name), actual))
+const formerNames = (oid: number, source: string, actual: Actual): readonly string[] =>
+  actual.catalogue.source
+    .filter((row) => row['relation_oid'] === oid && row['name'] !== source)
+    .map(({ name }) => String(name))
+
+/** Sources that have exchanged names: what one table was captured as is wanted for another. */
+function exchangedNames(
+  formerOf: ReadonlyMap<RelationName, readonly string[]>,
+): readonly RelationName[] {
+  const wanted = new Set<string>(formerOf.keys())
+  const reused = new Set([...formerOf.values()].flat().filter((name) => wanted.has(name)))
+  return [...formerOf]
+    .filter(([name, former]) => [name, ...former].some((each) => reused.has(each)))
+    .map(([name]) => name)
 }
 
 const uninstallOf = (source: string, { artifacts }: Actual): readonly string[] =>

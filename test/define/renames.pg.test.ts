@@ -128,6 +128,55 @@ test.each([
   },
 )
 
+test.each([
+  [
+    'two captured tables exchange their names',
+    `alter table shop.orders rename to other; alter table shop.returns rename to orders; alter table shop.other rename to returns`,
+    ['shop.orders', 'shop.returns'],
+  ],
+  [
+    'a table takes the name of a captured one, which goes on under a third',
+    `alter table shop.returns rename to archive; alter table shop.orders rename to returns; create table shop.orders (like shop.returns including all)`,
+    ['shop.archive', 'shop.returns', 'shop.orders'],
+  ],
+])('%s: one apply captures each under its own', async (_, rename, tables) => {
+  await db.sql('create table shop.returns (id int primary key, region text, amount int not null)')
+  const over = (names: readonly string[]): TidemarkConfig => ({
+    views: Object.fromEntries(
+      names.map((name) => [
+        name.replace('shop.', 'public.of_'),
+        { sql: `select region, sum(amount) as total from ${name} group by region` },
+      ]),
+    ),
+  })
+  await planAndApply(db.database, over(['shop.orders', 'shop.returns']), {
+    populate: true,
+    allowDestructive: true,
+  })
+  await db.sql(rename)
+  await planAndApply(db.database, over(tables), { populate: true, allowDestructive: true })
+  expect((await planConfiguration(db.database, configured(over(tables)))).steps).toEqual([])
+  for (const name of tables) {
+    const view = name.replace('shop.', 'public.of_')
+    await db.sql(`call tidemark.run('${view}')`)
+    await db.sql(
+      `insert into ${name} values (1000, 'new', 9); update ${name} set amount = 10 where id = 1000`,
+    )
+    // A rename is followed: by functions that captures of the same row share.
+    await db.sql(
+      `alter table ${name} rename amount to price; update ${name} set price = 11 where id = 1000`,
+    )
+    await db.sql(`call tidemark.run('${view}')`)
+    expect(await db.sql(`select total::int as total from ${view} where region = 'new'`)).toEqual([
+      { total: 11 },
+    ])
+    const [run] = await db.sql(
+      `select method, status from tidemark.run where view = '${view}' order by run_id desc limit 1`,
+    )
+    expect(run).toEqual({ method: 'incremental', status: 'completed' })
+  }
+})
+
 test('a column and a view between are renamed: everything goes on, and an apply with the names keeps the rows', async () => {
   await db.sql(
     'alter table shop.orders rename column amount to price; alter view shop.paid rename to settled',
