@@ -1,4 +1,5 @@
 import { hashText, indented } from './relation.ts'
+import { sameValue } from './restriction.ts'
 import type { StoredColumn, StoredStage } from './stored-stage.ts'
 import { isRewritten, pairingColumns } from './stored-stage.ts'
 import { sqlName } from '../syntax/sql-text.ts'
@@ -21,13 +22,25 @@ export function difference(stored: StoredStage): readonly string[] {
   const image = (alias: string): string =>
     `row(${columns.map((name) => `${alias}.${name}`).join(', ')})::record`
   const inPlace = isRewritten(stored)
+  // What a group counts stands beside its row and stays where it is: the row has to be that of the same key. One hash is not enough:
+  // a composite value all of whose fields are NULL has the hash of NULL. Elsewhere all that a row has is written.
+  const partners =
+    stored.groups?.within == null
+      ? ['s."turn of row" = n."turn of row"']
+      : stored.keyNames.map((name, at) =>
+          sameValue(
+            `s.${sqlName(name)}`,
+            `n.${sqlName(name)}`,
+            stored.keyTypes[at] ?? { equality: null },
+          ),
+        )
   const side = (from: string): string =>
     `select *, row_number() over (partition by "pair of row") as "turn of row" from (select ${from}.*, ${pair(from)} as "pair of row" from ${from}) as p`
   return [
     `difference as materialized (
   select n."pair of row" is not null as "is new", s."place of row", ${[...all.map((name) => `n.${name}`), ...columns.map((name, at) => `s.${name} as "old ${String(at + 1)}"`)].join(', ')}
   from (${side('fresh')}) as n
-  full join (${side('stored')}) as s on s."pair of row" = n."pair of row" and s."turn of row" = n."turn of row"
+  full join (${side('stored')}) as s on ${['s."pair of row" = n."pair of row"', ...partners].join(' and ')}
   where n."pair of row" is null or s."pair of row" is null or ${image('n')} *<> ${image('s')}
 )`,
     `removed as (
