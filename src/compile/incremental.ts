@@ -8,7 +8,7 @@ import { NoRule } from './bind/scope.ts'
 import { ownExpressions, rowTypesAmong } from './algebra/references.ts'
 import type { Bound } from './bind/query.ts'
 import { bindQuery } from './bind/query.ts'
-import { movingCalls } from './algebra/clock.ts'
+import { asksClock, movingCalls, withOneClock } from './algebra/clock.ts'
 import { isFloat } from './algebra/determine.ts'
 import type { IncrementalProgram } from './emit/incremental.ts'
 import { emitIncremental, inlineNames } from './emit/incremental.ts'
@@ -26,7 +26,7 @@ import { withReadColumns } from './algebra/read-columns.ts'
 import { reduced } from './algebra/reduce.ts'
 import { firstByte, parseQuery } from './syntax/parse.ts'
 import type { Output, Relation } from './algebra/relation.ts'
-import { clocksIn, columnsOf, inputsOf, relationsIn, scansIn } from './algebra/relation.ts'
+import { columnsOf, inputsOf, relationsIn, scansIn } from './algebra/relation.ts'
 import { sqlName } from './syntax/sql-text.ts'
 import { stageIndexes, throughKey } from './propose/stage-indexes.ts'
 import type { IncrementalDraft, IncrementalWish, Obstacle } from './emit/draft.ts'
@@ -53,12 +53,12 @@ export async function draftIncremental(
   const { fresh } = bound.binding
   const relation = reduced(bound.relation, { facts, fresh })
   const stages = withReadColumns(stagesOf({ relation }, facts))
-  // As it was bound: a clock that nobody reads is in no stage.
-  if (wish.query.timeDependent && clocksIn(bound.relation).length === 0)
+  const selects = [select, ...[...facts.views.values()].map((view) => view.select)]
+  // As it is written: a clock that nobody reads is in no stage.
+  if (wish.query.timeDependent && !selects.some((each) => asksClock(withOneClock(each))))
     return [{ reason: 'it asks the clock in a way that was not understood' }]
   if (!stages.some(({ core }) => scansIn(core).length > 0)) return [{ reason: 'it reads no table' }]
   const context = { facts, names: probingNames(wish, facts, stages) }
-  const selects = [select, ...[...facts.views.values()].map((view) => view.select)]
   const obstacles = stages.flatMap(({ core }) =>
     [...relationsIn(core)].flatMap((each) => obstaclesOf(each, selects)),
   )

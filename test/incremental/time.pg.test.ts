@@ -43,6 +43,7 @@ const queries: Queries = {
   lateral_last: `select k.kind, x.id from kinds k left join lateral (select e.id from events e where e.kind = k.kind and e.at < now() - interval '100 ms' order by e.at desc, e.id limit 2) x on true`,
   minus: `select kind from kinds except select kind from events where at between now() - interval '200 ms' and now()`,
   unread: `select kind, count(*) as n from (select kind, now() - at as age from events) e group by kind`,
+  unasked: `select k.kind from kinds k where exists (select e.at > now() from events e where e.kind = k.kind)`,
   everything: `select id, now() - at as age from events where kind = 'a'`,
 }
 
