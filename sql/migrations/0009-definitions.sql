@@ -22,8 +22,8 @@ create table tidemark.definition (
 -- What the live view of a view reads, through whatever lies between it and tables: relations, with the numbers of the columns,
 -- functions, operators, types, collations and text search configurations; the functions behind aggregates, operators and functions with a body that PostgreSQL has parsed.
 -- What a function calls whose body is a text nobody can know.
--- This and what is made of it is in PL/pgSQL: before PostgreSQL 18 a function in SQL is planned anew for each view that is looked at,
--- which takes five times as long as to run it.
+-- This and the next three that read it are in PL/pgSQL: before PostgreSQL 18 a function in SQL is planned anew for each view that is
+-- looked at, which takes five times as long as to run it.
 create function tidemark.definition_reads(view_name text) returns table (kind oid, oid oid, number int)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column

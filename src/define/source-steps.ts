@@ -126,55 +126,89 @@ export function captureSteps(
   sources: readonly DesiredSource[],
   actual: Actual,
 ): readonly PlanStep[] {
+  const changing = sources.filter((source) => !isCaptured(source, actual))
   const formerOf = new Map(
-    sources.map(({ wish: { shape } }) => [shape.name, formerNames(shape.oid, shape.name, actual)]),
+    changing.map(({ wish: { shape } }) => [shape.name, formerNames(shape.oid, shape.name, actual)]),
   )
   const exchanged = exchangedNames(formerOf)
-  return sources.flatMap((source) => {
-    const { name } = source.wish.shape
-    const former = formerOf.get(name) ?? []
-    if (!exchanged.includes(name)) return captureStep(source, former, actual)
-    // The first takes all away, or a later one would take what an earlier one has made.
-    const all = exchanged.flatMap((each) => [each, ...(formerOf.get(each) ?? [])])
-    return captureStep(source, name === exchanged[0] ? [...new Set(all)] : [], actual)
-  })
+  const taken = new Set(exchanged.flatMap((name) => [name, ...(formerOf.get(name) ?? [])]))
+  return [
+    ...[...taken].flatMap((name) => takeAwayStep(name, actual)),
+    ...changing.map((source) => {
+      const former = formerOf.get(source.wish.shape.name) ?? []
+      return captureStep(
+        source,
+        former.filter((name) => !taken.has(name)),
+        actual,
+      )
+    }),
+  ]
+}
+
+/** Why a source has to be captured anew although it is. */
+function problemOf({ wish, program }: DesiredSource, actual: Actual): string | undefined {
+  const row = actual.catalogue.source.find(({ name }) => name === program.source)
+  return row !== undefined && row['relation_oid'] !== wish.shape.oid
+    ? 'another table has its name now'
+    : actual.captureProblems.get(program.source)
+}
+
+const isCaptured = (source: DesiredSource, actual: Actual): boolean =>
+  problemOf(source, actual) === undefined &&
+  actual.catalogue.source.find(({ name }) => name === source.program.source)?.['digest'] ===
+    source.program.digest
+
+/**
+ * Takes away what a table was captured as before tables exchanged names; a later step captures each under its own. Before all of these,
+ * and one by one: none takes away what another has made, nor waits for one table while it has locked another. Until its turn comes a
+ * table is not captured, and its views are unknown.
+ */
+function takeAwayStep(name: string, actual: Actual): readonly PlanStep[] {
+  const sql = uninstallOf(name, actual)
+  if (sql.length === 0) return []
+  const detail =
+    'its capture is taken away: tables have exchanged names, and each is captured under its own'
+  return [
+    stepOf({
+      kind: 'change',
+      noun: 'source',
+      name,
+      detail,
+      lock: `ACCESS EXCLUSIVE on the table that was called ${name}`,
+      expectedMs: 20,
+      ownTransaction: true,
+      sql,
+    }),
+  ]
 }
 
 /** `former`: sources whose capture is taken away in the same transaction. */
-function captureStep(
-  { wish, program }: DesiredSource,
-  former: readonly string[],
-  actual: Actual,
-): readonly PlanStep[] {
-  const { source } = program
-  const row = actual.catalogue.source.find(({ name }) => name === source)
-  const another = row !== undefined && row['relation_oid'] !== wish.shape.oid
-  const problem = another ? 'another table has its name now' : actual.captureProblems.get(source)
-  if (row?.['digest'] === program.digest && problem === undefined) return []
+function captureStep(source: DesiredSource, former: readonly string[], actual: Actual): PlanStep {
+  const { wish, program } = source
+  const row = actual.catalogue.source.find(({ name }) => name === program.source)
+  const problem = problemOf(source, actual)
   const events = wish.events.length === 0 ? '' : `, ${wish.events.length} event rules`
   const what =
     wish.mode === 'marks'
       ? `that a transaction changed ${listed(wish.columns)}`
       : `changed rows of ${listed(wish.columns)}`
-  return [
-    stepOf({
-      kind: row === undefined ? 'create' : 'change',
-      noun: 'source',
-      name: source,
-      detail: `${row === undefined ? 'captured' : (problem ?? 'captured otherwise')}: ${what}${events}`,
-      lock: `SHARE ROW EXCLUSIVE on ${source}`,
-      expectedMs: 20,
-      ownTransaction: true,
-      sql: [
-        ...former.flatMap((name) => uninstallOf(name, actual)),
-        ...program.install,
-        ...noteCapture({ wish, program }, gapOf(row, problem)),
-        ...(row === undefined || problem === undefined ? [] : [refreshReaders(source)]),
-        // A log that was replaced has lost its grants.
-        ...(row === undefined ? [] : [shareWithOwners]),
-      ],
-    }),
-  ]
+  return stepOf({
+    kind: row === undefined ? 'create' : 'change',
+    noun: 'source',
+    name: program.source,
+    detail: `${row === undefined ? 'captured' : (problem ?? 'captured otherwise')}: ${what}${events}`,
+    lock: `${former.length === 0 ? 'SHARE ROW' : 'ACCESS'} EXCLUSIVE on ${program.source}`,
+    expectedMs: 20,
+    ownTransaction: true,
+    sql: [
+      ...former.flatMap((name) => uninstallOf(name, actual)),
+      ...program.install,
+      ...noteCapture(source, gapOf(row, problem)),
+      ...(row === undefined || problem === undefined ? [] : [refreshReaders(program.source)]),
+      // A log that was replaced has lost its grants.
+      ...(row === undefined ? [] : [shareWithOwners]),
+    ],
+  })
 }
 
 /** Writes how a source is captured, and takes that for right; `gap` is a reason as SQL. */
@@ -203,7 +237,7 @@ const noteCapture = ({ wish, program }: DesiredSource, gap: string): readonly st
 
 /**
  * Names under which a table was captured before. Its capture is taken away by the transaction that captures it under the
- * new one: both share functions over the row of the table, and no writer may meet one without the other.
+ * new one, or before: both share functions over the row of the table, and no writer may meet one without the other.
  */
 const formerNames = (oid: number, source: string, actual: Actual): readonly string[] =>
   actual.catalogue.source

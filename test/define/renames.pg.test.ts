@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { planConfiguration } from '../../src/engine/define.ts'
+import { apply, planConfiguration } from '../../src/engine/define.ts'
 import type { TidemarkConfig } from '../../src/define/config/tidemark-config.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { copiesOf, createInstalledDatabase } from '../support/database.ts'
@@ -174,6 +174,48 @@ test.each([
       `select method, status from tidemark.run where view = '${view}' order by run_id desc limit 1`,
     )
     expect(run).toEqual({ method: 'incremental', status: 'completed' })
+  }
+})
+
+test('tables that exchange names after an apply that was broken off: what is captured by now stays so', async () => {
+  await db.sql('create table shop.incoming (like shop.orders including all)')
+  const over = (...names: readonly string[]): TidemarkConfig => ({
+    views: Object.fromEntries(
+      names.map((name) => [
+        `public.of_${name}`,
+        { sql: `select region, sum(amount) as total from shop.${name} group by region` },
+      ]),
+    ),
+  })
+  const all = { populate: true, allowDestructive: true }
+  await planAndApply(db.database, over('orders', 'incoming'), all)
+  await db.sql(
+    'alter table shop.orders rename to former; alter table shop.incoming rename to orders',
+  )
+  // The last step of this one would have released what is no longer read.
+  const plan = await planConfiguration(db.database, configured(over('orders')))
+  const steps = plan.steps.filter(({ kind, noun }) => kind !== 'drop' || noun !== 'source')
+  expect(steps).toHaveLength(plan.steps.length - 1)
+  await apply(db.database, { ...plan, steps }, all)
+  await db.sql('create table shop.incoming (like shop.orders including all)')
+  await planAndApply(db.database, over('orders', 'incoming'), all)
+  expect(
+    await db.sql(
+      'select name from tidemark.source where tidemark.source_problem(name) is not null',
+    ),
+  ).toEqual([])
+  expect(
+    (await planConfiguration(db.database, configured(over('orders', 'incoming')))).steps,
+  ).toEqual([])
+  for (const name of ['orders', 'incoming']) {
+    await db.sql(`call tidemark.run('public.of_${name}')`)
+    await db.sql(
+      `alter table shop.${name} rename amount to price; insert into shop.${name} values (1000, 'new', 9)`,
+    )
+    await db.sql(`call tidemark.run('public.of_${name}')`)
+    expect(await db.sql(`select total::int as total from of_${name} where region = 'new'`)).toEqual(
+      [{ total: 9 }],
+    )
   }
 })
 
