@@ -176,10 +176,13 @@ export function undeclared(namespace: string, lacking: readonly WantedRule[]): T
     const list = `[${columns.map((column) => `'${column}'`).join(', ')}]`
     lists.set(source, [...new Set([...(lists.get(source) ?? []), list])])
   }
+  const words = lacking.map(({ source, columns }) =>
+    columns.length === 0 ? `${source} as a whole` : `${source} by ${columns.join(', ')}`,
+  )
   const lines = [...lists].map(([source, rules]) => `'${source}': [${rules.join(', ')}]`).join(', ')
   return new TidemarkError({
     code: 'TIDEMARK_CACHE_BLIND',
-    what: `The database does not tell the cache ${namespace} of ${[...lists.keys()].join(', ')}.`,
-    mend: `Add to the configuration: caches: { ${namespace}: { dependsOn: { ${lines} } } }, and run 'tidemark apply'.`,
+    what: `The database does not tell the cache ${namespace} of ${[...new Set(words)].join('; of ')}.`,
+    mend: `Add to the lists that stand in the configuration: caches: { ${namespace}: { dependsOn: { ${lines} } } }, and run 'tidemark apply'.`,
   })
 }

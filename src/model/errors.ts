@@ -22,7 +22,7 @@ export const errorCatalogue = {
   TIDEMARK_SCHEDULE_UNKNOWN: 'No schedule of this name or number exists.',
   TIDEMARK_RUN_UNKNOWN: 'No run has this number, or it has ended.',
   TIDEMARK_SQL_INVALID: 'PostgreSQL does not accept this SQL.',
-  TIDEMARK_SQL_NOT_A_QUERY: 'The SQL of a view must be one SELECT.',
+  TIDEMARK_SQL_NOT_A_QUERY: 'The SQL of a view, or of a cached query, must be one SELECT.',
   TIDEMARK_EVENT_CONDITION_REFUSED: 'This condition could fail inside a writer.',
   TIDEMARK_CRON_INVALID: 'This is not a cron expression that ever fires.',
   TIDEMARK_ZONE_UNKNOWN: 'No such time zone.',

@@ -41,6 +41,20 @@ test('an invalidation that names nothing of this cache is refused by its promise
   expect(thing.prepare(1).hit()).toBeUndefined()
 })
 
+test('an option that nobody knows is refused, with what may have been meant', () => {
+  const cache = made()
+  const options = (of: object): KindOptions<[number]> => of
+  expect(() => cache.define('thing', (id: number) => id, options({ tll: '1m' }))).toThrow(
+    expect.objectContaining({
+      code: 'TIDEMARK_CACHE_INVALID',
+      message: expect.stringMatching(
+        /no option 'tll' at define\('thing'\)\.tll.*Write 'ttl'/,
+      ) as string,
+    }),
+  )
+  cache.define('thing', (id: number) => id, { ttl: '1m' })
+})
+
 test.each([
   [new Map(), 'class Map'],
   [() => 1, 'A function'],

@@ -173,8 +173,8 @@ function statementWords(node: Node | undefined): string {
 function notAQuery(what: string, place?: string): TidemarkError {
   return new TidemarkError({
     code: 'TIDEMARK_SQL_NOT_A_QUERY',
-    what: `The SQL of a view must be one SELECT. ${what}`,
-    mend: 'Write the SELECT alone, as you would after CREATE MATERIALIZED VIEW … AS.',
+    what: `The SQL must be one SELECT. ${what}`,
+    mend: 'Write the SELECT alone, as you would after CREATE VIEW … AS.',
     ...(place === undefined ? {} : { place }),
   })
 }

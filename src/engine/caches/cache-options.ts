@@ -94,6 +94,15 @@ export interface TermOptions {
   readonly eagerness?: number
 }
 
+/** The names of {@link TermOptions}. */
+export const termOptions: readonly (keyof TermOptions)[] = [
+  'ttl',
+  'stale',
+  'softTimeout',
+  'hardTimeout',
+  'eagerness',
+]
+
 /** What a kind of entries is declared with. */
 export interface KindOptions<Args extends readonly unknown[]> extends TermOptions {
   /** How long the answer `null` or `undefined` is fresh; 0: it is not kept. Default: as any other. */
@@ -120,6 +129,19 @@ export interface KindOptions<Args extends readonly unknown[]> extends TermOption
   /** Names the version of the load. Default: it is told from the text of the function. */
   readonly version?: string
 }
+
+/** The names of {@link KindOptions}. */
+export const kindOptions: readonly (keyof KindOptions<readonly unknown[]>)[] = [
+  ...termOptions,
+  'negativeTtl',
+  'dependsOn',
+  'tags',
+  'tenant',
+  'warm',
+  'params',
+  'shareFailures',
+  'version',
+]
 
 /** Which entries of a kind are loaded before anybody asks, and when. */
 export interface WarmOptions<Args extends readonly unknown[]> {

@@ -34,6 +34,7 @@ import { TidemarkError } from '../../model/errors.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import type { EntryKey, InvalidationRequest, Verb } from '../../model/invalidation.ts'
 import type { CacheOptions, InvalidationOf, KindOptions } from './cache-options.ts'
+import { kindOptions } from './cache-options.ts'
 import { concernedEntries } from './concerned-entries.ts'
 import type { Foreign, ForeignOptions } from './foreign.ts'
 import { Foreigners } from './foreign.ts'
@@ -51,7 +52,7 @@ import {
   requireNamespace,
   requireTenantForm,
 } from './requirements.ts'
-import { durationMs, requireShare, requireWhole, spanMs } from './settings.ts'
+import { durationMs, requireKnown, requireShare, requireWhole, spanMs } from './settings.ts'
 import { linkOf } from './store-link.ts'
 import { TableWrites } from './table-writes.ts'
 import { Warmer } from './warmer.ts'
@@ -144,7 +145,7 @@ const lookMs = 1_000
  * of the commit, or of the acknowledged invalidation at once.
  */
 export function createCache(options: CacheOptions): CacheManager {
-  const { namespace, tenantForm = 'tenant_{}' } = options
+  const { namespace, tenantForm = 'tenant_{}', database: url } = options
   requireNamespace(namespace)
   requireTenantForm(tenantForm)
   requireDatabase(options)
@@ -165,7 +166,6 @@ export function createCache(options: CacheOptions): CacheManager {
   const ttlMs = spanMs(options.ttl ?? '5m', 'createCache.ttl')
   const ttls = ttlsOf(options)
   const foreigners = new Foreigners(options, listener)
-  const { database: url } = options
   const queries = new Queries({
     namespace,
     cache,
@@ -187,10 +187,11 @@ export function createCache(options: CacheOptions): CacheManager {
     namespace,
     invalidates: code.invalidates,
     afterCommit: code.afterCommit,
-    define(name, load, kindOptions = {}) {
+    define(name, load, ofKind = {}) {
       requireKindName(name, kinds)
+      requireKnown(ofKind, kindOptions, `define('${name}')`)
       const surroundings = { namespace, tenantForm, ttlMs: ttls.get(name) ?? ttlMs }
-      const defined = defineKind(cache, surroundings, { name, load, options: kindOptions })
+      const defined = defineKind(cache, surroundings, { name, load, options: ofKind })
       kinds.set(name, defined.named)
       if (defined.warm !== null) warmer.add(defined.warm)
       return defined.kind

@@ -28,7 +28,8 @@ import type { Database } from '../../postgres/connection.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import { parseToken } from '../../model/write-token.ts'
 import type { TermOptions } from './cache-options.ts'
-import { termsOf } from './settings.ts'
+import { termOptions } from './cache-options.ts'
+import { requireKnown, termsOf } from './settings.ts'
 
 /** How the result of a query is kept. One that asks the clock has to say its `ttl`. */
 export interface QueryOptions extends TermOptions {
@@ -152,6 +153,7 @@ export class Queries {
   async #ask(address: EntryAddress, question: Question): Promise<Answer<unknown>> {
     const { cache, ttlMs, timing } = this.#parts
     const { sql, options } = question
+    requireKnown(options, [...termOptions, 'tags', 'after'], 'query()')
     const terms = termsOf(options, { ttlMs, place: 'query()' })
     const until = timing.now() + terms.hardMs
     if (options.after !== undefined) await cache.reach(parseToken(options.after), terms.hardMs)

@@ -1,4 +1,5 @@
 import { parseDuration } from '../../base/duration.ts'
+import { nearest } from '../../base/nearest.ts'
 import type { EntryTerms } from '../../cache/entry-request.ts'
 import { TidemarkError } from '../../model/errors.ts'
 import type { TermOptions } from './cache-options.ts'
@@ -25,6 +26,22 @@ export function requireWhole(
   if (Number.isInteger(number) && number >= min) return
   const mend = `Write ${String(Math.max(min, 4))}, for instance.`
   throw invalid(`${String(number)} is no whole number from ${String(min)} on`, mend, place)
+}
+
+/**
+ * Refuses an option that is not known: one that is misspelt, as it may come from JavaScript, would be as if it were not there.
+ * @throws TidemarkError TIDEMARK_CACHE_INVALID, naming `place`.
+ */
+export function requireKnown(options: object, known: readonly string[], place: string): void {
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue
+    const meant = nearest(name, known)
+    const mend =
+      meant === undefined
+        ? `Remove it; known here are ${known.join(', ')}.`
+        : `Write '${meant}' instead.`
+    throw invalid(`There is no option '${name}'`, mend, `${place}.${name}`)
+  }
 }
 
 /** Refuses what is no share of a whole. @throws TidemarkError TIDEMARK_CACHE_INVALID, naming `place`. */
