@@ -289,7 +289,8 @@ export function releaseSteps(
         noun: 'source',
         name,
         detail: 'no longer read by a view or rule; triggers and change log go, the table stays',
-        lock: `SHARE ROW EXCLUSIVE on ${name}`,
+        // Of DROP TRIGGER.
+        lock: `ACCESS EXCLUSIVE on ${name}`,
         expectedMs: 20,
         ownTransaction: true,
         sql: [
