@@ -11,7 +11,10 @@ export function valueOfKind(writer: QueryWriter, scope: Scope, kind: Kind, depth
   if (column !== undefined && (depth <= 0 || random.chance(0.55))) return writer.use(column)
   if (depth > 0 && byKind[kind].length > 0 && random.chance(0.6)) {
     const made = random.pick(byKind[kind])(writer, scope, depth - 1)
-    if (made !== '') return made
+    if (made !== '') {
+      writer.shows(kind)
+      return made
+    }
   }
   if (depth > 0 && random.chance(0.6)) return general(writer, scope, kind, depth - 1)
   if (column !== undefined) return writer.use(column)

@@ -115,8 +115,13 @@ export class QueryWriter {
     return ref.sql
   }
 
-  #note(kind: Kind): void {
+  /** Notes that there are values of a kind, whatever they are made of: of some kinds equal ones look different. */
+  shows(kind: Kind): void {
     if (kinds[kind].blurred) this.#blurred = true
+  }
+
+  #note(kind: Kind): void {
+    this.shows(kind)
     const construct = kindConstructs[kind]
     if (construct !== undefined) this.mark(...construct)
   }
@@ -176,7 +181,7 @@ export class QueryWriter {
   }
 
   literal(kind: Kind): string {
-    if (kinds[kind].blurred) this.#blurred = true
+    this.shows(kind)
     return literalOf(kind, this.random.pick(kinds[kind].values))
   }
 
