@@ -146,17 +146,20 @@ export function captureSteps(
 }
 
 /** Why a source has to be captured anew although it is. */
-function problemOf({ wish, program }: DesiredSource, actual: Actual): string | undefined {
-  const row = actual.catalogue.source.find(({ name }) => name === program.source)
-  return row !== undefined && row['relation_oid'] !== wish.shape.oid
+function problemOf(source: DesiredSource, actual: Actual): string | undefined {
+  const row = rowOf(source, actual)
+  return row !== undefined && row['relation_oid'] !== source.wish.shape.oid
     ? 'another table has its name now'
-    : actual.captureProblems.get(program.source)
+    : actual.captureProblems.get(source.program.source)
 }
+
+/** What the catalogue has of a source; undefined: it is not captured yet. */
+const rowOf = ({ program }: DesiredSource, { catalogue }: Actual): CatalogueRow | undefined =>
+  catalogue.source.find(({ name }) => name === program.source)
 
 const isCaptured = (source: DesiredSource, actual: Actual): boolean =>
   problemOf(source, actual) === undefined &&
-  actual.catalogue.source.find(({ name }) => name === source.program.source)?.['digest'] ===
-    source.program.digest
+  rowOf(source, actual)?.['digest'] === source.program.digest
 
 /**
  * Takes away what a table was captured as before tables exchanged names; a later step captures each under its own. Before all of these,
@@ -185,7 +188,7 @@ function takeAwayStep(name: string, actual: Actual): readonly PlanStep[] {
 /** `former`: sources whose capture is taken away in the same transaction. */
 function captureStep(source: DesiredSource, former: readonly string[], actual: Actual): PlanStep {
   const { wish, program } = source
-  const row = actual.catalogue.source.find(({ name }) => name === program.source)
+  const row = rowOf(source, actual)
   const problem = problemOf(source, actual)
   const events = wish.events.length === 0 ? '' : `, ${wish.events.length} event rules`
   const what =

@@ -128,43 +128,43 @@ test.each([
   },
 )
 
+/** A view `public.of_…` over each of these tables of the shop. */
+const over = (...names: readonly string[]): TidemarkConfig => ({
+  views: Object.fromEntries(
+    names.map((name) => [
+      `public.of_${name}`,
+      { sql: `select region, sum(amount) as total from shop.${name} group by region` },
+    ]),
+  ),
+})
+const populated = { populate: true, allowDestructive: true }
+
 test.each([
   [
     'two captured tables exchange their names',
     `alter table shop.orders rename to other; alter table shop.returns rename to orders; alter table shop.other rename to returns`,
-    ['shop.orders', 'shop.returns'],
+    ['orders', 'returns'],
   ],
   [
     'a table takes the name of a captured one, which goes on under a third',
     `alter table shop.returns rename to archive; alter table shop.orders rename to returns; create table shop.orders (like shop.returns including all)`,
-    ['shop.archive', 'shop.returns', 'shop.orders'],
+    ['archive', 'returns', 'orders'],
   ],
 ])('%s: one apply captures each under its own', async (_, rename, tables) => {
   await db.sql('create table shop.returns (id int primary key, region text, amount int not null)')
-  const over = (names: readonly string[]): TidemarkConfig => ({
-    views: Object.fromEntries(
-      names.map((name) => [
-        name.replace('shop.', 'public.of_'),
-        { sql: `select region, sum(amount) as total from ${name} group by region` },
-      ]),
-    ),
-  })
-  await planAndApply(db.database, over(['shop.orders', 'shop.returns']), {
-    populate: true,
-    allowDestructive: true,
-  })
+  await planAndApply(db.database, over('orders', 'returns'), populated)
   await db.sql(rename)
-  await planAndApply(db.database, over(tables), { populate: true, allowDestructive: true })
-  expect((await planConfiguration(db.database, configured(over(tables)))).steps).toEqual([])
+  await planAndApply(db.database, over(...tables), populated)
+  expect((await planConfiguration(db.database, configured(over(...tables)))).steps).toEqual([])
   for (const name of tables) {
-    const view = name.replace('shop.', 'public.of_')
+    const view = `public.of_${name}`
     await db.sql(`call tidemark.run('${view}')`)
     await db.sql(
-      `insert into ${name} values (1000, 'new', 9); update ${name} set amount = 10 where id = 1000`,
+      `insert into shop.${name} values (1000, 'new', 9); update shop.${name} set amount = 10 where id = 1000`,
     )
     // A rename is followed: by functions that captures of the same row share.
     await db.sql(
-      `alter table ${name} rename amount to price; update ${name} set price = 11 where id = 1000`,
+      `alter table shop.${name} rename amount to price; update shop.${name} set price = 11 where id = 1000`,
     )
     await db.sql(`call tidemark.run('${view}')`)
     expect(await db.sql(`select total::int as total from ${view} where region = 'new'`)).toEqual([
@@ -179,16 +179,7 @@ test.each([
 
 test('tables that exchange names after an apply that was broken off: what is captured by now stays so', async () => {
   await db.sql('create table shop.incoming (like shop.orders including all)')
-  const over = (...names: readonly string[]): TidemarkConfig => ({
-    views: Object.fromEntries(
-      names.map((name) => [
-        `public.of_${name}`,
-        { sql: `select region, sum(amount) as total from shop.${name} group by region` },
-      ]),
-    ),
-  })
-  const all = { populate: true, allowDestructive: true }
-  await planAndApply(db.database, over('orders', 'incoming'), all)
+  await planAndApply(db.database, over('orders', 'incoming'), populated)
   await db.sql(
     'alter table shop.orders rename to former; alter table shop.incoming rename to orders',
   )
@@ -196,9 +187,9 @@ test('tables that exchange names after an apply that was broken off: what is cap
   const plan = await planConfiguration(db.database, configured(over('orders')))
   const steps = plan.steps.filter(({ kind, noun }) => kind !== 'drop' || noun !== 'source')
   expect(steps).toHaveLength(plan.steps.length - 1)
-  await apply(db.database, { ...plan, steps }, all)
+  await apply(db.database, { ...plan, steps }, populated)
   await db.sql('create table shop.incoming (like shop.orders including all)')
-  await planAndApply(db.database, over('orders', 'incoming'), all)
+  await planAndApply(db.database, over('orders', 'incoming'), populated)
   expect(
     await db.sql(
       'select name from tidemark.source where tidemark.source_problem(name) is not null',

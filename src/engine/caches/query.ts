@@ -39,6 +39,9 @@ export interface QueryOptions extends TermOptions {
   readonly after?: string
 }
 
+/** The names of {@link QueryOptions}. */
+const queryOptions: readonly (keyof QueryOptions)[] = [...termOptions, 'tags', 'after']
+
 /** What the result of a query depends on. */
 export interface QueryExplanation {
   /** A line for each place at which a table or maintained view is read. */
@@ -153,7 +156,7 @@ export class Queries {
   async #ask(address: EntryAddress, question: Question): Promise<Answer<unknown>> {
     const { cache, ttlMs, timing } = this.#parts
     const { sql, options } = question
-    requireKnown(options, [...termOptions, 'tags', 'after'], 'query()')
+    requireKnown(options, queryOptions, 'query()')
     const terms = termsOf(options, { ttlMs, place: 'query()' })
     const until = timing.now() + terms.hardMs
     if (options.after !== undefined) await cache.reach(parseToken(options.after), terms.hardMs)
