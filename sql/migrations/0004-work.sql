@@ -344,7 +344,8 @@ begin
          groups_checked = s.groups_checked + coalesce(done.groups_checked, 0),
          group_check_ms = case when (checked->>'failed')::boolean then 'infinity'
                                -- Who never tries again would never learn that it has become cheaper.
-                               when looks then s.group_check_ms * 0.9 else coalesce(checked_ms, s.group_check_ms) end,
+                               when looks then case when s.group_check_ms > 1e-3 then s.group_check_ms * 0.9 else s.group_check_ms end
+                               else coalesce(checked_ms, s.group_check_ms) end,
          check_credit_ms = least(0, s.check_credit_ms + took_ms / 20 - coalesce(checked_ms, 0)),
          check_from = coalesce((checked->>'place')::tid, s.check_from),
          mismatches = s.mismatches + (coalesce(program.differing, 0) > 0)::int,

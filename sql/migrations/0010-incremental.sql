@@ -39,10 +39,10 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
   select ln(1 + 15 * least(0.25, share)) + greatest(0, share - 0.25) * 15 / 4.75 from (select changes / greatest(1, source_rows)) s (share)
 $$;
 
--- The number of changes of which that is the effort.
+-- The number of changes of which that is the effort; none of what is less than none. (exp() of far less would be an error.)
 create function tidemark.changes_of(effort double precision, source_rows double precision) returns double precision
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
-  select source_rows * case when effort < ln(4.75) then (exp(effort) - 1) / 15 else 0.25 + (effort - ln(4.75)) * 4.75 / 15 end
+  select source_rows * case when effort < ln(4.75) then (exp(greatest(0, effort)) - 1) / 15 else 0.25 + (effort - ln(4.75)) * 4.75 / 15 end
 $$;
 
 -- The number of changes from which on a refresh in full is sooner done: that whose effort is
@@ -53,7 +53,7 @@ $$;
 -- bench/incremental). From 1,000 on, for fewer are soon done either way.
 create function tidemark.full_from(source_rows double precision, s tidemark.view_state) returns bigint
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select least(1e15, greatest(1001, case when s.full_ms is not null and s.learnt_ms > 0
+  select least(1e15, greatest(1001, case when s.full_ms is not null and s.learnt_ms > 0 and s.learnt_effort > 0
     then tidemark.changes_of(
       (s.full_ms * greatest(1, source_rows / nullif(s.full_rows, 0)) - coalesce(s.fixed_ms, 0)) / (greatest(s.learnt_ms, 1e-3) / s.learnt_effort),
       source_rows)
@@ -126,7 +126,8 @@ begin
 end $$;
 
 -- Learns from a refresh what the next ones will take. Who never tries the other way again would never learn that it has become
--- cheaper: what is thought of it falls, by so little that it is seldom tried in vain.
+-- cheaper: what is thought of it falls, by so little that it is seldom tried in vain. It stops falling at a microsecond: a
+-- number that is halved for ever ends in an error.
 create function tidemark.learn(view_name text, done tidemark.outcome, took_ms double precision) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -136,17 +137,17 @@ begin
     update tidemark.view_state s
        set full_ms = took_ms, full_rows = source_rows,
            -- What holds for views as such is what is thought of one of which nothing is known.
-           learnt_ms = case when done.changes is null then s.learnt_ms else coalesce(s.learnt_ms, took_ms) * 0.98 end,
+           learnt_ms = case when done.changes is null then s.learnt_ms else greatest(1e-3, coalesce(s.learnt_ms, took_ms) * 0.98) end,
            learnt_changes = case when done.changes is null then s.learnt_changes else coalesce(s.learnt_changes, source_rows / 4) end,
            learnt_effort = case when done.changes is null then s.learnt_effort
                                 else coalesce(s.learnt_effort, tidemark.effort(source_rows / 4, source_rows)) end
      where s.view = view_name;
   else
     update tidemark.view_state s
-       set learnt_ms = coalesce(s.learnt_ms / 2, 0) + greatest(0, took_ms - coalesce(s.fixed_ms, 0)),
+       set learnt_ms = case when s.learnt_ms > 1e-3 then s.learnt_ms / 2 else 0 end + greatest(0, took_ms - coalesce(s.fixed_ms, 0)),
            learnt_changes = coalesce(s.learnt_changes / 2, 0) + done.changes,
            learnt_effort = coalesce(s.learnt_effort / 2, 0) + tidemark.effort(done.changes, source_rows),
-           full_ms = case when done.changes * 4 > tidemark.full_from(source_rows, s) then s.full_ms * 0.98 else s.full_ms end
+           full_ms = case when s.full_ms > 1e-3 and done.changes * 4 > tidemark.full_from(source_rows, s) then s.full_ms * 0.98 else s.full_ms end
      where s.view = view_name;
   end if;
 end $$;

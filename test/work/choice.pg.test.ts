@@ -95,6 +95,36 @@ test('afterwards what both took decides, for as many rows as there are now', asy
   expect(await fullFrom(1e5, { ...learnt, learnt_ms: 0 })).toBe(25_000)
 })
 
+test('whatever was learnt, the answer is a number of changes and no error', async () => {
+  const [answers] = await db.sql<{ least: number; most: number; asked: number }>(
+    `select count(*)::int as asked, min(f)::float8 as least, max(f)::float8 as most
+     from unnest('{0,1e-3,5,1e9}'::float8[]) full_ms, unnest('{0,1e-3,20,1e9}'::float8[]) fixed_ms,
+       unnest('{0,1e-300,1e-3,10,1e12}'::float8[]) learnt_ms, unnest('{0,1e-15,1e-3,1,1e9}'::float8[]) learnt_effort,
+       unnest('{0,1,1e6,1e15}'::float8[]) full_rows, unnest('{0,1,1e6,1e15}'::float8[]) source_rows,
+       lateral (select tidemark.full_from(source_rows, jsonb_populate_record(null::tidemark.view_state, jsonb_build_object(
+         'full_ms', full_ms, 'fixed_ms', fixed_ms, 'learnt_ms', learnt_ms, 'learnt_effort', learnt_effort, 'full_rows', full_rows))) as f) l`,
+  )
+  expect(answers).toEqual({ asked: 6_400, least: 1_001, most: 1e15 })
+})
+
+test('what is learnt again and again neither vanishes nor fails a refresh', async () => {
+  const known = {
+    fixed_ms: 1e6,
+    learnt_effort: 1,
+    learnt_changes: 100,
+    full_ms: 1e-3,
+    full_rows: rows,
+  }
+  const changed = 'update lines set amount = amount + 1 where id between 1 and 400'
+  expect(await refreshAfter(changed, { ...known, learnt_ms: 5e-324 })).toEqual({
+    method: 'incremental',
+    changes: 800,
+  })
+  expect(await db.sql('select learnt_ms, full_ms from tidemark.view_state')).toEqual([
+    { learnt_ms: 0, full_ms: 1e-3 },
+  ])
+})
+
 test('ten times as many changes are no ten times the effort', async () => {
   const effort = async (changes: number): Promise<number> => {
     const [row] = await db.sql<{ effort: number }>(
