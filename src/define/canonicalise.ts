@@ -1,5 +1,4 @@
 import { must } from '../base/assert.ts'
-import { lineAndColumn } from '../base/text-place.ts'
 import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import { partsOf } from '../model/ids.ts'
@@ -9,6 +8,7 @@ import { identifier, qualifiedName } from '../postgres/identifier.ts'
 import { sqlstateOf } from '../postgres/sqlstate.ts'
 import { queriesQuery } from './canonical-queries.ts'
 import { comparesRows, rowsByColumn } from './rows-by-column.ts'
+import { sqlFault } from './sql-fault.ts'
 
 /** A view's query as written. */
 export interface WrittenQuery {
@@ -539,21 +539,3 @@ function placedAt(view: RelationName, fault: Error): Error {
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : '')
-
-/** Classes of SQLSTATE by which PostgreSQL refuses a query: features, data, syntax and access, limits. */
-const refusals = /^(0A|22|2F|42|54)/
-
-/** PostgreSQL's own words, with the place in the user's SQL. */
-function sqlFault(error: unknown, sql: string, begin: number): unknown {
-  const state = sqlstateOf(error)
-  if (error instanceof TidemarkError || state === undefined || !refusals.test(state)) return error
-  const position = Number(Reflect.get(Object(error), 'position') ?? 0)
-  const hint: unknown = Reflect.get(Object(error), 'hint')
-  return new TidemarkError({
-    code: 'TIDEMARK_SQL_INVALID',
-    what: `PostgreSQL does not accept this SQL: ${messageOf(error)}`,
-    mend: typeof hint === 'string' && hint !== '' ? hint : 'Correct the SQL there.',
-    ...(position > begin ? { place: lineAndColumn(sql, position - 1 - begin) } : {}),
-    cause: error,
-  })
-}

@@ -3,6 +3,7 @@ import { TidemarkError } from '../model/errors.ts'
 import type { RelationName } from '../model/ids.ts'
 import type { QueryParameter, ReadRelation, UnderstoodQuery } from '../model/query-reads.ts'
 import type { Database, Queryable } from '../postgres/connection.ts'
+import { sqlFault } from './sql-fault.ts'
 import { meaningQuery, procedure, versionsQuery } from './understand-query-sql.ts'
 
 /** Objects that a query is made of, and their versions when it was understood. */
@@ -49,7 +50,8 @@ interface MeaningRow {
  * Asks the server what one SELECT means: a procedure among temporary objects gets it as its body, is read back with all names
  * and casts written out, and is rolled back. `told`: sources whose changes are told.
  *
- * @throws TidemarkError TIDEMARK_CACHE_QUERY_REFUSED when its result may change without a change of rows of its tables.
+ * @throws TidemarkError TIDEMARK_SQL_INVALID when the server does not accept it; TIDEMARK_CACHE_QUERY_REFUSED when its result may
+ * change without a change of rows of its tables.
  */
 export async function understandQuery(
   database: Database,
@@ -87,7 +89,10 @@ export async function readVersions(
 
 /** The types that the server gives to the parameters, as it does whenever the query is sent. */
 async function parameterTypes(transaction: Queryable, sql: string): Promise<readonly string[]> {
-  await transaction.query(`prepare "tidemark query" as ${sql}`)
+  const prepare = 'prepare "tidemark query" as '
+  await transaction.query(`${prepare}${sql}`).catch((error: unknown) => {
+    throw sqlFault(error, sql, prepare.length)
+  })
   const [row] = await transaction.query<{ types: readonly string[] }>(
     `select array(select format_type(t.type, null)
                   from unnest(s.parameter_types) with ordinality t (type, place) order by t.place) as types

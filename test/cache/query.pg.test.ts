@@ -178,6 +178,34 @@ test('a value that may be printed otherwise is refused, where not every change i
 })
 
 test.each([
+  ['select * from clients where tenant_id = $1', [], 'has 1 parameter, and 0 values came'],
+  ['select * from clients where tenant_id = $1', [7, 8], 'has 1 parameter, and 2 values came'],
+  [
+    'select * from quotes where tenant_id = $1 and status = $2',
+    [7],
+    'has 2 parameters, and 1 value came',
+  ],
+  ['select * from clients', [7], 'has 0 parameters, and 1 value came'],
+])('as many values as the query has parameters are asked for: %s %j', async (sql, values, what) => {
+  const refused = { code: 'TIDEMARK_CACHE_INVALID', what: expect.stringContaining(what) as unknown }
+  await expect(cache.query(sql, values)).rejects.toMatchObject(refused)
+  // Known already what it means, no less.
+  await expect(cache.query(sql, values)).rejects.toMatchObject(refused)
+})
+
+test.each([
+  ['select nme from clients', 'nme', '1:8'],
+  ['\nselect * from nowhere', 'nowhere', '2:15'],
+  ['select * from clients where tenant_id = $2', '$1', undefined],
+])('SQL that the server does not accept is refused in its words: %s', async (sql, word, place) => {
+  await expect(cache.query(sql)).rejects.toMatchObject({
+    code: 'TIDEMARK_SQL_INVALID',
+    what: expect.stringContaining(word) as unknown,
+    place,
+  })
+})
+
+test.each([
   ['select random(), id from clients', 'random'],
   ['select * from clients tablesample system (10)', 'TABLESAMPLE'],
   ['select xmin from clients', 'xmin'],

@@ -254,7 +254,9 @@ export class Queries {
       [namespace],
     )
     const told = row?.rules ?? {}
-    const meaning = await understandQuery(database, text, Object.keys(told))
+    // With the blanks before it, so that a place in what the server was given is that place in what was written.
+    const written = sql.slice(0, sql.indexOf(text) + text.length)
+    const meaning = await understandQuery(database, written, Object.keys(told))
     const dependences = dependencesOf(await queryReads(meaning.query), told)
     if (dependences.lacking.length > 0) throw undeclared(namespace, dependences.lacking)
     for (const rule of dependences.on.map(ruleOf)) {
@@ -276,13 +278,18 @@ export class Queries {
 const digestOf = (text: string): string =>
   createHash('sha256').update(text).digest('hex').slice(0, 24)
 
-/** The rows that a result depends on, of this question. @throws TidemarkError where no commit tells of all of them. */
+/**
+ * The rows that a result depends on, of this question.
+ *
+ * @throws TidemarkError where no commit tells of all of them, or it has not as many values as the query has parameters.
+ */
 function tagsOfPlan(
   { meaning, dependences }: QueryPlan,
   { values, options }: Question,
 ): readonly Tag[] {
-  if (meaning.clock.length > 0 && options.ttl === undefined) throw clockRefused(meaning.clock)
   const { parameters } = meaning.query
+  if (values.length !== parameters.length) throw miscounted(parameters.length, values.length)
+  if (meaning.clock.length > 0 && options.ttl === undefined) throw clockRefused(meaning.clock)
   return dependences.on.flatMap((on) => tagsOfDependence(on, { values, parameters }))
 }
 
@@ -291,6 +298,19 @@ const awayCodes: readonly ErrorCode[] = [
   'TIDEMARK_DATABASE_UNREACHABLE',
   'TIDEMARK_DATABASE_REFUSED',
 ]
+
+const miscounted = (parameters: number, values: number): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: `The query has ${parameters === 1 ? '1 parameter' : `${parameters} parameters`}, and ${values === 1 ? '1 value' : `${values} values`} came.`,
+    mend:
+      parameters === 0
+        ? 'Leave the values out, or write $1 in the SQL where one belongs.'
+        : `Give a list with a value for each, $1 first: cache.query(sql, [${listOf(parameters)}]).`,
+  })
+
+const listOf = (count: number): string =>
+  ['a', 'b', 'c'].slice(0, count).join(', ') + (count > 3 ? ', …' : '')
 
 const clockRefused = (clock: readonly string[]): TidemarkError =>
   new TidemarkError({
