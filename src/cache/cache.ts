@@ -264,6 +264,8 @@ export class Cache {
    * @throws TidemarkError TIDEMARK_CACHE_UNREACHABLE when the journal did not take it in time.
    */
   async invalidate(request: InvalidationRequest): Promise<void> {
+    // No answer is from before an invalidation that names none: there is nothing to tell, and nothing to wait for.
+    if (request.keys.length + request.tags.length === 0) return
     const { timing, lookMs } = this.#parts
     this.#invalidateHere(request)
     try {

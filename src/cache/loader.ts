@@ -225,10 +225,13 @@ export class Loader {
     }
   }
 
-  /** Undefined: there is a database, and it does not answer; what is loaded now cannot be dated and is not kept. */
+  /**
+   * Undefined: the journal does not answer, or has not told anything yet; what is loaded now cannot be dated and is not kept. The first
+   * look that has an answer would let go of it, for nothing is known of what came before.
+   */
   async #snapshot(): Promise<string | null | undefined> {
     const { timing, journal, follower, lookMs } = this.#parts
-    if (follower.isAway) return undefined
+    if (follower.isAway || follower.place === undefined) return undefined
     return within(timing, journal.snapshot(), lookMs).catch(() => undefined)
   }
 }

@@ -70,7 +70,7 @@ const notStored: Readonly<Record<NotStored, string>> = {
   invalidated: 'invalidated while it was loaded',
   overtaken: 'another load of it came first',
   skipped: 'its load or its kind does not keep it',
-  undated: 'loaded while the journal does not answer',
+  undated: 'loaded while the journal tells nothing',
 }
 
 function loadedLine(event: CacheEvent & { readonly event: 'loaded' }): LogLine {

@@ -122,11 +122,40 @@ test('a value that is not stored is told with its reason, and only what somethin
     '(its load or its kind does not keep it)',
     '(TTL 300 s)',
     '(invalidated while it was loaded)',
-    '(loaded while the journal does not answer)',
+    '(loaded while the journal tells nothing)',
   ])
   const why = events.flatMap((event) => (event.event === 'loaded' ? [event.notStored] : []))
   expect(why).toEqual(['skipped', 'skipped', null, 'invalidated', 'undated'])
   expect(cache.getStats()).toMatchObject({ loads: 5, loadsRefused: 1 })
+})
+
+test('what is loaded before the journal has ever told anything is not said to be set, and set it is not', async () => {
+  const journal = scriptedJournal()
+  const { database, journalThrough } = journal.options
+  let installed = false
+  const cache = makeCache({
+    ...(database === undefined ? {} : { database }),
+    journalThrough(own) {
+      const told = journalThrough?.(own) ?? own
+      const look: typeof told.look = (since) =>
+        installed ? told.look(since) : Promise.reject(new Error('not installed'))
+      return { ...told, look }
+    },
+  })
+  let loads = 0
+  const thing = cache.define('thing', () => {
+    loads += 1
+    return loads === 4 ? Promise.reject(new Error('no more')) : Promise.resolve(loads)
+  })
+  const sets = () => lines.filter((line) => line.includes('set:')).map((line) => line.split(' ')[2])
+  for (const value of [1, 2, 3]) expect(await thing.get()).toMatchObject({ value, state: 'miss' })
+  await expect(thing.get()).rejects.toThrow('no more')
+  expect(sets()).toEqual(['not', 'not', 'not'])
+  expect(cache.getStats().entries).toBe(0)
+  installed = true
+  now = 2_000
+  await expect.poll(async () => (await thing.get()).state).toBe('hit')
+  expect(sets().at(-1)).toBe('set:')
 })
 
 test('statistics count of each kind and tenant what was invalidated that it has entries of', async () => {

@@ -1,7 +1,15 @@
 import { expect, test } from 'vitest'
-import type { CacheManager, CacheOptions, InvalidationOf, KindOptions } from '../../src/cache.ts'
+import type {
+  CacheEvent,
+  CacheManager,
+  CacheOptions,
+  InvalidationOf,
+  KindOptions,
+} from '../../src/cache.ts'
 import { createCache } from '../../src/cache.ts'
+import { handTiming, turn } from '../support/hand-timing.ts'
 import { cachesOfTests } from './caches-of-tests.ts'
+import { scriptedJournal } from './scripted-journal.ts'
 
 const openCache = cachesOfTests()
 
@@ -39,6 +47,20 @@ test('an invalidation that names nothing of this cache is refused by its promise
   await cache.remove({ keys: [], tags: [] })
   await cache.remove({ keys: [thing.key(1)] })
   expect(thing.prepare(1).hit()).toBeUndefined()
+})
+
+test('an invalidation of empty lists is done at once: nobody is told, and nobody is waited for', async () => {
+  const { options, freeze } = scriptedJournal()
+  const events: string[] = []
+  const onEvent = ({ event }: CacheEvent): void => void events.push(event)
+  const cache = made({ ...options, timing: handTiming(), onEvent })
+  freeze(true)
+  const ended: string[] = []
+  void cache.remove({ keys: [] }).then(() => ended.push('removed'))
+  void cache.expire({ tags: [], patterns: [] }).then(() => ended.push('expired'))
+  await turn()
+  expect(ended).toEqual(['removed', 'expired'])
+  expect(events).toEqual([])
 })
 
 test('an option that nobody knows is refused, with what may have been meant', () => {
