@@ -70,6 +70,12 @@ const badConfigs: readonly BadConfig[] = [
   { is: 'a list', config: [view], place: '(root)', says: 'found a list' },
   { is: 'no views', config: {}, place: 'views', says: 'Missing object' },
   {
+    is: 'caches alone',
+    config: { caches: { shop: { dependsOn: { quotes: ['tenant_id'] } } } },
+    place: 'views',
+    says: 'or {} where there are only caches',
+  },
+  {
     is: 'an unknown key at the top',
     config: { view: {}, views: {} },
     place: 'view',

@@ -399,7 +399,11 @@ const config = objectOf('TidemarkConfig', `{ views: { sales: { sql: 'select …'
     }),
     `{ orders: { capture: 'auto' } }`,
   ).exactOptional(),
-  views: recordOf(relationField, view, `{ sales: { sql: 'select …' } }`),
+  views: recordOf(
+    relationField,
+    view,
+    `{ sales: { sql: 'select …' } }, or {} where there are only caches`,
+  ),
   caches: recordOf(
     namespaceField,
     cache,
