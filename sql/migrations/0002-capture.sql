@@ -5,7 +5,7 @@
 -- rows not reflected by snapshot s are those with xid >= pg_snapshot_xmax(s) or xid = any (pg_snapshot_xip(s)).
 
 alter table tidemark.source add column saved_capture text;
-comment on column tidemark.source.saved_capture is 'definition of the capture function while it is bypassed';
+comment on column tidemark.source.saved_capture is 'definitions of the capture functions while they are bypassed';
 
 -- The TypeScript twin is src/model/names.ts; a test holds both equal.
 create function tidemark.object_name(text text) returns text
@@ -16,6 +16,14 @@ begin
   while octet_length(head) > 54 loop head := left(head, -1); end loop;
   return head || '~' || left(encode(sha256(convert_to(text, 'UTF8')), 'hex'), 8);
 end $$;
+
+-- What the functions of a source's capture triggers are called, those that there may be: of a statement each for an insert, an
+-- update and a delete, and one for all else.
+create function tidemark.capture_functions(source text) returns name[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select array[tidemark.object_name('capture ' || source), tidemark.object_name('capture insert of ' || source),
+               tidemark.object_name('capture update of ' || source), tidemark.object_name('capture delete of ' || source)]::name[]
+$$;
 
 -- The three buckets of a source's change log, quoted; an empty array when they are gone.
 create function tidemark.log_tables(source text) returns text[]
@@ -214,8 +222,9 @@ create function tidemark.first_commit_at(xids xid8[], not_before timestamptz) re
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   exact timestamptz;
-  low timestamptz := not_before;
   high timestamptz := clock_timestamp();
+  -- Nothing is from a time that has yet to come: the clock may have been set back.
+  low timestamptz := least(not_before, high);
   look tidemark.sample;
 begin
   if cardinality(xids) = 0 then return null; end if;
@@ -225,7 +234,7 @@ begin
       having bool_and(pg_xact_commit_timestamp(x::xid) is not null);
     exception when others then exact := null;  -- older than what the server remembers
     end;
-    if exact is not null then return exact; end if;
+    if exact is not null then return least(exact, high); end if;
   end if;
   -- Halve the time between a look that saw none and one that saw some, until no look lies between.
   for step in 1 .. 64 loop
@@ -342,13 +351,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
        from tidemark.members(s.relation) m
        join pg_trigger t on t.tgrelid = m
        join pg_proc p on p.oid = t.tgfoid
-      where p.pronamespace = 'tidemark'::regnamespace
-        and p.proname = tidemark.object_name('capture ' || s.name)),
+      where p.pronamespace = 'tidemark'::regnamespace and p.proname = any (f.functions)),
     (select string_agg(concat_ws(':', p.proname, p.oid, p.xmin), ',' order by p.proname)
        from pg_proc p
       where p.pronamespace = 'tidemark'::regnamespace
-        and p.proname in (tidemark.object_name('capture ' || s.name), tidemark.object_name('image of ' || s.name),
-                          tidemark.object_name(s.name || ' is captured; run tidemark plan'))),
+        and p.proname = any (f.functions || array[tidemark.object_name('image of ' || s.name),
+                                                  tidemark.object_name(s.name || ' is captured; run tidemark plan')]::name[])),
     -- With triggers and rules: one may keep rows from being written.
     (select string_agg(concat_ws(' ', c.oid, c.relpersistence,
               (select string_agg(concat_ws(':', t.tgname, t.tgenabled, t.xmin), ' ' order by t.tgname) from pg_trigger t where t.tgrelid = c.oid),
@@ -363,7 +371,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
         where t.tgrelid = m and (t.tgtype & 1) <> 0 and p.pronamespace = 'tidemark'::regnamespace
           and p.proname = tidemark.object_name('capture ' || s.name)))))
-  from tidemark.source s where s.name = source_name
+  from tidemark.source s, lateral (select tidemark.capture_functions(s.name) as functions offset 0) f
+  where s.name = source_name
 $$;
 
 -- Why the log of a source cannot be believed; null when every commit is in it.
@@ -372,6 +381,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 declare
   s tidemark.source;
   holder text := tidemark.object_name(source_name || ' is captured; run tidemark plan');
+  functions name[] := tidemark.capture_functions(source_name);
 begin
   select * into s from tidemark.source where name = source_name;
   if not found then return format('not_captured: %s', source_name); end if;
@@ -405,8 +415,7 @@ begin
   if exists (
     select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where t.tgrelid in (select tidemark.members(s.relation)) and t.tgenabled <> 'A'
-      and p.pronamespace = 'tidemark'::regnamespace
-      and p.proname = tidemark.object_name('capture ' || s.name)) then
+      and p.pronamespace = 'tidemark'::regnamespace and p.proname = any (functions)) then
     return format('trigger_disabled: a capture trigger of %s is disabled; run tidemark apply', s.name);
   end if;
   if s.fingerprint is distinct from tidemark.source_fingerprint(s.name) then
@@ -535,27 +544,29 @@ begin
     hint = 'List them with: select name from tidemark.source;';
 end $$;
 
--- Stops capture of a table at once. Replaces the capture function by one that does nothing: that waits for
+-- Stops capture of a table at once. Replaces the capture functions by ones that do nothing: that waits for
 -- no writer. Every view of the table is unknown until tidemark apply captures it again.
 create function tidemark.bypass(table_name text, reason text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
   source_name text := tidemark.source_named(table_name);
-  capture text := tidemark.object_name('capture ' || source_name);
-  definition text;
+  functions oid[];
+  definitions text;
+  capture oid;
 begin
-  select pg_get_functiondef(p.oid) into definition from pg_proc p
-   where p.pronamespace = 'tidemark'::regnamespace and p.proname = capture;
+  select array_agg(p.oid order by p.proname), string_agg(pg_get_functiondef(p.oid), ';' order by p.proname) into functions, definitions
+    from pg_proc p
+   where p.pronamespace = 'tidemark'::regnamespace and p.proname = any (tidemark.capture_functions(source_name));
   update tidemark.source
      set status = 'bypassed', status_reason = coalesce(reason, 'no reason given'),
-         saved_capture = coalesce(saved_capture, definition)
+         saved_capture = coalesce(saved_capture, definitions)
    where name = source_name;
   insert into tidemark.gap (source, reason) values (source_name, 'bypassed: ' || coalesce(reason, 'no reason given'));
-  if definition is not null then
+  foreach capture in array coalesce(functions, '{}') loop
     execute format(
-      'create or replace function tidemark.%I() returns trigger language plpgsql security definer '
-      'set search_path = pg_catalog, pg_temp as $f$ begin return null; end $f$', capture);
-  end if;
+      'create or replace function %s returns trigger language plpgsql security definer '
+      'set search_path = pg_catalog, pg_temp as $f$ begin return null; end $f$', capture::regprocedure);
+  end loop;
   return format('%s is no longer captured; its views are unknown until tidemark apply', source_name);
 end $$;
 

@@ -278,9 +278,10 @@ declare
   done tidemark.outcome;
 begin
   -- What is checked as a whole is checked so seldom that it takes a twentieth of the time; a five-hundredth where groups are
-  -- checked between. Groups are, unless to compute some takes half as long as to compute all.
+  -- checked between. Groups are, unless to compute some takes half as long as to compute all. A month is the most: what a
+  -- clock that was set on has measured says nothing.
   select s.computed_as_of, v.verify = 'full' or v.verify = 'sample'
-           and coalesce(clock_timestamp() > s.checked_at + p.pause * s.check_ms * interval '1 millisecond', true),
+           and coalesce(clock_timestamp() > s.checked_at + least(interval '30 days', p.pause * s.check_ms * interval '1 millisecond'), true),
          case when v.verify = 'sample' and since is not null and exact and p.groups and s.check_credit_ms >= 0 then s.check_from end
     into since_as_of, looks, samples
     from tidemark.view_state s
@@ -313,7 +314,8 @@ begin
   using looks, since, since_as_of;
   done.changes := nullif(current_setting('tidemark.changes'), '')::bigint;
   checked := nullif(current_setting('tidemark.checked'), '')::jsonb;
-  program_ms := extract(epoch from clock_timestamp() - began) * 1000 - coalesce((checked->>'ms')::double precision, 0);
+  -- Less than nothing is what a clock that was set back has measured.
+  program_ms := greatest(0, extract(epoch from clock_timestamp() - began) * 1000 - coalesce((checked->>'ms')::double precision, 0));
   if v.presentation = 'table' then
     program.differing := tidemark.present(v.name, looks or force, program.differing);
   end if;
@@ -346,7 +348,8 @@ begin
                                -- Who never tries again would never learn that it has become cheaper.
                                when looks then case when s.group_check_ms > 1e-3 then s.group_check_ms * 0.9 else s.group_check_ms end
                                else coalesce(checked_ms, s.group_check_ms) end,
-         check_credit_ms = least(0, s.check_credit_ms + took_ms / 20 - coalesce(checked_ms, 0)),
+         -- Of what a clock has measured that was set on, ten minutes are made up for.
+         check_credit_ms = least(0, greatest(-600000, s.check_credit_ms + took_ms / 20 - coalesce(checked_ms, 0))),
          check_from = coalesce((checked->>'place')::tid, s.check_from),
          mismatches = s.mismatches + (coalesce(program.differing, 0) > 0)::int,
          let_go_reason = case when program.differing > 0 and (moves or not v.time_dependent) and exact
@@ -573,7 +576,7 @@ begin
   end if;
   if v.refreshes_per_hour is not null and trigger_type not in ('cron', 'event', 'target', 'dependency') then
     select count(*) into used from tidemark.run r
-     where r.view = v.name and r.started_at > now() - interval '1 hour'
+     where r.view = v.name and r.started_at > now() - interval '1 hour' and r.started_at <= clock_timestamp()
        and r.trigger_type not in ('cron', 'event', 'target', 'dependency') and r.triggered_by <> 'apply';
     if used >= v.refreshes_per_hour then
       perform tidemark.fail('TIDEMARK_REFRESH_LIMITED',

@@ -11,6 +11,51 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
                      where s.at > now() - tidemark.number_setting('sample_ms') * interval '1 millisecond' and s.at <= now())
 $$;
 
+-- The clock of the server was set back. What is noted for a time that has yet to come would be waited for until then, and
+-- what is dated to it would not grow stale. The looks, of which one is never long ago, tell by how much; they are taken back.
+-- What somebody is writing is left to the next tick.
+create function tidemark.follow_clock() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  present timestamptz := clock_timestamp();
+  -- Servers of which one takes the place of the other differ by so much.
+  future timestamptz := present + interval '1 second';
+  ahead interval;
+begin
+  with gone as (
+    delete from tidemark.sample s
+    where s.ctid = any (array(select x.ctid from tidemark.sample x where x.at > future for update skip locked))
+    returning s.at)
+  select max(g.at) - present into ahead from gone g;
+
+  update tidemark.tidemark t set as_of = least(present, t.as_of - coalesce(ahead, '0'))
+  where t.ctid = any (array(select x.ctid from tidemark.tidemark x where x.as_of > future for update skip locked));
+  update tidemark.first_unreflected f set at = least(present, f.at - coalesce(ahead, '0'))
+  where f.ctid = any (array(select x.ctid from tidemark.first_unreflected x where x.at > future for update skip locked));
+  update tidemark.view_state s
+     set as_of = least(s.as_of, present), refreshed_at = least(s.refreshed_at, present), checked_at = least(s.checked_at, present)
+  where s.ctid = any (array(
+    select x.ctid from tidemark.view_state x where greatest(x.as_of, x.refreshed_at, x.checked_at) > future for update skip locked));
+  update tidemark.event e set at = present
+  where e.ctid = any (array(select x.ctid from tidemark.event x where x.at > future for update skip locked));
+  update tidemark.cache_state s set sequenced_at = present
+  where s.ctid = any (array(select x.ctid from tidemark.cache_state x where x.sequenced_at > future for update skip locked));
+  update tidemark.cache_table c set cleaned_at = present
+  where c.ctid = any (array(select x.ctid from tidemark.cache_table x where x.cleaned_at > future for update skip locked));
+  if ahead is null then return; end if;
+
+  update tidemark.request q set due = q.due - ahead
+  where q.request_id = any (array(
+    select x.request_id from tidemark.request x where x.status = 'pending' and x.due > present for update skip locked));
+  update tidemark.refresh_group g set not_before = g.not_before - ahead, kept_up_at = least(g.kept_up_at, present)
+  where g.name = any (array(
+    select x.name from tidemark.refresh_group x where greatest(x.not_before, x.kept_up_at) > present for no key update skip locked));
+  -- They would be served, or their keys be held, for so much longer.
+  delete from tidemark.shared_entry e where e.leased_at > present;
+  delete from tidemark.shared_lease l where l.leased_at > present;
+  delete from tidemark.shared_failure f where f.failed_at > present;
+end $$;
+
 -- Gives back what dead workers held: their backend no longer holds the lease, however it ended.
 create function tidemark.reap() returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -32,7 +77,7 @@ begin
        where r.request_id = q.request_id and r.status = 'running';
       -- A refresh that takes its backend down takes the server with it: after three times it waits ever longer.
       perform tidemark.put_back(q, clock_timestamp()
-        + case when q.attempt < 3 then 0 else least(600, 2 ^ (q.attempt - 2)) end * interval '1 second');
+        + case when q.attempt < 3 then 0 else least(600, 2 ^ least(q.attempt - 2, 10)) end * interval '1 second');
       reaped := reaped + 1;
     exception when lock_not_available then null;  -- somebody has asked in a transaction that is open; next time
     end;
@@ -235,6 +280,7 @@ begin
   if pg_is_in_recovery() then
     perform tidemark.fail('TIDEMARK_STANDBY', 'This server is a standby', 'Tick on the primary.');
   end if;
+  perform tidemark.follow_clock();
   perform tidemark.look();
   if tidemark.installation_problem() is not null then
     return jsonb_build_object('problem', tidemark.installation_problem(), 'pending', 0);

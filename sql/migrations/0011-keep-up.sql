@@ -107,7 +107,8 @@ end $$;
 create procedure tidemark.keep_up(worker text, for_ms int default 1000, look_every_ms int default 2, inout refreshes bigint default null)
 language plpgsql as $$
 declare
-  until timestamptz := clock_timestamp() + for_ms * interval '1 millisecond';
+  began timestamptz := clock_timestamp();
+  until timestamptz := began + for_ms * interval '1 millisecond';
   groups tidemark.eager_group[];
   -- the snapshot of a round in which no group was behind: as long as nobody commits, none is
   calm text;
@@ -125,7 +126,8 @@ begin
   refreshes := 0;
   perform set_config('synchronous_commit', 'off', true);
   perform tidemark.note_kept_up(array(select e.name from unnest(groups) e));
-  while clock_timestamp() < until and cardinality(groups) > 0 loop
+  -- Before it began is when the clock was set back.
+  while clock_timestamp() between began and until and cardinality(groups) > 0 loop
     commit;
     set transaction isolation level read committed;
     looked_at := clock_timestamp();
@@ -161,8 +163,10 @@ begin
     end loop;
     if not busy then
       calm := looked;
-      -- Others commit, and every look reads logs that hold nothing new: a fifth of the time is enough for that.
-      perform pg_sleep(greatest(look_every_ms / 1000.0, 4 * extract(epoch from clock_timestamp() - looked_at)));
+      -- Others commit, and every look reads logs that hold nothing new: a fifth of the time is enough for that. A look that
+      -- waited for a lock, or during which the clock was set on, is not slept off for longer than this was to last.
+      perform pg_sleep(least(greatest(look_every_ms / 1000.0, 4 * extract(epoch from clock_timestamp() - looked_at)),
+                             extract(epoch from until - looked_at)));
     end if;
   end loop;
   commit;

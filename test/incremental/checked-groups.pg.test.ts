@@ -211,6 +211,20 @@ describe('checks are bounded', () => {
     expect(await told('totals')).toMatchObject({ groups: null, differing: 0 })
   })
 
+  test('a look of a year, as a clock says that was set on, puts off the next by a month, and ten minutes are made up for', async () => {
+    await db.sql(
+      `update tidemark.view_state set check_ms = 365 * 86400e3, check_credit_ms = - 365 * 86400e3,
+         checked_at = clock_timestamp() - interval '31 days'`,
+    )
+    await changeOne(17)
+    await run('totals')
+    expect(await told('totals')).toMatchObject({ groups: null, differing: 0 })
+    const [state] = await db.sql(
+      `select check_credit_ms >= -600000 as soon from tidemark.view_state where view = 'public.totals'`,
+    )
+    expect(state).toEqual({ soon: true })
+  })
+
   test('where to compute some groups takes half as long as to compute all, it is all that is compared', async () => {
     await db.sql(
       `update tidemark.view_state set group_check_ms = 60, check_ms = 100,

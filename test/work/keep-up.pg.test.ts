@@ -149,6 +149,27 @@ test('what the logs cannot tell is left to a request', async () => {
   expect(await totalOf('public.sales')).toBe(1)
 })
 
+test.each([
+  ['set back', '- 3600', 2],
+  ['set on', '3600', 3],
+])('whoever looks after them comes to an end though the clock is %s', async (_, by, from) => {
+  const session = await db.session()
+  await session.query(`
+    create schema clock;
+    create sequence clock.asked;
+    create function clock.clock_timestamp() returns timestamptz language sql volatile as $$
+      select pg_catalog.clock_timestamp()
+             + case when nextval('clock.asked') > ${String(from)} then ${by} else 0 end * interval '1 second' $$;
+    set search_path = clock, pg_catalog, public;
+    set statement_timeout = '5s'`)
+  try {
+    const [row] = await session.query(`call tidemark.keep_up('test', 100)`)
+    expect(row).toEqual({ refreshes: 0 })
+  } finally {
+    await session.query('drop schema clock cascade')
+  }
+})
+
 test('without eager views nobody waits', async () => {
   await db.sql(`select tidemark.pause('public.sales', 'test')`)
   const session = await db.session()

@@ -88,6 +88,90 @@ describe('a request', () => {
   })
 })
 
+test('a request that was tried thousands of times and lost its backend is tried again within ten minutes', async () => {
+  await db.sql(`select tidemark.enqueue('public.total', 'manual', 'test')`)
+  const lost = await db.session()
+  await lost.query(`select tidemark.claim('lost')`)
+  await lost.close()
+  await db.sql(
+    `update tidemark.request set attempt = 5000, claimed_at = claimed_at - interval '1 minute'`,
+  )
+  expect((await tick(db.database)).reaped).toBe(1)
+  expect(
+    await db.sql(
+      `select status, attempt, due between now() + interval '9 minutes' and now() + interval '10 minutes' as soon
+       from tidemark.request where group_name = 'public.total'`,
+    ),
+  ).toEqual([{ status: 'pending', attempt: 5001, soon: true }])
+})
+
+describe('a clock that was set back', () => {
+  /** As if the clock had been ten hours ahead of the present until now. */
+  const setBack = (): Promise<unknown> =>
+    db.sql(`
+      update tidemark.sample set at = at + interval '10 hours';
+      update tidemark.tidemark set as_of = as_of + interval '10 hours';
+      update tidemark.first_unreflected set at = at + interval '10 hours';
+      update tidemark.view_state set as_of = as_of + interval '10 hours',
+        refreshed_at = refreshed_at + interval '10 hours', checked_at = checked_at + interval '10 hours';
+      update tidemark.refresh_group set kept_up_at = kept_up_at + interval '10 hours',
+        not_before = not_before + interval '10 hours';
+      update tidemark.request set due = due + interval '10 hours';
+      update tidemark.run set started_at = started_at + interval '10 hours';`)
+
+  const refreshAll = async (): Promise<void> => {
+    await tick(db.database)
+    await work(db.database, order)
+  }
+
+  const grownStale = (view: string): Promise<unknown> =>
+    expect
+      .poll(async () => (await readFreshness(db.database, view))[0]?.stalenessMs ?? 0)
+      .toBeGreaterThan(0)
+
+  test('hides nothing for ten hours: neither what was written before nor after it, nor what time has moved', async () => {
+    await refreshAll()
+    await db.sql(`insert into public.orders values (100, 'r1', 1)`)
+    await tick(db.database)
+    await db.sql(`
+      delete from tidemark.first_unreflected where snapshot in (
+        select snapshot::text from tidemark.tidemark where view = 'public.total');
+      update tidemark.view set time_dependent = true, policy = 'eager' where name = 'public.total';
+      update tidemark.refresh_group set kept_up_at = now() - interval '1 minute'`)
+    await setBack()
+    await db.sql(`insert into public.orders values (101, 'r1', 1)`)
+    await tick(db.database)
+    await grownStale('total')
+    await grownStale('by_region')
+    // Who was looked after a minute ago is behind by now.
+    await db.sql(`update tidemark.view set target_ms = 1;
+      update tidemark.refresh_group set kept_up_at = kept_up_at - interval '3 seconds'`)
+    expect((await tick(db.database)).asked).toBe(2)
+    expect(
+      await db.sql('select max(at) <= clock_timestamp() as past from tidemark.sample'),
+    ).toEqual([{ past: true }])
+  })
+
+  test('leaves the waits of what failed as long as they were, and hours without refreshes by hand', async () => {
+    await db.sql(`update tidemark.view set refreshes_per_hour = 1 where name = 'public.total'`)
+    const byHand = { view: 'total', triggerType: 'manual', triggeredBy: 'cfo' }
+    await refreshNow(db.database, byHand)
+    await tick(db.database)
+    await db.sql(`update tidemark.request set due = now() + interval '1 minute';
+                  update tidemark.refresh_group set not_before = now() + interval '1 minute'`)
+    await setBack()
+    await tick(db.database)
+    expect(
+      await db.sql(
+        `select q.due > now() and q.due < now() + interval '2 minutes' as due,
+           g.not_before > now() and g.not_before < now() + interval '2 minutes' as open
+         from tidemark.request q join tidemark.refresh_group g on g.name = q.group_name`,
+      ),
+    ).toEqual([{ due: true, open: true }])
+    expect((await refreshNow(db.database, byHand)).status).toBe('completed')
+  })
+})
+
 describe('a refresh', () => {
   test('that finds nothing changed is logged as skipped and moves the tidemark', async () => {
     await tick(db.database)
