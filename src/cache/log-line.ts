@@ -12,10 +12,28 @@ export interface LogLine {
 const namesMax = 20
 
 /** What a log file says of an event; nothing of what it leaves out. */
-export function logLines(event: CacheEvent): readonly LogLine[] {
+function logLines(event: CacheEvent): readonly LogLine[] {
   if (event.event === 'invalidated') return invalidatedLines(event)
   const line = logLine(event)
   return line === null ? [] : [line]
+}
+
+/** A failure that lasts is told so often, not by each look: with a short `maxLag` there are twenty a second. */
+const repeatMs = 5_000
+
+/** {@link logLines}, of which those of one failure that lasts are told once in a while. */
+export function sparingLogLines(now: () => number): (event: CacheEvent) => readonly LogLine[] {
+  const last = new Map<string, { readonly text: string; readonly at: number }>()
+  return (event) => {
+    const lines = logLines(event)
+    if (event.event !== 'unreachable') return lines
+    const at = now()
+    const text = lines.map((line) => line.text).join()
+    const before = last.get(event.what)
+    if (before?.text === text && at - before.at < repeatMs) return []
+    last.set(event.what, { text, at })
+    return lines
+  }
 }
 
 function logLine(event: Exclude<CacheEvent, { readonly event: 'invalidated' }>): LogLine | null {

@@ -24,6 +24,18 @@ test('the message holds what is so, the place, the code and the mend, in this or
   )
 })
 
+test('a full stop after what is so does not stand before the place and the code', () => {
+  const fault = new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: 'No cache is named so.',
+    mend: 'Name one that is.',
+    place: 'createCache',
+  })
+  expect(fault.message).toBe(
+    'No cache is named so at createCache (TIDEMARK_CACHE_INVALID). Name one that is.',
+  )
+})
+
 test('the cause is kept as an object and its text is not printed', () => {
   const cause = new Error('password=hunter2')
   const fault = new TidemarkError({

@@ -84,7 +84,7 @@ export interface Fault {
 /** A fault in one line: what is so, where, the code, the mend. */
 function sentence(fault: Fault): string {
   const at = fault.place === undefined ? '' : ` at ${fault.place}`
-  return `${fault.what}${at} (${fault.code}). ${fault.mend}`
+  return `${fault.what.replace(/\.$/, '')}${at} (${fault.code}). ${fault.mend}`
 }
 
 /**

@@ -201,6 +201,38 @@ test('a kind that any change of a table invalidates says so at start', async () 
   ])
 })
 
+test('a journal that does not answer is a line each five seconds, and one more when it says something else', async () => {
+  const journal = scriptedJournal()
+  const { database, journalThrough } = journal.options
+  let fault = 'away'
+  const cache = makeCache({
+    ...(database === undefined ? {} : { database }),
+    maxLag: 0,
+    journalThrough: (own) => ({
+      ...(journalThrough?.(own) ?? own),
+      look: () => Promise.reject(new Error(fault)),
+    }),
+  })
+  const thing = cache.define('thing', () => 1)
+  const told = () => lines.filter((line) => line.includes('does not answer'))
+  for (let reads = 0; reads < 3; reads += 1) await thing.get()
+  expect(events.filter(({ event }) => event === 'unreachable').length).toBeGreaterThan(2)
+  expect(told()).toEqual(['ERROR Cache journal does not answer: away'])
+  fault = 'gone'
+  now = 1_000
+  await thing.get()
+  await expect.poll(() => told().length).toBe(2)
+  now = 6_000
+  await thing.get()
+  await expect
+    .poll(told)
+    .toEqual([
+      'ERROR Cache journal does not answer: away',
+      'ERROR Cache journal does not answer: gone',
+      'ERROR Cache journal does not answer: gone',
+    ])
+})
+
 const rates = () =>
   events.flatMap((event) =>
     event.event === 'hit_rate' ? [{ kind: event.kind, low: event.low, rate: event.rate }] : [],

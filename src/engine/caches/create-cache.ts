@@ -12,7 +12,7 @@ import type { Follower } from '../../cache/follower.ts'
 import type { Journal } from '../../cache/journal.ts'
 import { HitRates } from '../../cache/hit-rates.ts'
 import { localJournal } from '../../cache/local-journal.ts'
-import { logLines } from '../../cache/log-line.ts'
+import { sparingLogLines } from '../../cache/log-line.ts'
 import type { PostgresJournalOptions } from '../../cache/postgres-journal.ts'
 import { postgresJournal } from '../../cache/postgres-journal.ts'
 import type { RedisLink } from '../../cache/redis-link.ts'
@@ -345,12 +345,13 @@ function lastingJournal(
 }
 
 function listenerOf(options: CacheOptions, statistics: Statistics) {
-  const { log, onEvent } = options
+  const { log, onEvent, timing = systemTiming } = options
   const rates = hitRatesOf(options)
+  const linesOf = sparingLogLines(timing.now)
   const tell = (event: CacheEvent): void => {
     statistics.note(event)
     onEvent?.(event)
-    if (log !== undefined) for (const { level, text } of logLines(event)) log[level](text)
+    if (log !== undefined) for (const { level, text } of linesOf(event)) log[level](text)
   }
   return (event: CacheEvent): void => {
     tell(event)
