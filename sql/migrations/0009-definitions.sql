@@ -447,8 +447,8 @@ begin
       union
       select f.oid from tidemark.view_source vs
       join pg_proc f on f.pronamespace = 'tidemark'::regnamespace
-        and f.proname in (tidemark.object_name('capture ' || vs.source), tidemark.object_name('image of ' || vs.source),
-                          tidemark.object_name(vs.source || ' is captured; run tidemark plan'))
+        and f.proname = any (tidemark.capture_functions(vs.source) || array[tidemark.object_name('image of ' || vs.source),
+              tidemark.object_name(vs.source || ' is captured; run tidemark plan')]::name[])
       where vs.view = view_name) r
     where o is not null order by o);
   known.types := array(

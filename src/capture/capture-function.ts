@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { BoundEvent, CaptureWish } from '../model/capture.ts'
 import { logsPairs, pairWeight } from '../model/capture.ts'
 import type { ChangeKind } from '../model/declaration.ts'
+import { changeKinds } from '../model/declaration.ts'
 import type { RelationName } from '../model/ids.ts'
 import { captureNames } from '../model/names.ts'
 import { identifier, literal, qualified } from '../postgres/identifier.ts'
@@ -31,22 +32,40 @@ export const buckets = [0, 1, 2] as const
 /** One of {@link buckets}. */
 export type Bucket = (typeof buckets)[number]
 
+/** Unquoted names of the functions of {@link createCaptureFunctions}. */
+export const captureFunctions = (wish: CaptureWish): readonly string[] =>
+  bodiesOf(wish).map(([name]) => name)
+
 /**
- * The function that the capture triggers of a source call.
+ * The functions that the capture triggers of a source call.
  *
- * Guarantees: it never fails for want of a captured column, but writes a gap where the holder is gone; it writes nothing when no
+ * Guarantees: none fails for want of a captured column, but writes a gap where the holder is gone; it writes nothing when no
  * captured column changed its image; it assigns no transaction id where nothing was changed.
- * It has no exception block, which would cost a subtransaction in every statement. Its search path has the schema where
+ * They have no exception block, which would cost a subtransaction in every statement. Their search path has the schema where
  * the image finds renamed columns.
  */
-export function createCaptureFunction(wish: CaptureWish): readonly string[] {
-  const name = qualified('tidemark', captureNames.trigger(wish.shape.name))
-  const body = firing(wish) === 'statement' ? statementBody(wish) : rowBody(wish)
-  return [
-    `create or replace function ${name}() returns trigger
+export function createCaptureFunctions(wish: CaptureWish): readonly string[] {
+  return bodiesOf(wish).flatMap(([unquoted, body]) => {
+    const name = qualified('tidemark', unquoted)
+    return [
+      `create or replace function ${name}() returns trigger
 language plpgsql security definer set search_path = pg_catalog, tidemark, pg_temp
 as ${dollarQuoted(`\n${body.join('\n')}\n`)}`,
-    `revoke all on function ${name}() from public`,
+      `revoke all on function ${name}() from public`,
+    ]
+  })
+}
+
+/** Statement triggers have a function for each kind of change: to ask which it is would cost each of them a tenth of the whole. */
+function bodiesOf(wish: CaptureWish): readonly (readonly [name: string, body: Lines])[] {
+  const { name } = wish.shape
+  if (firing(wish) === 'row') return [[captureNames.trigger(name), rowBody(wish)]]
+  const changes = changeKinds.filter((change) => change !== 'update' || seesUpdates(wish))
+  return [
+    [captureNames.trigger(name), truncateBody(wish)],
+    ...changes.map(
+      (change) => [captureNames.trigger(name, change), statementBody(wish, change)] as const,
+    ),
   ]
 }
 
@@ -60,27 +79,42 @@ type Lines = readonly string[]
  * figures.
  */
 
-function statementBody(wish: CaptureWish): Lines {
-  const arm = (log: string, change: ChangeKind): Lines => [
-    ...(change === 'update' ? updateToLog(wish, log) : rowsToLog(wish, log, change)),
-    ...statementEvents(wish, change),
-  ]
-  const gap = [`insert into tidemark.gap (source, reason) values (${gapNote(wish).values});`]
+function statementBody(wish: CaptureWish, change: ChangeKind): Lines {
+  const held = needsImage(wish, change) ? ` and ${isHeld(wish)}` : ''
+  const arms = buckets.map((bucket) => ({
+    condition: `${isTurn(bucket)}${held}`,
+    lines: [
+      ...(change === 'update'
+        ? updateToLog(wish, logTable(wish, bucket))
+        : rowsToLog(wish, logTable(wish, bucket), change)),
+      ...statementEvents(wish, change),
+    ],
+  }))
+  const gap = {
+    condition: 'turn is not null',
+    lines: [`insert into tidemark.gap (source, reason) values (${gapNote(wish).values});`],
+  }
   return [
-    'declare',
-    '  -- Null: the transaction has changed nothing so far, so neither has this statement.',
-    `  turn bigint := txid_current_if_assigned() % ${xidsInRound};`,
-    'begin',
-    ...byBucket((bucket) => byChange(wish, logTable(wish, bucket), arm, gap)),
+    ...turnIfChanged,
+    ...indented(choice(held === '' ? arms : [...arms, gap], ['return null;'])),
     ...waking(wish),
     '  return null;',
     'end',
   ]
 }
 
+/** A TRUNCATE is not described row by row. */
+const truncateToLog = (log: string): Lines => [`insert into ${log} (w) values (0);`]
+
+const truncateBody = (wish: CaptureWish): Lines => [
+  ...turnIfChanged,
+  ...byBucket((bucket) => truncateToLog(logTable(wish, bucket))),
+  ...waking(wish),
+  '  return null;',
+  'end',
+]
+
 function rowBody(wish: CaptureWish): Lines {
-  const arm = (log: string, change: ChangeKind): Lines => rowArm(wish, log, change)
-  const gap = oncePerTransaction(gapNote(wish))
   return [
     'declare',
     `  turn bigint := txid_current() % ${xidsInRound};`,
@@ -89,7 +123,7 @@ function rowBody(wish: CaptureWish): Lines {
     '  place text;',
     '  noted boolean;',
     'begin',
-    ...byBucket((bucket) => byChange(wish, logTable(wish, bucket), arm, gap)),
+    ...byBucket((bucket) => byChange(wish, logTable(wish, bucket))),
     ...waking(wish),
     '  return null;',
     'end',
@@ -100,10 +134,19 @@ function rowBody(wish: CaptureWish): Lines {
 const xidsInTurn = 2 ** 14
 const xidsInRound = xidsInTurn * buckets.length
 
-/** The same bucket as `(xid >> 14) % 3`, told by fewer operators. */
+const turnIfChanged: Lines = [
+  'declare',
+  '  -- Null: the transaction has changed nothing so far, so neither has this statement.',
+  `  turn bigint := txid_current_if_assigned() % ${xidsInRound};`,
+  'begin',
+]
+
+/** In their order; the same bucket as `(xid >> 14) % 3`, told by fewer operators. */
+const isTurn = (bucket: Bucket): string => `turn < ${xidsInTurn * (bucket + 1)}`
+
 function byBucket(lines: (bucket: Bucket) => Lines): Lines {
   const arms = buckets.map((bucket) => ({
-    condition: `turn < ${xidsInTurn * (bucket + 1)}`,
+    condition: isTurn(bucket),
     lines: lines(bucket),
   }))
   return indented(choice(arms, ['return null;']))
@@ -118,31 +161,21 @@ const waking = (wish: CaptureWish): Lines =>
       ]
     : []
 
-/**
- * What happens on each kind of change. Where the image is needed and its function is gone, a gap is left: an
- * insert or a delete can be marked without it.
- */
-function byChange(
-  wish: CaptureWish,
-  log: string,
-  arm: (log: string, change: ChangeKind) => Lines,
-  gap: Lines,
-): Lines {
-  const held = `to_regproc(${literal(holderName(wish))}) is not null`
-  const arms = (['insert', 'update', 'delete'] as const).map((change) => {
+/** What happens to a row on each kind of change. */
+function byChange(wish: CaptureWish, log: string): Lines {
+  const arms = changeKinds.map((change) => {
     const is = `tg_op = '${change.toUpperCase()}'`
     return {
-      condition: needsImage(wish, change) ? `${is} and ${held}` : is,
-      lines: arm(log, change),
+      condition: needsImage(wish, change) ? `${is} and ${isHeld(wish)}` : is,
+      lines: rowArm(wish, log, change),
     }
   })
-  // A TRUNCATE is not described row by row.
-  const truncate = {
-    condition: `tg_op = 'TRUNCATE'`,
-    lines: [`insert into ${log} (w) values (0);`],
-  }
-  return choice([...arms, truncate], gap)
+  const truncate = { condition: `tg_op = 'TRUNCATE'`, lines: truncateToLog(log) }
+  return choice([...arms, truncate], oncePerTransaction(gapNote(wish)))
 }
+
+/** Where the image is needed and this does not hold, a gap is left; an insert or a delete can be marked without it. */
+const isHeld = (wish: CaptureWish): string => `to_regproc(${literal(holderName(wish))}) is not null`
 
 const needsImage = (wish: CaptureWish, change: ChangeKind): boolean =>
   hasImage(wish) &&
@@ -278,11 +311,11 @@ const fieldsAtOnceMax = 16
 const fence = (wish: CaptureWish): string =>
   imageColumns(wish).length > fieldsAtOnceMax ? ' offset 0' : ''
 
-const oneOrMany = (lines: (which: Which) => Lines): Lines =>
-  choice(
-    [{ condition: 'exists (select from new_rows offset 1)', lines: lines('many') }],
-    lines('one'),
-  )
+/** Asked by a statement of its own: an expression with a subquery in it costs a quarter more. */
+const oneOrMany = (lines: (which: Which) => Lines): Lines => [
+  'perform from new_rows offset 1 limit 1;',
+  ...choice([{ condition: 'found', lines: lines('many') }], lines('one')),
+]
 
 function rowArm(wish: CaptureWish, log: string, change: ChangeKind): Lines {
   if (change === 'update' && !seesUpdates(wish)) return []

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { CaptureProgram, CaptureWish } from '../model/capture.ts'
 import { captureNames } from '../model/names.ts'
 import { literal, qualified, qualifiedName } from '../postgres/identifier.ts'
-import { buckets, createCaptureFunction, eventFunction } from './capture-function.ts'
+import { buckets, createCaptureFunctions, eventFunction } from './capture-function.ts'
 import { createLog } from './change-log.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
 import { createConditionFunction, createImage, isOfRenamed } from './image.ts'
@@ -28,8 +28,8 @@ export function captureProgram(wish: CaptureWish): CaptureProgram {
     ...wish.events.flatMap(({ rule, condition }) =>
       createConditionFunction(wish, eventFunction(name, rule), condition),
     ),
-    ...createCaptureFunction(wish),
-    ...triggers.flatMap((trigger) => createTrigger(wish, trigger)),
+    ...createCaptureFunctions(wish),
+    ...triggers.flatMap((trigger) => createTrigger(trigger)),
   ]
   return {
     source: name,
@@ -43,7 +43,7 @@ export function captureProgram(wish: CaptureWish): CaptureProgram {
 function uninstall(wish: CaptureWish): string {
   const { name } = wish.shape
   const functions = [
-    captureNames.trigger(name),
+    ...captureNames.triggers(name),
     captureNames.image(name),
     captureNames.holder(name),
     ...wish.events.map(({ rule }) => captureNames.event(`${rule} on ${name}`)),
@@ -58,7 +58,7 @@ begin
       from pg_trigger t
       join pg_proc p on p.oid = t.tgfoid
       join pg_namespace s on s.oid = p.pronamespace
-     where s.nspname = 'tidemark' and p.proname = ${literal(captureNames.trigger(name))} and t.tgparentid = 0
+     where s.nspname = 'tidemark' and p.proname = any (${textArray(captureNames.triggers(name))}) and t.tgparentid = 0
      order by t.tgrelid, t.tgname
   loop
     execute format('drop trigger %I on %s', found.name, found.relation);

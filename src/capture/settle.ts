@@ -1,7 +1,7 @@
 import type { CaptureWish } from '../model/capture.ts'
 import { captureNames } from '../model/names.ts'
 import { literal, qualified, qualifiedName } from '../postgres/identifier.ts'
-import { buckets } from './capture-function.ts'
+import { buckets, captureFunctions } from './capture-function.ts'
 import { logFields } from './change-log.ts'
 import { dollarQuoted } from './dollar-quoted.ts'
 import { imageColumns, imageFields, isOfRenamed } from './image.ts'
@@ -113,17 +113,26 @@ function settleTriggers(wish: CaptureWish, triggers: readonly CaptureTrigger[]):
     (trigger) => `(${literal(qualifiedName(trigger.table))}, ${literal(trigger.name)})`,
   )
   const values = `(values ${wanted.join(', ')}) w (relation, name)`
+  const functions = textArray(captureNames.triggers(wish.shape.name))
   return `
   for found in
     select t.tgrelid::regclass as relation, t.tgname as name
     from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where p.pronamespace = 'tidemark'::regnamespace
-      and p.proname = ${literal(captureNames.trigger(wish.shape.name))}
+      and p.proname = any (${functions})
       and t.tgparentid = 0
       and not exists (select from ${values}
                       where to_regclass(w.relation) = t.tgrelid and w.name = t.tgname)
   loop
     execute format('drop trigger %I on %s', found.name, found.relation);
+  end loop;
+  for found in
+    select p.oid::regprocedure as function
+    from pg_proc p
+    where p.pronamespace = 'tidemark'::regnamespace and p.proname = any (${functions})
+      and p.proname <> all (${textArray(captureFunctions(wish))})
+  loop
+    execute format('drop function %s', found.function);
   end loop;
   if had_log and exists (
     select from ${values}

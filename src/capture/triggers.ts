@@ -1,4 +1,5 @@
 import type { CaptureWish } from '../model/capture.ts'
+import type { ChangeKind } from '../model/declaration.ts'
 import type { RelationName } from '../model/ids.ts'
 import { captureNames, objectName } from '../model/names.ts'
 import { identifier, qualified, qualifiedName } from '../postgres/identifier.ts'
@@ -13,21 +14,23 @@ export interface CaptureTrigger {
   /** `referencing …`, empty where there are no transition tables. */
   readonly referencing: string
   readonly level: 'row' | 'statement'
+  /** The function that it calls, in schema `tidemark` (unquoted). */
+  readonly calls: string
 }
 
 /** The capture triggers of a source: on it, and where PostgreSQL does not clone them, on all below it. */
 export function triggersOf(wish: CaptureWish): readonly CaptureTrigger[] {
   const { name, kind, members } = wish.shape
   const updates = seesUpdates(wish)
-  const trigger = (table: RelationName, event: string, referencing = ''): CaptureTrigger => ({
-    name: objectName(`capture ${name} ${event}`),
-    table,
-    events: event,
-    referencing,
-    level: 'statement',
-  })
   const tables = [name, ...members]
-  const truncates = tables.map((table) => trigger(table, 'truncate'))
+  const truncates = tables.map((table): CaptureTrigger => ({
+    name: objectName(`capture ${name} truncate`),
+    table,
+    events: 'truncate',
+    referencing: '',
+    level: 'statement',
+    calls: captureNames.trigger(name),
+  }))
   if (firing(wish) === 'row') {
     // Those of a partitioned table are cloned to its partitions, present and future.
     const rows = (kind === 'partitioned' ? [name] : tables).map((table): CaptureTrigger => ({
@@ -36,15 +39,24 @@ export function triggersOf(wish: CaptureWish): readonly CaptureTrigger[] {
       events: updates ? 'insert or update or delete' : 'insert or delete',
       referencing: '',
       level: 'row',
+      calls: captureNames.trigger(name),
     }))
     return [...rows, ...truncates]
   }
+  const trigger = (change: ChangeKind, rows: string): CaptureTrigger => ({
+    name: objectName(`capture ${name} ${change}`),
+    table: name,
+    events: change,
+    referencing: `referencing ${rows}`,
+    level: 'statement',
+    calls: captureNames.trigger(name, change),
+  })
   const before = 'old table as old_rows'
   const after = 'new table as new_rows'
   return [
-    trigger(name, 'insert', `referencing ${after}`),
-    ...(updates ? [trigger(name, 'update', `referencing ${before} ${after}`)] : []),
-    trigger(name, 'delete', `referencing ${before}`),
+    trigger('insert', after),
+    ...(updates ? [trigger('update', `${before} ${after}`)] : []),
+    trigger('delete', before),
     ...truncates,
   ]
 }
@@ -56,15 +68,12 @@ export function triggersOf(wish: CaptureWish): readonly CaptureTrigger[] {
  * row trigger has its clones. CREATE OR REPLACE and ENABLE take SHARE ROW EXCLUSIVE; DROP TRIGGER would take
  * ACCESS EXCLUSIVE and wait for readers.
  */
-export function createTrigger(wish: CaptureWish, trigger: CaptureTrigger): readonly string[] {
-  const { table, name, events, referencing, level } = trigger
+export function createTrigger(trigger: CaptureTrigger): readonly string[] {
+  const { table, name, events, referencing, level, calls } = trigger
   const only = level === 'statement' ? 'only ' : ''
   return [
     `create or replace trigger ${identifier(name)} after ${events} on ${qualifiedName(table)}
-${referencing}${referencing === '' ? '' : ' '}for each ${level} execute function ${captureFunction(wish)}()`,
+${referencing}${referencing === '' ? '' : ' '}for each ${level} execute function ${qualified('tidemark', calls)}()`,
     `alter table ${only}${qualifiedName(table)} enable always trigger ${identifier(name)}`,
   ]
 }
-
-const captureFunction = (wish: CaptureWish): string =>
-  qualified('tidemark', captureNames.trigger(wish.shape.name))

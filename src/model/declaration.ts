@@ -11,8 +11,11 @@ export type Policy = 'deadline' | 'eager' | 'budget'
 /** What checks a refresh makes of itself: none, now and then, or every time. */
 export type Verify = 'off' | 'sample' | 'full'
 
-/** A row change of a source. */
-export type ChangeKind = 'insert' | 'update' | 'delete'
+/** What happens to rows of a source. */
+export const changeKinds = ['insert', 'update', 'delete'] as const
+
+/** A row change of a source: one of {@link changeKinds}. */
+export type ChangeKind = (typeof changeKinds)[number]
 
 /** The working time of a place: local days and hours of a zone, less its holidays. */
 export interface BusinessHours {

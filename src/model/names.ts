@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import type { ChangeKind } from './declaration.ts'
+import { changeKinds } from './declaration.ts'
 import type { RelationName } from './ids.ts'
 
 /** PostgreSQL cuts identifiers at 63 bytes, silently; two long names would then be one. */
@@ -30,7 +32,12 @@ export const captureNames = {
   holder: (source: RelationName): string => objectName(`${source} is captured; run tidemark plan`),
   image: (source: RelationName): string => objectName(`image of ${source}`),
   imageType: (source: RelationName): string => objectName(`image ${source}`),
-  trigger: (source: RelationName): string => objectName(`capture ${source}`),
+  /** The function of capture triggers: of the statement trigger for one kind of change, or of all others. */
+  trigger: (source: RelationName, change?: ChangeKind): string =>
+    objectName(`capture ${change === undefined ? '' : `${change} of `}${source}`),
+  /** All of {@link captureNames.trigger} that there may be. */
+  triggers: (source: RelationName): readonly string[] =>
+    [undefined, ...changeKinds].map((change) => captureNames.trigger(source, change)),
   log: (source: RelationName, bucket: 0 | 1 | 2): string => objectName(`log ${bucket} ${source}`),
   logIndex: (source: RelationName, bucket: 0 | 1 | 2): string =>
     objectName(`log ${bucket} by xid ${source}`),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { captureFunctions } from '../../src/capture/capture-function.ts'
 import { captureProgram } from '../../src/capture/program.ts'
 import type { CaptureWish } from '../../src/model/capture.ts'
 import type { RelationName } from '../../src/model/ids.ts'
@@ -102,7 +103,7 @@ describe.each(['marks', 'rows'] as const)('mode %s', (mode) => {
       await sql('alter table %s.orders rename to sales')
       await uninstall(db.database, program)
       const left = await db.sql(`select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-        where p.proname = 'capture ${orders}'`)
+        where p.proname like 'capture %${orders}'`)
       expect(left).toEqual([])
     })
 
@@ -157,6 +158,23 @@ describe.each(['marks', 'rows'] as const)('mode %s', (mode) => {
       await sql('insert into %s.orders values (8, 8); update %s.orders set total = 9')
       await install(db.database, captureProgram(await wish([])))
       await sql('insert into %s.orders values (10, 8); update %s.orders set total = 10')
+    })
+
+    test('functions that no trigger calls any more are taken away', async () => {
+      const functions = async (): Promise<readonly string[]> => {
+        const found = await db.sql<{ name: string }>(
+          `select proname as name from pg_proc where proname like 'capture %${orders}' order by proname collate "C"`,
+        )
+        return found.map(({ name }) => name)
+      }
+      const byRow = await wish(['id'])
+      const subscribed = { ...byRow, shape: { ...byRow.shape, subscribed: true } }
+      for (const wanted of [await wish(['id']), await wish([]), await wish(['id']), subscribed]) {
+        await install(db.database, captureProgram(wanted))
+        expect(await functions()).toEqual([...captureFunctions(wanted)].sort())
+      }
+      await sql('update %s.orders set id = id + 1')
+      expect(await logged()).toBeGreaterThan(0)
     })
 
     test('a table that took the place of another is captured anew, with a gap', async () => {

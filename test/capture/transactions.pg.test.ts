@@ -177,7 +177,7 @@ describe.each(shapes)('mode %s, %s triggers', (mode, firing) => {
     async (place) => {
       await sql('insert into shop.orders (id) values (50)')
       const [found] = await db.sql<{ text: string }>(
-        `select prosrc as text from pg_proc where proname = 'capture ${orders}'`,
+        `select string_agg(prosrc, ' ') as text from pg_proc where proname like 'capture %${orders}'`,
       )
       const settings = new Set(found?.text.match(/tidemark\.at_[0-9a-f]+/g) ?? ['tidemark.none'])
       const session = await db.session()

@@ -65,6 +65,13 @@ const triggerOf = async (table: string): Promise<string> => {
   return row?.name ?? ''
 }
 
+const captureFunctions = [
+  'capture public.orders',
+  'capture insert of public.orders',
+  'capture update of public.orders',
+  'capture delete of public.orders',
+]
+
 const state = 'tidemark_state."public.totals"'
 const maintain = 'tidemark_state."maintain public.totals"'
 
@@ -86,12 +93,12 @@ describe('a refresh does not trust what it kept', () => {
       /^capture_changed/,
       (trigger) => `drop trigger ${trigger} on orders`,
     ],
-    [
-      'the capture function replaced',
+    ...captureFunctions.map((name): [string, RegExp, () => string] => [
+      `"${name}" replaced`,
       /^capture_changed/,
       () =>
-        `create or replace function tidemark."capture public.orders"() returns trigger language plpgsql as 'begin return null; end'`,
-    ],
+        `create or replace function tidemark."${name}"() returns trigger language plpgsql as 'begin return null; end'`,
+    ]),
     [
       'a captured column dropped',
       /^definition_changed: column amount of public\.orders, which public\.totals reads, was dropped or renamed/,
@@ -187,6 +194,42 @@ describe('a refresh goes on from what changed', () => {
     expect(await refreshed(session)).toBe('incremental')
     expect(await problem()).toBe('none')
   })
+})
+
+test('bypass stops capture of every kind of change, and capture_again brings it back', async () => {
+  const definitions = (): Promise<unknown> =>
+    db.sql(
+      `select p.proname as name, pg_get_functiondef(p.oid) as definition from pg_proc p
+       where p.proname = any ($1) order by 1`,
+      [captureFunctions],
+    )
+  const logged = async (): Promise<unknown> => {
+    const [row] = await db.sql<{ rows: number }>(
+      [0, 1, 2]
+        .map((bucket) => `(select count(*)::int from tidemark."log ${bucket} public.orders")`)
+        .join(' + ')
+        .replace(/^/, 'select ') + ' as rows',
+    )
+    return row?.rows
+  }
+  const writes = [
+    `insert into orders values (100, 'r1', 1)`,
+    'update orders set amount = 2 where id = 100',
+    'delete from orders where id = 100',
+    'truncate orders cascade',
+  ]
+  const before = await definitions()
+  expect(before).toHaveLength(4)
+  const rows = await logged()
+  await db.sql(`select tidemark.bypass('orders', 'a load')`)
+  await db.sql(`select tidemark.bypass('orders', 'told twice')`)
+  for (const write of writes) await db.sql(write)
+  expect(await logged()).toBe(rows)
+  await db.sql(`select tidemark.capture_again('orders')`)
+  expect(await definitions()).toEqual(before)
+  for (const write of writes) await db.sql(write)
+  expect(await logged()).toBe(Number(rows) + writes.length)
+  expect(await refreshed()).toBe('diff')
 })
 
 test('nobody takes anything out of a change log but who empties it', async () => {
