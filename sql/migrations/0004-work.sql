@@ -13,6 +13,8 @@ alter table tidemark.refresh_group add column not_before timestamptz;
 alter table tidemark.refresh_group add column kept_up_at timestamptz;
 comment on column tidemark.refresh_group.kept_up_at is 'when somebody last looked after the group by the short way (keep_up)';
 comment on column tidemark.refresh_group.not_before is 'after a failure: no attempt before this, but by hand';
+alter table tidemark.view_state add column afresh boolean not null default false;
+comment on column tidemark.view_state.afresh is 'the next refresh computes everything: what had changed did not fit in memory';
 alter table tidemark.view_state add column checked_at timestamptz;
 alter table tidemark.view_state add column check_ms double precision;
 comment on column tidemark.view_state.check_ms is 'what the refresh took that last compared the view with its query';
@@ -338,6 +340,7 @@ begin
   update tidemark.view_state s
      set populated = true, snapshot = snap, as_of = greatest(s.as_of, now()), computed_as_of = now(), refreshed_at = clock_timestamp(),
          row_count = coalesce(program.rows_total, s.row_count + program.rows_inserted - program.rows_deleted), refreshes = s.refreshes + 1,
+         afresh = false,
          fixed_ms = case when done.changes between 1 and 10 and program.differing is null
                          then least(program_ms, s.fixed_ms * 0.95 + program_ms * 0.05) else s.fixed_ms end,
          checks = s.checks + (program.differing is not null)::int,
@@ -430,7 +433,8 @@ end $$;
 
 -- Takes note of work that failed. Errors are classed by SQLSTATE: what passes by itself is tried again soon and does
 -- not count; what the server lacks (room on the disk, memory) does not count either, but is waited for; the rest counts
--- against the group, backs off, and after `quarantine_after` times quarantines it.
+-- against the group, backs off, and after `quarantine_after` times quarantines it. What changed may be more than fits in memory,
+-- or in an array (of one row that millions join): then the next refresh computes everything, which needs neither.
 -- Who has asked for the group in a transaction left open is waited for 5 s; then the next tick finds what was left.
 create function tidemark.settle(request bigint, fence bigint, failure_state text, failure_message text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
@@ -467,6 +471,13 @@ begin
 
   passing := outcome = 'failed' and (failure_state in ('40001', '40P01', '55P03', '53300', '57P01', '57P02', '57P03')
                                      or left(failure_state, 2) = '08');
+  -- 54000: an array would be larger than a gigabyte.
+  if outcome = 'failed' and failure_state in ('53200', '54000') then
+    update tidemark.view_state s set afresh = true
+      from tidemark.view v
+     where v.name = s.view and v.group_name = q.group_name and v.strategy <> 'full' and not s.afresh;
+    passing := found and not lacking;
+  end if;
   if passing then
     -- full jitter: 0.2 s doubling to 30 s
     retry_at := clock_timestamp() + (0.2 * 2 ^ least(q.attempt, 8)) * (0.5 + random() / 2) * interval '1 second';

@@ -302,8 +302,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- The snapshot that what a view stores reflects, if it can be kept up from the change logs alone; null when it has to be
--- computed afresh: it was never filled or cut loose, its definition moved, capture did not hold, its tables were read at
--- different snapshots, or a view that it reads does not tell its changes.
+-- computed afresh: it was never filled or cut loose, what changed did not fit in memory, its definition moved, capture did not
+-- hold, its tables were read at different snapshots, or a view that it reads does not tell its changes.
 create function tidemark.kept_since(view_name text) returns pg_snapshot
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -315,6 +315,7 @@ begin
      -- What refreshes alone see changed, they see.
      or v.unknown_reason is not null and v.unknown_reason not like 'seen_by_refreshes:%'
      or v.let_go_reason is not null
+     or v.afresh
      or tidemark.reliance_problem(view_name) is not null
      or exists (
        select from pg_proc p

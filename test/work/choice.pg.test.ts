@@ -213,6 +213,33 @@ test('why tells the choice and its numbers', async () => {
   expect(row?.why.last).toMatchObject({ method: 'incremental', changes: 200 })
 })
 
+test('what changed and does not fit in memory is computed afresh by the next refresh, and only by that', async () => {
+  const [asked] = await db.sql<{ sql: string }>(
+    `select pg_get_functiondef('tidemark.prefers_full'::regproc) as sql`,
+  )
+  const run = (): Promise<unknown> => db.sql(`call tidemark.run('public.totals', 'event', 'test')`)
+  await db.sql(`
+    create or replace function tidemark.prefers_full(view_name text, changes bigint, bytes double precision default 0) returns boolean
+    language plpgsql as $$ begin raise 'too large' using errcode = 'program_limit_exceeded'; end $$;
+    update lines set amount = amount + 1 where id <= 600`)
+  await expect(run()).rejects.toThrow('too large')
+  await run()
+  await db.sql(asked?.sql ?? '')
+  expect(await differing()).toEqual([])
+  await db.sql('update lines set amount = amount + 1 where id = 1')
+  await run()
+  expect(
+    await db.sql(
+      `select status, method, (select failures from tidemark.refresh_group) as failures
+       from tidemark.run where view = 'public.totals' order by run_id desc limit 3`,
+    ),
+  ).toEqual([
+    { status: 'completed', method: 'incremental', failures: 0 },
+    { status: 'completed', method: 'diff', failures: 0 },
+    { status: 'failed', method: 'diff', failures: 0 },
+  ])
+})
+
 test('a TRUNCATE among many changes is seen before they are read', async () => {
   const cheap = { ...learntOf(1, 10_000, rows), full_ms: 1_000, full_rows: rows }
   expect(
