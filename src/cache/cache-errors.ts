@@ -60,6 +60,15 @@ export const unready = (key: EntryKey, hardMs: number): TidemarkError =>
     `Find out why the load takes so long, or raise 'hardTimeout' of this kind.`,
   )
 
+/** What is asked for takes a connection that has ended. */
+export const closed = (cause?: unknown): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: 'The cache is closed, and its connections have ended.',
+    mend: 'Close it at the end, after whatever asks it or invalidates.',
+    cause,
+  })
+
 function late(what: string, mend: string): TidemarkError {
   return new TidemarkError({ code: 'TIDEMARK_CACHE_TIMEOUT', what, mend })
 }

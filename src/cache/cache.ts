@@ -6,7 +6,7 @@ import type { WriteToken } from '../model/write-token.ts'
 import type { EntryKey, InvalidationRequest, News, Tag, Verb } from '../model/invalidation.ts'
 import type { BreakerLimits } from './breaker.ts'
 import { Breaker } from './breaker.ts'
-import { blind, tooLate, unready, unseen, untold } from './cache-errors.ts'
+import { blind, closed, tooLate, unready, unseen, untold } from './cache-errors.ts'
 import type { CacheEvent, CacheListener } from './cache-event.ts'
 import { Echoes } from './echoes.ts'
 import type { EntryAddress, EntryRequest, EntryTerms } from './entry-request.ts'
@@ -267,11 +267,13 @@ export class Cache {
     // No answer is from before an invalidation that names none: there is nothing to tell, and nothing to wait for.
     if (request.keys.length + request.tags.length === 0) return
     const { timing, lookMs } = this.#parts
+    const isClosed = this.#closed
     this.#invalidateHere(request)
     try {
       await within(timing, this.#outbox.spread(request), lookMs + this.#bound())
     } catch (error) {
       this.#echoes.forget(request)
+      if (isClosed) throw closed(error)
       throw error instanceof LateError ? untold(error) : error
     }
     this.tell({ event: 'invalidated', by: 'here', ...request })

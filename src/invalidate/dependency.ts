@@ -31,10 +31,11 @@ export interface Dependencies<Args extends readonly unknown[]> {
   readonly tagsOf: (args: Args) => Tag[]
 }
 
-/** Settles what entries depend on. */
+/** Settles what entries depend on. @throws TidemarkError TIDEMARK_CACHE_INVALID for what is written in another form. */
 export function dependencies<Args extends readonly unknown[]>(
   dependsOn: DependsOn<Args>,
 ): Dependencies<Args> {
+  requireForm(dependsOn)
   const entries: (readonly [string, RowsOf<Args>])[] = isList(dependsOn)
     ? dependsOn.map((name) => [name, true])
     : Object.entries(dependsOn)
@@ -75,6 +76,40 @@ function oneOf<Args extends readonly unknown[]>(
 }
 
 const isList = (value: unknown): value is readonly string[] => Array.isArray(value)
+
+/** From JavaScript it may be what its type is not: columns as the configuration lists them, above all. */
+function requireForm(dependsOn: unknown): void {
+  if (typeof dependsOn !== 'object' || dependsOn === null) {
+    const table = typeof dependsOn === 'string' ? dependsOn : 'quotes'
+    throw misshapen(
+      "'dependsOn' is no list of tables",
+      `['${table}'], or { ${table}: 'tenant_id' }`,
+    )
+  }
+  if (isList(dependsOn)) return
+  for (const [source, rows] of Object.entries<unknown>({ ...dependsOn })) requireRows(source, rows)
+}
+
+function requireRows(source: string, rows: unknown): void {
+  if (rows === true || typeof rows === 'string') return
+  const what = `'dependsOn' does not say which rows of ${source} count`
+  if (typeof rows !== 'object' || rows === null || isList(rows)) {
+    const column = isList(rows) ? (rows[0] ?? 'tenant_id') : 'tenant_id'
+    throw misshapen(what, `{ '${source}': '${column}' }, or true for all of them`)
+  }
+  for (const [column, of] of Object.entries<unknown>({ ...rows })) {
+    if (typeof of === 'function') continue
+    const value = typeof of === 'string' ? `'${of}'` : 'value'
+    throw misshapen(what, `{ '${source}': { ${column}: () => ${value} } }`)
+  }
+}
+
+const misshapen = (what: string, example: string): TidemarkError =>
+  new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what,
+    mend: `Write dependsOn: ${example}.`,
+  })
 
 function scalar(value: unknown, source: string, column: string): TagValue {
   switch (typeof value) {

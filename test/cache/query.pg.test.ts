@@ -220,6 +220,19 @@ test.each([
   })
 })
 
+test('who asks a closed cache for rows, or has it remove something, is told so with a code', async () => {
+  const sql = 'select * from clients where tenant_id = $1'
+  await cache.query(sql, [7])
+  await cache.close()
+  const closed = {
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: expect.stringContaining('The cache is closed') as unknown,
+  }
+  await expect(cache.query(sql, [8])).rejects.toMatchObject(closed)
+  await expect(cache.dependenciesOf(`${sql} or true`)).rejects.toMatchObject(closed)
+  await expect(cache.remove({ patterns: ['query:*'] })).rejects.toMatchObject(closed)
+})
+
 test('a query that asks the clock says how long it may be kept', async () => {
   const sql = 'select id, current_date as day from clients where tenant_id = $1'
   expect((await cache.query(sql, [7], { ttl: '1m' })).state).toBe('miss')

@@ -6,7 +6,7 @@ import type {
   InvalidationOf,
   KindOptions,
 } from '../../src/cache.ts'
-import { createCache } from '../../src/cache.ts'
+import { createCache, redis } from '../../src/cache.ts'
 import { handTiming, turn } from '../support/hand-timing.ts'
 import { cachesOfTests } from './caches-of-tests.ts'
 import { scriptedJournal } from './scripted-journal.ts'
@@ -61,6 +61,47 @@ test('an invalidation of empty lists is done at once: nobody is told, and nobody
   await turn()
   expect(ended).toEqual(['removed', 'expired'])
   expect(events).toEqual([])
+})
+
+/** As it comes from JavaScript: whatever is asked for. */
+const alien = (value: unknown): never => value as never
+
+test.each([
+  ['no namespace', () => made(alien({ namespace: undefined })), "'undefined' cannot be"],
+  ['a URL of something else', () => made({ store: redis('localhost:6379') }), 'redis://'],
+  ['a URL that is none', () => made({ store: redis('cache.internal') }), 'redis://'],
+  ['no load', () => made().define('thing', alien(undefined)), "'thing' has no load"],
+  [
+    'a table as a text',
+    () => made().define('thing', () => 1, { dependsOn: alien('quotes') }),
+    "['quotes']",
+  ],
+  [
+    'columns as the configuration lists them',
+    () => made().define('thing', (id: number) => id, { dependsOn: { quotes: alien(['id']) } }),
+    "{ 'quotes': 'id' }",
+  ],
+  [
+    'a column with a value',
+    () => made().define('thing', () => 1, { dependsOn: { quotes: { status: alien('OPEN') } } }),
+    "() => 'OPEN'",
+  ],
+])('what a cache cannot work with is refused with a code: %s', (_, make, words) => {
+  expect(make).toThrow(refused(words))
+})
+
+test('what is asked of a cache in another form is refused by its promise, with a code', async () => {
+  const cache = made({ ...scriptedJournal().options })
+  const ways: readonly (readonly [Promise<unknown>, string])[] = [
+    [cache.remove(alien('thing:*')), 'remove() was given a text'],
+    [cache.expire(alien(undefined)), 'expire() was told nothing'],
+    [cache.query(alien(undefined)), 'no text'],
+    [cache.query('select $1::int', alien(7)), 'no list'],
+    [cache.query('select $1::int', alien({ ttl: '1m' })), 'no list'],
+    [cache.query('select $1::int', [1], alien('1m')), 'no object'],
+    [cache.dependenciesOf(alien(null)), 'no text'],
+  ]
+  for (const [way, words] of ways) await expect(way).rejects.toEqual(refused(words))
 })
 
 test('an option that nobody knows is refused, with what may have been meant', () => {

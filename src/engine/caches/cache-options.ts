@@ -206,7 +206,8 @@ export function isCached<Value>(result: Value | Cached<Value>): result is Cached
  * What nodes share: the Redis (or Valkey) of a URL, or one reached through a client of `redis`, `ioredis` or `iovalkey`, which
  * the caller goes on owning.
  *
- * @throws TidemarkError TIDEMARK_CACHE_INVALID for what is undefined or empty, as of a variable that is not set.
+ * @throws TidemarkError TIDEMARK_CACHE_INVALID for what is undefined or empty, as of a variable that is not set, and for a text that
+ * is no URL of a Redis.
  */
 export function redis(of: string | RedisClient | undefined): StoreOption {
   if (of === undefined || of === '') {
@@ -214,6 +215,14 @@ export function redis(of: string | RedisClient | undefined): StoreOption {
       code: 'TIDEMARK_CACHE_INVALID',
       what: 'redis() was given no URL, but undefined or an empty text.',
       mend: "Set the variable that it is read from, or leave 'store' out: redis('redis://localhost:6379').",
+    })
+  }
+  // Without the text, for it may hold a password.
+  if (typeof of === 'string' && !(/^rediss?:/.test(of) && URL.canParse(of))) {
+    throw new TidemarkError({
+      code: 'TIDEMARK_CACHE_INVALID',
+      what: 'What redis() was given is not of the form redis://user:password@host:port/number.',
+      mend: "Write it in that form, with rediss:// for TLS: redis('redis://localhost:6379').",
     })
   }
   return typeof of === 'string' ? { kind: 'redis', url: of } : { kind: 'redis client', client: of }

@@ -10,6 +10,7 @@ import { TidemarkError } from '../../model/errors.ts'
 import { relationOf } from '../../model/ids.ts'
 import { openDatabase } from '../../postgres/connection.ts'
 import type { CacheOptions } from './cache-options.ts'
+import { redis } from './cache-options.ts'
 import { durationMs, spanMs } from './settings.ts'
 import { linkOf } from './store-link.ts'
 
@@ -56,15 +57,14 @@ export class Foreigners {
     const rules = templates.map(({ columns }) => ({ source, columns }))
     const lagMs = durationMs(this.#options.maxLag ?? '100ms', 'createCache.maxLag')
     const everyMs = lagMs === 0 ? lagDefaultMs : lagMs
+    const link = linkOf(redis(at))
     const foreign = new ForeignCache({
       namespace,
       name: `${source}: ${texts.join(' ')}`,
       templates,
       journal: postgresJournal(namespace, { url, maxLagMs: everyMs, timing, wanted: () => rules }),
       database: openDatabase(url, { connectionsMax: 2, answerWithinMs }),
-      link: linkOf(
-        typeof at === 'string' ? { kind: 'redis', url: at } : { kind: 'redis client', client: at },
-      ),
+      link,
       everyMs,
       standsMsMax,
       timing,

@@ -14,6 +14,7 @@ import type { EntryKey, Tag } from '../../model/invalidation.ts'
 import { parseToken } from '../../model/write-token.ts'
 import type { Cached, KindOptions } from './cache-options.ts'
 import { isCached } from './cache-options.ts'
+import { requireLoad } from './requirements.ts'
 import { durationMs, termsOf } from './settings.ts'
 import type { WarmKind } from './warmer.ts'
 import { warmKind } from './warm-kind.ts'
@@ -90,6 +91,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
   { namespace, ttlMs, tenantForm }: KindSurroundings,
   { name, load, options }: { name: string; load: Load<Args, Value>; options: KindOptions<Args> },
 ): DefinedKind<Args, Value> {
+  requireLoad(name, load)
   const depends = dependencies<Args>(options.dependsOn ?? [])
   const terms = termsOf(options, { ttlMs, place: `define('${name}')` })
   const tenantIsFirst = options.tenant === undefined && depends.byFirst.size > 0

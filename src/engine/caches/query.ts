@@ -3,6 +3,7 @@ import type { Timing } from '../../base/timing.ts'
 import { LateError, within } from '../../base/timing.ts'
 import type { Cache } from '../../cache/cache.ts'
 import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
+import { closed } from '../../cache/cache-errors.ts'
 import { undeclared } from '../../cache/postgres-journal.ts'
 import { queryReads } from '../../compile/query-reads.ts'
 import { selectText } from '../../compile/syntax/parse.ts'
@@ -29,6 +30,7 @@ import { openDatabase } from '../../postgres/connection.ts'
 import { parseToken } from '../../model/write-token.ts'
 import type { TermOptions } from './cache-options.ts'
 import { termOptions } from './cache-options.ts'
+import { requireQuestion } from './requirements.ts'
 import { requireKnown, termsOf } from './settings.ts'
 
 /** How the result of a query is kept. One that asks the clock has to say its `ttl`. */
@@ -105,6 +107,7 @@ export class Queries {
     byFirst: new Map(),
   }
   #opened: Database | undefined
+  #closed = false
 
   constructor(parts: QueriesParts) {
     this.#parts = parts
@@ -116,6 +119,7 @@ export class Queries {
     values: readonly unknown[],
     options: QueryOptions,
   ): Promise<Answer<readonly Row[]>> {
+    requireQuestion(sql, values, options)
     const address = this.#address(sql, values)
     const hit = options.after === undefined ? this.#parts.cache.hit(address) : undefined
     const answer = hit ?? (await this.#ask(address, { sql, values, options }))
@@ -125,6 +129,7 @@ export class Queries {
 
   /** What the result depends on. */
   async explain(sql: string): Promise<QueryExplanation> {
+    requireQuestion(sql, [], {})
     const { meaning, dependences } = await this.#plan(sql)
     const { clock, settings } = meaning
     return {
@@ -138,6 +143,7 @@ export class Queries {
 
   /** Ends the connections that were made for queries. */
   async close(): Promise<void> {
+    this.#closed = true
     await this.#opened?.close()
   }
 
@@ -150,6 +156,7 @@ export class Queries {
         mend: `Name it: createCache({ database: process.env.DATABASE_URL }).`,
       })
     }
+    if (this.#closed) throw closed()
     return (this.#opened ??= openDatabase(url))
   }
 

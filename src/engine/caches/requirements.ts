@@ -3,11 +3,11 @@ import type { Verb } from '../../model/invalidation.ts'
 import type { CacheOptions, InvalidationOf } from './cache-options.ts'
 
 /** The namespace begins all keys, and names the cache in the database. */
-export function requireNamespace(namespace: string): void {
-  if (/^[A-Za-z][\w.-]*$/.test(namespace)) return
+export function requireNamespace(namespace: unknown): void {
+  if (typeof namespace === 'string' && /^[A-Za-z][\w.-]*$/.test(namespace)) return
   throw new TidemarkError({
     code: 'TIDEMARK_CACHE_INVALID',
-    what: `'${namespace}' cannot be the namespace of a cache.`,
+    what: `'${String(namespace)}' cannot be the namespace of a cache.`,
     mend: 'Use letters, digits, dots, dashes and underscores, a letter first.',
   })
 }
@@ -78,14 +78,20 @@ export function requireNamed(verb: Verb, of: InvalidationOf, namespace: string):
   const refused = (what: string, mend: string): TidemarkError =>
     new TidemarkError({ code: 'TIDEMARK_CACHE_INVALID', what, mend })
   const example = `Name what it is: ${verb}({ keys | tags | tenants | patterns: […] }).`
+  // From JavaScript it may be what its type is not.
+  const given: unknown = of
+  if (given === undefined || given === null) throw refused(`${verb}() was told nothing.`, example)
+  if (typeof given !== 'object' || Array.isArray(given)) {
+    const what = Array.isArray(given) ? 'list' : typeof given === 'string' ? 'text' : typeof given
+    throw refused(`${verb}() was given a ${what}.`, example)
+  }
   const { with: values, ...lists } = of
   const names = Object.keys(lists).filter((name) => !nameLists.has(name))
   if (names.length > 0) throw refused(`${verb}() knows no '${names.join("', '")}'.`, example)
-  // From JavaScript it may hold what its type does not.
-  const given = Object.entries<unknown>(lists).filter(([, list]) => list !== undefined)
-  const single = given.find(([, list]) => !Array.isArray(list))
+  const named = Object.entries<unknown>(lists).filter(([, list]) => list !== undefined)
+  const single = named.find(([, list]) => !Array.isArray(list))
   if (single !== undefined) throw refused(`'${single[0]}' of ${verb}() is no list.`, example)
-  if (given.length === 0) throw refused(`${verb}() was told nothing to ${verb}.`, example)
+  if (named.length === 0) throw refused(`${verb}() was told nothing to ${verb}.`, example)
   const alien = of.keys?.find((key) => !key.startsWith(`${namespace}:`))
   if (alien === undefined) return
   throw refused(
@@ -95,6 +101,34 @@ export function requireNamed(verb: Verb, of: InvalidationOf, namespace: string):
 }
 
 const nameLists: ReadonlySet<string> = new Set(['keys', 'tags', 'tenants', 'patterns'])
+
+/** What is called for each entry. */
+export function requireLoad(name: string, load: unknown): void {
+  if (typeof load === 'function') return
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what: `'${name}' has no load: what stands there is no function.`,
+    mend: `Give one that gets the value: define('${name}', (tenant) => loadFor(tenant), { ttl: '10m' }).`,
+  })
+}
+
+/** A query and its values, as they may come from JavaScript. */
+export function requireQuestion(sql: unknown, values: unknown, options: unknown): void {
+  const what =
+    typeof sql !== 'string'
+      ? 'The SQL of the query is no text.'
+      : !Array.isArray(values)
+        ? 'The values of the query are no list.'
+        : typeof options !== 'object' || options === null
+          ? 'The options of the query are no object.'
+          : null
+  if (what === null) return
+  throw new TidemarkError({
+    code: 'TIDEMARK_CACHE_INVALID',
+    what,
+    mend: `Write cache.query('select … where tenant_id = $1', [7], { ttl: '10m' }).`,
+  })
+}
 
 /** The words of a kind part its keys from those of others. */
 export function requireKindName(name: string, kinds: ReadonlyMap<string, unknown>): void {
