@@ -97,8 +97,7 @@ export function defineKind<Args extends readonly unknown[], Value>(
   const tenantIsFirst = options.tenant === undefined && depends.byFirst.size > 0
   const tenantOf = tenantIsFirst ? firstOf : options.tenant === false ? undefined : options.tenant
   const digest = digestOf(options.version ?? `${name} ${load.toString()}`)
-  const { tags: named = [] } = options
-  const tagsOf = entryTags(name, named, depends)
+  const tagsOf = entryTags(name, options.tags ?? [], depends)
   const keyOfParts = keyMaker({ prefix: namespace, kind: name, digest }, longDigestOf)
   const addressFor = remembered((id, params): EntryAddress => {
     const tenant = id === undefined ? null : tenantIn(tenantForm, id)
