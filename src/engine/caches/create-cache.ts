@@ -46,7 +46,7 @@ import type { QueryExplanation, QueryOptions } from './query.ts'
 import { Queries, queryKind } from './query.ts'
 import {
   requireDatabase,
-  requireKindName,
+  requireKind,
   requireKindsOf,
   requireNamed,
   requireNamespace,
@@ -188,7 +188,7 @@ export function createCache(options: CacheOptions): CacheManager {
     invalidates: code.invalidates,
     afterCommit: code.afterCommit,
     define(name, load, ofKind = {}) {
-      requireKindName(name, kinds)
+      requireKind({ name, load }, kinds)
       requireKnown(ofKind, kindOptions, `define('${name}')`)
       const surroundings = { namespace, tenantForm, ttlMs: ttls.get(name) ?? ttlMs }
       const defined = defineKind(cache, surroundings, { name, load, options: ofKind })

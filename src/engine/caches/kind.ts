@@ -14,7 +14,6 @@ import type { EntryKey, Tag } from '../../model/invalidation.ts'
 import { parseToken } from '../../model/write-token.ts'
 import type { Cached, KindOptions } from './cache-options.ts'
 import { isCached } from './cache-options.ts'
-import { requireLoad } from './requirements.ts'
 import { durationMs, termsOf } from './settings.ts'
 import type { WarmKind } from './warmer.ts'
 import { warmKind } from './warm-kind.ts'
@@ -91,13 +90,13 @@ export function defineKind<Args extends readonly unknown[], Value>(
   { namespace, ttlMs, tenantForm }: KindSurroundings,
   { name, load, options }: { name: string; load: Load<Args, Value>; options: KindOptions<Args> },
 ): DefinedKind<Args, Value> {
-  requireLoad(name, load)
   const depends = dependencies<Args>(options.dependsOn ?? [])
   const terms = termsOf(options, { ttlMs, place: `define('${name}')` })
   const tenantIsFirst = options.tenant === undefined && depends.byFirst.size > 0
   const tenantOf = tenantIsFirst ? firstOf : options.tenant === false ? undefined : options.tenant
   const digest = digestOf(options.version ?? `${name} ${load.toString()}`)
-  const tagsOf = entryTags(name, options.tags ?? [], depends)
+  const { tags: named = [] } = options
+  const tagsOf = entryTags(name, named, depends)
   const keyOfParts = keyMaker({ prefix: namespace, kind: name, digest }, longDigestOf)
   const addressFor = remembered((id, params): EntryAddress => {
     const tenant = id === undefined ? null : tenantIn(tenantForm, id)

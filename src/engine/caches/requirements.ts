@@ -102,8 +102,12 @@ export function requireNamed(verb: Verb, of: InvalidationOf, namespace: string):
 
 const nameLists: ReadonlySet<string> = new Set(['keys', 'tags', 'tenants', 'patterns'])
 
-/** What is called for each entry. */
-export function requireLoad(name: string, load: unknown): void {
+/** A kind that can be defined: of a name that is free, with a load. */
+export function requireKind(
+  { name, load }: { readonly name: string; readonly load: unknown },
+  kinds: ReadonlyMap<string, unknown>,
+): void {
+  requireKindName(name, kinds)
   if (typeof load === 'function') return
   throw new TidemarkError({
     code: 'TIDEMARK_CACHE_INVALID',
@@ -131,7 +135,7 @@ export function requireQuestion(sql: unknown, values: unknown, options: unknown)
 }
 
 /** The words of a kind part its keys from those of others. */
-export function requireKindName(name: string, kinds: ReadonlyMap<string, unknown>): void {
+function requireKindName(name: string, kinds: ReadonlyMap<string, unknown>): void {
   const form = /^[A-Za-z]\w*(:[A-Za-z]\w*)*$/
   if (form.test(name) && !kinds.has(name)) return
   throw new TidemarkError({
