@@ -64,6 +64,12 @@ test('every link of every page leads to a file and a heading that are there', ()
   expect(dead).toEqual([])
 })
 
+test('the manual lists each of its pages, once', () => {
+  const listed = [...proseOf('docs/README.md').matchAll(/\]\(([\w-]+\.md)\)/g)].map(([, to]) => to)
+  const written = readdirSync(join(root, 'docs')).filter((name) => /(?<!README)\.md$/.test(name))
+  expect(listed.toSorted()).toEqual(written.toSorted())
+})
+
 test('every path of ours that a page names is there', () => {
   const dead = pages.flatMap((page) => deadPaths(page).map((path) => `${page}: ${path}`))
   expect(dead).toEqual([])
