@@ -14,7 +14,7 @@ alter table tidemark.refresh_group add column kept_up_at timestamptz;
 comment on column tidemark.refresh_group.kept_up_at is 'when somebody last looked after the group by the short way (keep_up)';
 comment on column tidemark.refresh_group.not_before is 'after a failure: no attempt before this, but by hand';
 alter table tidemark.view_state add column afresh boolean not null default false;
-comment on column tidemark.view_state.afresh is 'the next refresh computes everything: what had changed did not fit in memory';
+comment on column tidemark.view_state.afresh is 'the next refresh computes everything: the last one failed to keep the view up';
 alter table tidemark.view_state add column checked_at timestamptz;
 alter table tidemark.view_state add column check_ms double precision;
 comment on column tidemark.view_state.check_ms is 'what the refresh took that last compared the view with its query';
@@ -433,8 +433,9 @@ end $$;
 
 -- Takes note of work that failed. Errors are classed by SQLSTATE: what passes by itself is tried again soon and does
 -- not count; what the server lacks (room on the disk, memory) does not count either, but is waited for; the rest counts
--- against the group, backs off, and after `quarantine_after` times quarantines it. What changed may be more than fits in memory,
--- or in an array (of one row that millions join): then the next refresh computes everything, which needs neither.
+-- against the group, backs off, and after `quarantine_after` times quarantines it. Of a view that is kept up from its changes the
+-- first failure does not: a change may fail where nothing fails of what is there, as of a row that was mended since, and what
+-- changed may be more than fits in memory, or in an array (of one row that millions join).
 -- Who has asked for the group in a transaction left open is waited for 5 s; then the next tick finds what was left.
 create function tidemark.settle(request bigint, fence bigint, failure_state text, failure_message text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
@@ -471,12 +472,16 @@ begin
 
   passing := outcome = 'failed' and (failure_state in ('40001', '40P01', '55P03', '53300', '57P01', '57P02', '57P03')
                                      or left(failure_state, 2) = '08');
-  -- 54000: an array would be larger than a gigabyte.
-  if outcome = 'failed' and failure_state in ('53200', '54000') then
-    update tidemark.view_state s set afresh = true
+  -- What cannot be kept up may still be computed, so the next attempt does that, and the one after it does not: which of them
+  -- succeeds, nobody knows. Not so where objects or rights are missing, or we have refused.
+  if outcome <> 'failed' or not passing then
+    update tidemark.view_state s
+       set afresh = not s.afresh and outcome = 'failed' and failure_message not like '%(TIDEMARK\_%'
+                    and (left(failure_state, 2) not in ('0A', '42', '53', '55', '57', '58') or failure_state = '53200')
       from tidemark.view v
-     where v.name = s.view and v.group_name = q.group_name and v.strategy <> 'full' and not s.afresh;
-    passing := found and not lacking;
+     where v.name = s.view and v.group_name = q.group_name and v.strategy <> 'full';
+    passing := not lacking and exists (
+      select from tidemark.view_state s join tidemark.view v on v.name = s.view where v.group_name = q.group_name and s.afresh);
   end if;
   if passing then
     -- full jitter: 0.2 s doubling to 30 s

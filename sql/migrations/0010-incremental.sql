@@ -302,7 +302,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- The snapshot that what a view stores reflects, if it can be kept up from the change logs alone; null when it has to be
--- computed afresh: it was never filled or cut loose, what changed did not fit in memory, its definition moved, capture did not
+-- computed afresh: it was never filled or cut loose, the last refresh failed to keep it up, its definition moved, capture did not
 -- hold, its tables were read at different snapshots, or a view that it reads does not tell its changes.
 create function tidemark.kept_since(view_name text) returns pg_snapshot
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$

@@ -21,7 +21,7 @@ beforeAll(async () => {
           target: '1m',
           policy: 'eager',
         },
-        'public.calm': { sql: 'select id from orders where total > 50', target: '1m' },
+        'public.calm': { sql: 'select id, 1000 / total as share from orders', target: '1m' },
       },
     }),
   )
@@ -134,6 +134,26 @@ test('a TRUNCATE is reflected', async () => {
   await db.sql('truncate orders')
   const rows = (): Promise<unknown> => db.sql('select from public.sales')
   await keptUp('test', () => expect.poll(rows).toEqual([]))
+})
+
+test('a row that made the query fail and was mended does not make refreshes fail for ever', async () => {
+  const run = (): Promise<unknown> => db.sql(`call tidemark.run('public.calm', 'event', 'test')`)
+  await db.sql(`insert into orders values (-1, 'r1', 0)`)
+  await expect(run()).rejects.toThrow('division by zero')
+  await expect(run()).rejects.toThrow('division by zero')
+  await db.sql('update orders set total = 10 where id = -1')
+  // By what changed, and afresh.
+  await run().catch(() => undefined)
+  await run()
+  expect(await db.sql('select share::int from calm where id = -1')).toEqual([{ share: 100 }])
+  await db.sql('delete from orders where id = -1')
+  await run()
+  expect(
+    await db.sql(
+      `select r.method, g.failures from tidemark.run r join tidemark.refresh_group g on g.name = r.group_name
+       where r.view = 'public.calm' order by r.run_id desc limit 1`,
+    ),
+  ).toEqual([{ method: 'incremental', failures: 0 }])
 })
 
 test('what the logs cannot tell is left to a request', async () => {
