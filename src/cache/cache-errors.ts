@@ -1,4 +1,4 @@
-import { TidemarkError } from '../model/errors.ts'
+import { faultIn, TidemarkError } from '../model/errors.ts'
 import type { EntryKey } from '../model/invalidation.ts'
 import type { LoadFailure } from './load-failure.ts'
 
@@ -68,6 +68,20 @@ export const closed = (cause?: unknown): TidemarkError =>
     mend: 'Close it at the end, after whatever asks it or invalidates.',
     cause,
   })
+
+/**
+ * What the database said to a cache that asked its journal: that there is no such cache, or that the role may not ask, with what to do
+ * about it; any other error as it was.
+ */
+export function journalFault(error: unknown, namespace: string): unknown {
+  const fault = faultIn(error)
+  const isForbidden = fault?.code === 'TIDEMARK_PRIVILEGE_MISSING'
+  if (fault === null || (error instanceof TidemarkError && !isForbidden)) return error
+  const mend = isForbidden
+    ? `Name the role that the cache connects as in the configuration, caches: { ${namespace}: { roles: ['…'] } }, and run 'tidemark apply'.`
+    : fault.mend
+  return new TidemarkError({ ...fault, mend, cause: error })
+}
 
 function late(what: string, mend: string): TidemarkError {
   return new TidemarkError({ code: 'TIDEMARK_CACHE_TIMEOUT', what, mend })

@@ -12,6 +12,7 @@ import type {
   Verb,
 } from '../model/invalidation.ts'
 import { listen, openDatabase } from '../postgres/connection.ts'
+import { journalFault } from './cache-errors.ts'
 import type { Journal } from './journal.ts'
 
 /** How the journal in a database is read. */
@@ -73,8 +74,12 @@ export function postgresJournal(
   let listening: Promise<void> | undefined
   let epoch: string | null = null
   let declared: DeclaredRules = {}
+  const ask = <Row extends object>(text: string, values: readonly unknown[]): Promise<Row[]> =>
+    database.query<Row>(text, values).catch((error: unknown) => {
+      throw journalFault(error, namespace)
+    })
   const poll = async (since: Position | null): Promise<PollRow> => {
-    const [row] = await database.query<PollRow>(
+    const [row] = await ask<PollRow>(
       `select epoch, position, complete, more, snapshot::text as snapshot, problem, invalidations, rules
        from tidemark.poll_invalidations($1, $2, $3)`,
       [namespace, since, since === null ? null : epoch],
@@ -102,12 +107,7 @@ export function postgresJournal(
     },
     hearsBack: false,
     async append({ verb, tags, keys }: InvalidationRequest) {
-      await database.query('select tidemark.invalidate($1, $2, $3, $4)', [
-        namespace,
-        tags,
-        verb,
-        keys,
-      ])
+      await ask('select tidemark.invalidate($1, $2, $3, $4)', [namespace, tags, verb, keys])
       // Whoever is told this position is told of the above.
       return (await poll(null)).position
     },

@@ -85,6 +85,33 @@ test('what code removes is gone on every node when that is acknowledged', async 
   expect((await mine.get()).value).toBe(2)
 })
 
+test.each([
+  {
+    of: 'a name that no configuration has',
+    namespace: 'shp',
+    role: 'postgres',
+    code: 'TIDEMARK_CACHE_UNKNOWN',
+    words: 'under caches',
+  },
+  {
+    of: 'a role that its configuration does not name',
+    namespace: 'shop',
+    role: 'shop_stranger',
+    code: 'TIDEMARK_PRIVILEGE_MISSING',
+    words: 'roles:',
+  },
+])('a cache of $of says so, whatever is asked of it', async ({ namespace, role, code, words }) => {
+  await db.sql(`
+    do $$ begin create role shop_stranger login; exception when duplicate_object or unique_violation then null; end $$;
+    grant select on quotes to shop_stranger`)
+  const cache = makeCache({ namespace, database: db.urlAs(role) })
+  totals(cache)
+  const refused = { code, mend: expect.stringContaining(words) as unknown }
+  await expect(cache.start()).rejects.toMatchObject(refused)
+  await expect(cache.query('select * from quotes')).rejects.toMatchObject(refused)
+  await expect(cache.remove({ patterns: ['total:*'] })).rejects.toMatchObject(refused)
+})
+
 test('a kind that depends on what nobody tells is named with the line to add, and is not kept', async () => {
   await db.sql(`create table expenses (tenant_id int)`)
   const events: CacheEvent[] = []

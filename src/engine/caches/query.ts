@@ -3,7 +3,7 @@ import type { Timing } from '../../base/timing.ts'
 import { LateError, within } from '../../base/timing.ts'
 import type { Cache } from '../../cache/cache.ts'
 import type { EntryAddress, EntryRequest, EntryTerms, Loaded } from '../../cache/entry-request.ts'
-import { closed } from '../../cache/cache-errors.ts'
+import { closed, journalFault } from '../../cache/cache-errors.ts'
 import { undeclared } from '../../cache/postgres-journal.ts'
 import { queryReads } from '../../compile/query-reads.ts'
 import { selectText } from '../../compile/syntax/parse.ts'
@@ -256,10 +256,13 @@ export class Queries {
     const { namespace } = this.#parts
     const database = this.#database
     const text = await selectText(sql)
-    const [row] = await database.query<{ rules: ToldRules | null }>(
-      'select rules from tidemark.poll_invalidations($1)',
-      [namespace],
-    )
+    const [row] = await database
+      .query<{ rules: ToldRules | null }>('select rules from tidemark.poll_invalidations($1)', [
+        namespace,
+      ])
+      .catch((error: unknown) => {
+        throw journalFault(error, namespace)
+      })
     const told = row?.rules ?? {}
     // With the blanks before it, so that a place in what the server was given is that place in what was written.
     const written = sql.slice(0, sql.indexOf(text) + text.length)
