@@ -114,16 +114,18 @@ async function beAwake(engine: Engine): Promise<void> {
   const context: LoopContext = { database, options, signal }
   const critical = new Bell()
   const bells = Array.from({ length: options.workers }, () => new Bell())
-  let busyAt = Date.now()
+  // By no clock that may be set back.
+  let busyAt = performance.now()
   const lookAround = async (): Promise<void> => {
     const outcome = await tick(database)
     options.onEvent({ kind: 'ticked', outcome })
     if (outcome.problem !== null) options.onEvent({ kind: 'problem', problem: outcome.problem })
     if (outcome.pending > 0) for (const worker of [critical, ...bells]) worker.ring()
-    if (outcome.pending + outcome.fired + outcome.events + outcome.asked > 0) busyAt = Date.now()
+    if (outcome.pending + outcome.fired + outcome.events + outcome.asked > 0)
+      busyAt = performance.now()
     const { idleAfterMs } = options
-    if (idleAfterMs === null || Date.now() - busyAt < idleAfterMs) return
-    busyAt = Date.now()
+    if (idleAfterMs === null || performance.now() - busyAt < idleAfterMs) return
+    busyAt = performance.now()
     if (await mayLieDown(engine)) ending.abort()
   }
   await Promise.all([
@@ -133,7 +135,7 @@ async function beAwake(engine: Engine): Promise<void> {
     ),
     workerLoop(context, { name: 'critical worker', bell: critical, laneMax: 'critical' }),
     keepUpLoop(context, () => {
-      busyAt = Date.now()
+      busyAt = performance.now()
     }),
     loop(context, { name: 'watch', everyMs: watchEveryMs, bell: new Bell() }, async () => {
       await stopOverdue(database)
@@ -157,9 +159,9 @@ async function mayLieDown(engine: Engine): Promise<boolean> {
   // What rang while the engine was awake has been looked at.
   await engine.woken.wait(0, signal)
   const since = await lieDown(database)
-  const until = Date.now() + (options.idleAfterMs ?? 0)
+  const until = performance.now() + (options.idleAfterMs ?? 0)
   while (!(await allEnded(database, since))) {
-    if (Date.now() > until || signal.aborted) {
+    if (performance.now() > until || signal.aborted) {
       await getUp(database)
       return false
     }

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { captureProgram } from '../../src/capture/program.ts'
 import { readSourceShape } from '../../src/capture/shape.ts'
 import { relationName } from '../../src/model/ids.ts'
@@ -99,6 +99,16 @@ test('law: an engine that sleeps sends no query, and a commit wakes it', async (
   })
   await seen('asleep', 2)
   expect((await readFreshness(db.database)).map((f) => f.stalenessMs)).toEqual([0, 0])
+})
+
+test('an engine whose clock is set back lies down all the same', async () => {
+  const now = Date.now()
+  vi.spyOn(Date, 'now').mockReturnValue(now - 3_600_000)
+  try {
+    await seen('asleep', 1)
+  } finally {
+    vi.restoreAllMocks()
+  }
 })
 
 test('a reader wakes an engine that sleeps', async () => {
