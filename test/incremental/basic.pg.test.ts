@@ -22,6 +22,7 @@ const queries: Queries = {
   staged: `with t as (select customer_id, sum(total) as total from orders group by customer_id) select total, count(*) as n from t group by total`,
   above: `select id from orders where total > (select avg(total) from orders)`,
   lateral_best: `select c.id, x.total from customers c left join lateral (select o.total from orders o where o.customer_id = c.id order by o.total desc limit 2) x on true`,
+  lateral_but_best: `select c.id, x.total from customers c, lateral (select o.total from orders o where o.customer_id = c.id order by o.total desc limit 9223372036854775807 offset 1) x`,
   by_subquery: `select (select c.name from customers c where c.id = o.customer_id) as name, count(*) as n from orders o group by (select c.name from customers c where c.id = o.customer_id)`,
   on_subquery: `select o.id, c.name from orders o join customers c on c.id = o.customer_id and exists (select from orders x where x.customer_id = c.id and x.total > 30)`,
   left_on_subquery: `select o.id, c.name from orders o left join customers c on c.id = o.customer_id and c.id in (select x.customer_id from orders x where x.total > 35)`,

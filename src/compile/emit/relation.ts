@@ -440,13 +440,18 @@ function topSelect(
   const skipped = offset === null ? null : `coalesce(${expressionText(offset)}, 0)`
   const conditions = [
     `place > ${skipped ?? '0'}`,
-    ...(limit === null
-      ? []
-      : [`place <= ${skipped === null ? '' : `${skipped} + `}${expressionText(limit)}`]),
+    ...(limit === null ? [] : [`place <= ${lastPlace(skipped, expressionText(limit))}`]),
   ]
   const inner = `select ${list === '' ? '' : `${list}, `}${place}() over (partition by ${partition} order by ${by.join(', ')}) as place\nfrom ${from}`
   return `select ${list}\nfrom (\n${indented(inner)}\n) as ${statement.alias()}\nwhere ${conditions.join(' and ')}`
 }
+
+/** The place of the last row of a LIMIT behind an OFFSET: a constant where both are, or all rows would be numbered. */
+const lastPlace = (skipped: string | null, limit: string): string =>
+  skipped === null
+    ? limit
+    : // Together they may be more than a bigint holds.
+      `least(${skipped}::numeric + ${limit}, 9223372036854775807)::bigint`
 
 function setSelect(
   statement: Statement,
