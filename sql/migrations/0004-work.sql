@@ -479,7 +479,7 @@ begin
        set afresh = not s.afresh and outcome = 'failed' and failure_message not like '%(TIDEMARK\_%'
                     and (left(failure_state, 2) not in ('0A', '42', '53', '55', '57', '58') or failure_state = '53200')
       from tidemark.view v
-     where v.name = s.view and v.group_name = q.group_name and v.strategy <> 'full';
+     where v.name = s.view and v.group_name = q.group_name and v.strategy <> 'full' and (s.afresh or outcome = 'failed');
     passing := not lacking and exists (
       select from tidemark.view_state s join tidemark.view v on v.name = s.view where v.group_name = q.group_name and s.afresh);
   end if;
