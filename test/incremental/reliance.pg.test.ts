@@ -3,7 +3,7 @@ import { applyConfiguration } from '../../src/engine/define.ts'
 import type { Queryable } from '../../src/postgres/connection.ts'
 import { configured } from '../define/configured.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { createInstalledDatabase } from '../support/database.ts'
+import { copiesOf, createInstalledDatabase } from '../support/database.ts'
 
 // What a refresh relies on is looked at closely only where a row of the catalogues is another version than when that was
 // last done (decision 67). Each test breaks it after such a look.
@@ -21,7 +21,8 @@ const declared = configured({
   },
 })
 
-beforeEach(async () => {
+/** The close look has been taken of which the findings are remembered. */
+const applied = copiesOf(async () => {
   db = await createInstalledDatabase()
   await db.sql(`
     create schema private;
@@ -33,8 +34,13 @@ beforeEach(async () => {
     insert into orders select g, 'r' || g % 3, g from generate_series(1, 30) g;
     insert into parts select g, g % 30 from generate_series(1, 50) g`)
   await applyConfiguration(db.database, declared)
-  // The close look whose findings are remembered.
   expect(await refreshed()).toBe('incremental')
+  return db
+})
+
+beforeEach(async () => {
+  db = await applied()
+  expect(await problem()).toBe('none')
   expect(await db.sql('select view from tidemark.relied_on')).toEqual([{ view: 'public.totals' }])
 })
 afterEach(() => db.drop())
