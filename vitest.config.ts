@@ -30,6 +30,26 @@ const ownServers = [
 ]
 
 /**
+ * Suites of the command line and of waiting: what they ask of the server, others ask of both. `npm run test:long` runs them
+ * on both.
+ */
+const asksLittle = [
+  'test/cli/bad-input*',
+  'test/cli/explain*',
+  'test/cli/up*',
+  'test/examples/campaign-progress*',
+  'test/examples/conversations*',
+  'test/outages/frozen-engine*',
+  'test/outages/network*',
+  'test/outages/open-transactions*',
+  'test/work/idle*',
+  'test/work/staleness*',
+]
+
+const onceIsEnough =
+  process.env['TIDEMARK_LONG'] === '1' ? ownServers : [...ownServers, ...asksLittle]
+
+/**
  * Three projects, so that tests without a database never wait for a server, and those with one run on two servers: `pg`
  * on the embedded PostgreSQL 18, `pg15` on Debian's 15. All in one run, which keeps the workers busy to its end.
  */
@@ -72,7 +92,7 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'pg15',
           include: needsPostgres,
-          exclude: [...configDefaults.exclude, ...ownServers],
+          exclude: [...configDefaults.exclude, ...onceIsEnough],
           globalSetup: ['test/support/global-setup.ts'],
         },
       },
