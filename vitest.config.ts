@@ -30,13 +30,16 @@ const ownServers = [
 ]
 
 /**
- * Suites of the command line and of waiting: what they ask of the server, others ask of both. `npm run test:long` runs them
+ * Suites of the command line, of planning and of waiting: what they ask of the server, others ask of both. `npm run test:long` runs them
  * on both.
  */
 const asksLittle = [
   'test/cli/bad-input*',
   'test/cli/explain*',
+  'test/cli/flows*',
+  'test/cli/indexes*',
   'test/cli/up*',
+  'test/define/plan*',
   'test/examples/campaign-progress*',
   'test/examples/conversations*',
   'test/outages/frozen-engine*',
