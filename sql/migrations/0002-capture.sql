@@ -18,7 +18,7 @@ begin
 end $$;
 
 -- What the functions of a source's capture triggers are called, those that there may be: of a statement each for an insert, an
--- update and a delete, and one for all else.
+-- update and a delete, and one for all else. The TypeScript twin is src/model/names.ts; a test holds both equal.
 create function tidemark.capture_functions(source text) returns name[]
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select array[tidemark.object_name('capture ' || source), tidemark.object_name('capture insert of ' || source),

@@ -94,21 +94,25 @@ function statementBody(wish: CaptureWish, change: ChangeKind): Lines {
     condition: 'turn is not null',
     lines: [`insert into tidemark.gap (source, reason) values (${gapNote(wish).values});`],
   }
-  return [
-    ...turnIfChanged,
-    ...indented(choice(held === '' ? arms : [...arms, gap], ['return null;'])),
-    ...waking(wish),
-    '  return null;',
-    'end',
-  ]
+  return inTurn(wish, choice(held === '' ? arms : [...arms, gap], nothingChanged))
 }
 
 /** A TRUNCATE is not described row by row. */
 const truncateToLog = (log: string): Lines => [`insert into ${log} (w) values (0);`]
 
-const truncateBody = (wish: CaptureWish): Lines => [
-  ...turnIfChanged,
-  ...byBucket((bucket) => truncateToLog(logTable(wish, bucket))),
+const truncateBody = (wish: CaptureWish): Lines =>
+  inTurn(
+    wish,
+    byBucket((bucket) => truncateToLog(logTable(wish, bucket))),
+  )
+
+/** A body that knows whose turn it is. */
+const inTurn = (wish: CaptureWish, lines: Lines): Lines => [
+  'declare',
+  '  -- Null: the transaction has changed nothing so far, so neither has this statement.',
+  `  turn bigint := txid_current_if_assigned() % ${xidsInRound};`,
+  'begin',
+  ...indented(lines),
   ...waking(wish),
   '  return null;',
   'end',
@@ -123,7 +127,7 @@ function rowBody(wish: CaptureWish): Lines {
     '  place text;',
     '  noted boolean;',
     'begin',
-    ...byBucket((bucket) => byChange(wish, logTable(wish, bucket))),
+    ...indented(byBucket((bucket) => byChange(wish, logTable(wish, bucket)))),
     ...waking(wish),
     '  return null;',
     'end',
@@ -134,12 +138,8 @@ function rowBody(wish: CaptureWish): Lines {
 const xidsInTurn = 2 ** 14
 const xidsInRound = xidsInTurn * buckets.length
 
-const turnIfChanged: Lines = [
-  'declare',
-  '  -- Null: the transaction has changed nothing so far, so neither has this statement.',
-  `  turn bigint := txid_current_if_assigned() % ${xidsInRound};`,
-  'begin',
-]
+/** Otherwise it is nobody's turn. */
+const nothingChanged: Lines = ['return null;']
 
 /** In their order; the same bucket as `(xid >> 14) % 3`, told by fewer operators. */
 const isTurn = (bucket: Bucket): string => `turn < ${xidsInTurn * (bucket + 1)}`
@@ -149,7 +149,7 @@ function byBucket(lines: (bucket: Bucket) => Lines): Lines {
     condition: isTurn(bucket),
     lines: lines(bucket),
   }))
-  return indented(choice(arms, ['return null;']))
+  return choice(arms, nothingChanged)
 }
 
 /** The function of a sequence: one that is read as a table would cost a query in every statement. */
